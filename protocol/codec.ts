@@ -1,0 +1,35 @@
+/**
+ * msgpack as every message of the system uses it. Input comes from the network: it is limited in
+ * size before it gets here, and nothing but `CollectiveError` comes out for bytes that do not decode.
+ *
+ * A JavaScript number stays a number and a bigint (times in nanoseconds) is an int64.
+ */
+import { Decoder, Encoder } from "@msgpack/msgpack";
+import type { z } from "zod";
+import { CollectiveError, type ErrorCode } from "./errors.ts";
+
+const encoder = new Encoder({ useBigInt64: true, ignoreUndefined: true, maxDepth: 32 });
+const decoder = new Decoder({ useBigInt64: true });
+
+export function encodeMessage(value: unknown): Uint8Array<ArrayBuffer> {
+  return encoder.encode(value) as Uint8Array<ArrayBuffer>;
+}
+
+/** Decodes and checks the shape. `code` says what malformed bytes mean where they were read. */
+export function decodeMessage<S extends z.ZodType>(schema: S, bytes: Uint8Array, what: string, code: ErrorCode = "invalid_argument"): z.output<S> {
+  let value: unknown;
+  try {
+    value = decoder.decode(bytes);
+  } catch (error) {
+    throw new CollectiveError(code, `${what} is not valid msgpack`, { cause: error });
+  }
+  return checkShape(schema, value, what, code);
+}
+
+export function checkShape<S extends z.ZodType>(schema: S, value: unknown, what: string, code: ErrorCode = "invalid_argument"): z.output<S> {
+  const checked = schema.safeParse(value);
+  if (checked.success) return checked.data;
+  const issue = checked.error.issues[0];
+  const where = issue && issue.path.length > 0 ? ` at ${issue.path.join(".")}` : "";
+  throw new CollectiveError(code, `${what} has the wrong shape${where}: ${issue?.message ?? "unknown"}`);
+}

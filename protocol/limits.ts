@@ -1,0 +1,68 @@
+/**
+ * Every bound that two processes must agree on, with its unit in its name. Relations between them
+ * are asserted at the end of this file, beside the numbers they hold between.
+ */
+
+export const kibibyte = 1024;
+export const mebibyte = 1024 * kibibyte;
+export const gibibyte = 1024 * mebibyte;
+
+/** Names and paths. */
+export const nameBytesMax = 255;
+export const pathBytesMax = 4096;
+export const pathComponentsMax = 256;
+export const symlinkTargetBytesMax = 4095;
+
+/** Chunk sizes, in bytes of file content; see `chunkBytesFor` in src/codec/chunker.ts. */
+export const smallChunkBytes = 64 * kibibyte;
+export const mediumChunkBytes = 1 * mebibyte;
+export const largeChunkBytes = 4 * mebibyte;
+
+/** A stored chunk is a header, the payload and an authentication tag; zstd never makes it longer, see src/codec. */
+export const chunkHeaderBytes = 48;
+export const chunkOverheadBytesMax = chunkHeaderBytes + 16;
+export const storedChunkBytesMax = largeChunkBytes + chunkOverheadBytesMax;
+
+/** A stored chunk up to this size lives inside a node's SQLite, a larger one is a file of its own. */
+export const inlineStoredBytesMax = smallChunkBytes + chunkOverheadBytesMax;
+
+/** One ticket, one batch request to a node and one answer of `locate` each speak of at most this many chunks. */
+export const chunksPerTicketMax = 128;
+export const batchBytesMax = 8 * mebibyte;
+
+/** Files in one commit and inodes in one listing page. */
+export const filesPerCommitMax = 128;
+export const extentsPerCommitMax = 65_536;
+export const directoryPageEntriesMax = 1_000;
+
+/** Control messages. A commit of a very large file is the largest: 65,536 extents of about 90 bytes. */
+export const controlBodyBytesMax = 16 * mebibyte;
+
+/** A file's size is limited by the extents that one commit may carry. */
+export const fileBytesMax = extentsPerCommitMax * largeChunkBytes;
+
+export const ticketLifetimeMs = 15 * 60_000;
+/** Clocks of honest machines may differ by this much; tickets are valid this much before and after. */
+export const clockSkewMsMax = 5 * 60_000;
+/**
+ * An upload that has not been heard of for this long is over: garbage collection spares the chunks
+ * it announced until then, and no longer. It outlives every ticket issued on its behalf.
+ */
+export const uploadIdleMsMax = 30 * 60_000;
+
+export const heartbeatIntervalMs = 1_000;
+export const nodeSuspectAfterMs = 4_000;
+export const nodeDeadAfterMs = 12_000;
+
+export const replicasMax = 16;
+
+/** How long a client waits for one answer before it calls the other side unavailable. */
+export const controlTimeoutMs = 30_000;
+export const dataTimeoutMs = 60_000;
+
+function relation(holds: boolean, text: string): void {
+  if (!holds) throw new Error(`limits contradict each other: ${text}`);
+}
+relation(uploadIdleMsMax >= ticketLifetimeMs + 2 * clockSkewMsMax, "garbage collection spares what a ticket may still write");
+relation(batchBytesMax >= storedChunkBytesMax, "every chunk fits a batch");
+relation(nodeDeadAfterMs > nodeSuspectAfterMs && nodeSuspectAfterMs > 2 * heartbeatIntervalMs, "suspect before dead");

@@ -1,0 +1,257 @@
+/**
+ * The control API, defined once: the coordinator serves these routes and clients call them, both
+ * typed by the same object. Every route is a POST of one msgpack value that answers one msgpack
+ * value, or an error body with the status of its code. Unknown fields are ignored, so that a newer
+ * peer may say more.
+ */
+import { z } from "zod";
+import { errorCodes } from "./errors.ts";
+import { chunksPerTicketMax, directoryPageEntriesMax, filesPerCommitMax } from "./limits.ts";
+import {
+  attrSchema,
+  bytesSchema,
+  chunkIdSchema,
+  componentsSchema,
+  copyStates,
+  entrySchema,
+  fileCommitSchema,
+  globalNameSchema,
+  healthSchema,
+  heartbeatSchema,
+  inodeSchema,
+  modeSchema,
+  nameSchema,
+  nodeSchema,
+  offeredChunkSchema,
+  sizeSchema,
+  storePolicySchema,
+  storeSchema,
+  symlinkTargetSchema,
+  ticketedNodeSchema,
+  timeNsSchema,
+  totalsSchema,
+} from "./schema.ts";
+import { identityKinds } from "./ids.ts";
+
+export interface Route<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType> {
+  readonly path: `/v1/${string}`;
+  readonly input: I;
+  readonly output: O;
+  /** Repeating it after a lost answer changes nothing more, so a client may retry it by itself. */
+  readonly idempotent: boolean;
+}
+
+function route<I extends z.ZodType, O extends z.ZodType>(path: `/v1/${string}`, options: { input: I; output: O; idempotent: boolean }): Route<I, O> {
+  return { path, ...options };
+}
+
+const empty = z.object({});
+/** Signed receipts as nodes gave them, see protocol/ticket.ts. */
+const receiptsSchema = z.array(z.object({ node: globalNameSchema, receipt: bytesSchema })).max(chunksPerTicketMax * 16);
+const uploadIdSchema = z.string().min(16).max(64);
+const entryRefSchema = z.object({ parent: inodeSchema, name: nameSchema });
+
+export const routes = {
+  /** Walks from the root. `attr` is null when only the last component is missing; a missing parent is `not_found`. */
+  resolve: route("/v1/fs/resolve", {
+    input: z.object({ components: componentsSchema }),
+    output: z.object({ parent: attrSchema.nullable(), attr: attrSchema.nullable() }),
+    idempotent: true,
+  }),
+  /** Sorted by the names' UTF-8 bytes. */
+  list: route("/v1/fs/list", {
+    input: z.object({ inode: inodeSchema, after: z.string().optional(), limit: z.number().int().min(1).max(directoryPageEntriesMax) }),
+    output: z.object({ entries: z.array(entrySchema), more: z.boolean() }),
+    idempotent: true,
+  }),
+  getAttr: route("/v1/fs/attr", { input: z.object({ inode: inodeSchema }), output: attrSchema, idempotent: true }),
+  /** A directory in the root becomes a datastore with the default policy. With `existing: "keep"` an existing directory is returned as it is. */
+  makeDirectories: route("/v1/fs/mkdir", {
+    input: z.object({
+      directories: z.array(entryRefSchema.extend({ mode: modeSchema })).min(1).max(filesPerCommitMax),
+      existing: z.enum(["keep", "fail"]),
+    }),
+    output: z.object({ attrs: z.array(attrSchema) }),
+    idempotent: false,
+  }),
+  makeSymlinks: route("/v1/fs/symlink", {
+    input: z.object({ links: z.array(entryRefSchema.extend({ target: symlinkTargetSchema, mtimeNs: timeNsSchema })).min(1).max(filesPerCommitMax) }),
+    output: z.object({ attrs: z.array(attrSchema) }),
+    idempotent: true,
+  }),
+  setAttr: route("/v1/fs/setattr", {
+    input: z.object({ inode: inodeSchema, mode: modeSchema.optional(), mtimeNs: timeNsSchema.optional() }),
+    output: attrSchema,
+    idempotent: true,
+  }),
+  remove: route("/v1/fs/remove", {
+    input: entryRefSchema.extend({ kind: z.enum(["file", "directory", "tree"]) }),
+    output: empty,
+    idempotent: false,
+  }),
+  rename: route("/v1/fs/rename", {
+    input: z.object({ from: entryRefSchema, to: entryRefSchema, replace: z.boolean() }),
+    output: empty,
+    idempotent: false,
+  }),
+  /** A second file with the same chunks, inside one datastore; no byte moves. */
+  clone: route("/v1/fs/clone", {
+    input: z.object({ source: inodeSchema, to: entryRefSchema, replace: z.boolean() }),
+    output: attrSchema,
+    idempotent: false,
+  }),
+  usage: route("/v1/fs/usage", {
+    input: z.object({ inode: inodeSchema }),
+    output: z.object({ files: sizeSchema, directories: sizeSchema, logicalBytes: sizeSchema, storedBytes: sizeSchema }),
+    idempotent: true,
+  }),
+  /** Every chunk of a file in order, with where its copies are. */
+  layout: route("/v1/fs/layout", {
+    input: z.object({ inode: inodeSchema, after: z.number().int().min(-1), limit: z.number().int().min(1).max(directoryPageEntriesMax) }),
+    output: z.object({
+      chunks: z.array(
+        z.object({
+          offset: sizeSchema,
+          id: chunkIdSchema,
+          plainBytes: sizeSchema,
+          storedBytes: sizeSchema,
+          copies: z.array(z.object({ node: globalNameSchema, state: z.enum(copyStates) })),
+        }),
+      ),
+      more: z.boolean(),
+    }),
+    idempotent: true,
+  }),
+
+  /**
+   * Announces chunks of an upload: which of them are stored well enough already, and where the
+   * others go. `receipts` of earlier chunks make those known, so an upload that is cut off resumes.
+   */
+  allocate: route("/v1/uploads/allocate", {
+    input: z.object({
+      upload: uploadIdSchema,
+      store: inodeSchema,
+      chunks: z.array(offeredChunkSchema).max(chunksPerTicketMax),
+      exclude: z.array(globalNameSchema).max(64),
+      receipts: receiptsSchema,
+    }),
+    output: z.object({
+      /** By chunk: indexes into `nodes` to send it to; empty when enough copies exist. */
+      targets: z.array(z.array(sizeSchema)),
+      /** By chunk: copies that exist already. */
+      stored: z.array(sizeSchema),
+      nodes: z.array(ticketedNodeSchema),
+    }),
+    idempotent: true,
+  }),
+  /** Publishes files, all or none, durable when it answers. A changed version is `conflict`, a chunk without a confirmed copy too. */
+  commit: route("/v1/uploads/commit", {
+    input: z.object({
+      upload: uploadIdSchema,
+      files: z.array(fileCommitSchema).max(filesPerCommitMax),
+      receipts: receiptsSchema,
+      /** The upload ends with this commit: what it announced and did not commit may be collected. */
+      last: z.boolean(),
+    }),
+    output: z.object({ attrs: z.array(attrSchema), degradedChunks: sizeSchema }),
+    idempotent: false,
+  }),
+  /** Chunks of ranges of files, copies in the order to try them, and tickets to fetch them. At most `chunksPerTicketMax` chunks; the rest is asked again. */
+  locate: route("/v1/files/locate", {
+    input: z.object({
+      files: z
+        .array(z.object({ inode: inodeSchema, offset: sizeSchema, lengthBytes: sizeSchema, ifVersion: sizeSchema.optional() }))
+        .min(1)
+        .max(chunksPerTicketMax),
+    }),
+    output: z.object({
+      files: z.array(
+        z.object({
+          version: sizeSchema,
+          sizeBytes: sizeSchema,
+          store: inodeSchema,
+          extents: z.array(
+            z.object({ offset: sizeSchema, chunk: chunkIdSchema, plainBytes: sizeSchema, storedBytes: sizeSchema, nodes: z.array(sizeSchema) }),
+          ),
+        }),
+      ),
+      nodes: z.array(ticketedNodeSchema),
+    }),
+    idempotent: true,
+  }),
+  /** Tickets to have copies checked where they lie. */
+  verifyTickets: route("/v1/files/verify", {
+    input: z.object({ store: inodeSchema, chunks: z.array(chunkIdSchema).min(1).max(chunksPerTicketMax) }),
+    output: z.object({ copies: z.array(z.array(sizeSchema)), nodes: z.array(ticketedNodeSchema) }),
+    idempotent: true,
+  }),
+  /** A copy that a client could not verify: the coordinator has the node check it, and the node quarantines it. */
+  reportCopies: route("/v1/files/report", {
+    input: z.object({ store: inodeSchema, node: globalNameSchema, chunks: z.array(chunkIdSchema).min(1).max(chunksPerTicketMax) }),
+    output: z.object({ states: z.array(z.enum(["ok", "damaged", "missing"])) }),
+    idempotent: true,
+  }),
+
+  createStore: route("/v1/stores/create", { input: z.object({ name: nameSchema, policy: storePolicySchema }), output: storeSchema, idempotent: false }),
+  listStores: route("/v1/stores/list", { input: empty, output: z.object({ stores: z.array(storeSchema) }), idempotent: true }),
+  setStore: route("/v1/stores/set", { input: z.object({ name: nameSchema, policy: storePolicySchema.partial() }), output: storeSchema, idempotent: true }),
+  removeStore: route("/v1/stores/remove", {
+    input: z.object({ name: nameSchema, dryRun: z.boolean() }),
+    output: z.object({ files: sizeSchema, directories: sizeSchema, logicalBytes: sizeSchema, storedBytes: sizeSchema }),
+    idempotent: false,
+  }),
+  /** The key that the chunks of a store are encrypted with; whoever may read the store may have it. */
+  storeKey: route("/v1/stores/key", {
+    input: z.object({ store: inodeSchema }),
+    output: z.object({ key: bytesSchema, encrypt: z.boolean() }),
+    idempotent: true,
+  }),
+
+  heartbeat: route("/v1/nodes/heartbeat", {
+    input: heartbeatSchema,
+    output: z.object({ nowMs: z.number(), coordinatorCertificatePem: z.string() }),
+    idempotent: true,
+  }),
+  status: route("/v1/status", {
+    input: empty,
+    output: z.object({
+      member: globalNameSchema,
+      address: z.string(),
+      version: z.string(),
+      uptimeMs: z.number(),
+      health: healthSchema,
+      healthScore: z.number(),
+      reasons: z.array(z.string()),
+      nodes: z.array(nodeSchema),
+      totals: totalsSchema,
+    }),
+    idempotent: true,
+  }),
+
+  /** A new certificate for the caller's own identity. */
+  renewCertificate: route("/v1/auth/renew", {
+    input: z.object({ csrPem: z.string().max(8192) }),
+    output: z.object({ certificatePem: z.string(), authorityPem: z.string() }),
+    idempotent: true,
+  }),
+  /** A certificate for somebody else, by the administrator. */
+  issueCertificate: route("/v1/auth/issue", {
+    input: z.object({ csrPem: z.string().max(8192), kind: z.enum(identityKinds), name: z.string(), validityMs: z.number().int().positive().optional() }),
+    output: z.object({ certificatePem: z.string(), authorityPem: z.string() }),
+    idempotent: false,
+  }),
+} as const satisfies Record<string, Route>;
+
+export type RouteName = keyof typeof routes;
+export type RouteInput<R extends Route> = z.input<R["input"]>;
+export type RouteOutput<R extends Route> = z.output<R["output"]>;
+
+/** What any error looks like on the wire, control and data API alike. */
+export const errorBodySchema = z.object({
+  code: z.enum(errorCodes),
+  message: z.string(),
+  hint: z.string().optional(),
+  details: z.record(z.string(), z.unknown()).optional(),
+});
+
+export const contentTypeMessage = "application/msgpack";

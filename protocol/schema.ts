@@ -1,0 +1,139 @@
+/** Shapes of the namespace, of stores and of nodes as they travel between processes. */
+import { z } from "zod";
+import { CollectiveError } from "./errors.ts";
+import { parseChunkId, parseGlobalName, parseInode } from "./ids.ts";
+import { extentsPerCommitMax, fileBytesMax, largeChunkBytes, pathComponentsMax, replicasMax, storedChunkBytesMax, symlinkTargetBytesMax } from "./limits.ts";
+import { parseName } from "./path.ts";
+
+/** A parser that throws becomes a schema whose output has the parsed type. */
+function parsedBy<I extends z.ZodType, O>(base: I, parse: (value: z.output<I>) => O) {
+  return base.transform((value, context): O => {
+    try {
+      return parse(value);
+    } catch (error) {
+      if (!(error instanceof CollectiveError)) throw error;
+      context.addIssue({ code: "custom", message: error.message });
+      return z.NEVER;
+    }
+  });
+}
+
+export const inodeSchema = parsedBy(z.number(), parseInode);
+export const chunkIdSchema = parsedBy(z.string(), parseChunkId);
+export const globalNameSchema = parsedBy(z.string().max(255), parseGlobalName);
+export const nameSchema = parsedBy(z.string().max(1024), parseName);
+export const bytesSchema = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "expected bytes");
+const countSchema = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+export const sizeSchema = countSchema;
+/** Nanoseconds since 1970; msgpack decodes small ones as numbers. */
+export const timeNsSchema = z.union([z.bigint(), z.number().int()]).transform((value) => BigInt(value));
+export const modeSchema = z.number().int().min(0).max(0o7777);
+
+export const fileTypes = ["directory", "file", "symlink"] as const;
+export type FileType = (typeof fileTypes)[number];
+
+export const attrSchema = z.object({
+  inode: inodeSchema,
+  type: z.enum(fileTypes),
+  sizeBytes: sizeSchema,
+  mode: modeSchema,
+  mtimeNs: timeNsSchema,
+  ctimeNs: timeNsSchema,
+  owner: z.string(),
+  /** Counts committed contents, from 1. */
+  version: countSchema,
+  /** Root directory of the datastore it lives in; undefined for `/` itself. */
+  store: inodeSchema.optional(),
+  /** Of a symbolic link. */
+  target: z.string().optional(),
+});
+export type Attr = z.output<typeof attrSchema>;
+
+export const entrySchema = z.object({ name: z.string(), attr: attrSchema });
+export type DirectoryEntry = z.output<typeof entrySchema>;
+
+export const componentsSchema = z.array(nameSchema).max(pathComponentsMax);
+export const symlinkTargetSchema = z
+  .string()
+  .min(1)
+  .refine((target) => !target.includes("\0") && Buffer.byteLength(target) <= symlinkTargetBytesMax, `a link's target has at most ${symlinkTargetBytesMax} bytes`);
+
+/** Consecutive pieces of a file, each one chunk. Their lengths add up to the file's size. */
+export const extentSchema = z.object({ chunk: chunkIdSchema, plainBytes: z.number().int().positive().max(largeChunkBytes) });
+export type Extent = z.output<typeof extentSchema>;
+export const extentsSchema = z.array(extentSchema).max(extentsPerCommitMax);
+
+export const fileCommitSchema = z.object({
+  parent: inodeSchema,
+  name: nameSchema,
+  mode: modeSchema,
+  mtimeNs: timeNsSchema,
+  sizeBytes: sizeSchema.max(fileBytesMax),
+  extents: extentsSchema,
+  /** The version that is being replaced, 0 for "must not exist"; left out, the last commit wins. */
+  ifVersion: countSchema.optional(),
+});
+export type FileCommit = z.output<typeof fileCommitSchema>;
+
+export const strategies = ["media", "backup", "hybrid"] as const;
+export const storePolicySchema = z.object({
+  strategy: z.enum(strategies),
+  replicas: z.number().int().min(1).max(replicasMax),
+  /** Upper limit of the sum of file sizes; null is none. */
+  quotaBytes: z.number().int().positive().nullable(),
+  minMembers: z.number().int().min(1).max(64),
+  encrypt: z.boolean(),
+});
+export type StorePolicy = z.output<typeof storePolicySchema>;
+export const defaultStorePolicy: StorePolicy = { strategy: "hybrid", replicas: 2, quotaBytes: null, minMembers: 1, encrypt: true };
+
+export const storeSchema = z.object({
+  inode: inodeSchema,
+  name: z.string(),
+  owner: z.string(),
+  createdMs: z.number(),
+  policy: storePolicySchema,
+  files: countSchema,
+  logicalBytes: sizeSchema,
+  chunks: countSchema,
+  /** Of one copy of each chunk. */
+  storedBytes: sizeSchema,
+  degradedChunks: countSchema,
+});
+export type Store = z.output<typeof storeSchema>;
+
+export const nodeStates = ["alive", "suspect", "dead", "draining"] as const;
+export type NodeState = (typeof nodeStates)[number];
+
+export const heartbeatSchema = z.object({
+  address: z.string().max(300),
+  capacityBytes: sizeSchema,
+  usedBytes: sizeSchema,
+  /** What can really still be written: the capacity's rest or the disk's, whichever is less. */
+  freeBytes: sizeSchema,
+  chunkCount: countSchema,
+  version: z.string().max(64),
+});
+export type Heartbeat = z.output<typeof heartbeatSchema>;
+
+export const nodeSchema = heartbeatSchema.extend({ name: globalNameSchema, state: z.enum(nodeStates), lastSeenMs: z.number() });
+export type NodeSummary = z.output<typeof nodeSchema>;
+
+export const copyStates = ["offered", "stored", "damaged", "deleting"] as const;
+export type CopyState = (typeof copyStates)[number];
+
+export const offeredChunkSchema = z.object({ id: chunkIdSchema, storedBytes: z.number().int().positive().max(storedChunkBytesMax) });
+export type OfferedChunk = z.output<typeof offeredChunkSchema>;
+
+/** A node to speak to, with the authority to do so. */
+export const ticketedNodeSchema = z.object({ node: globalNameSchema, address: z.string(), ticket: bytesSchema });
+export type TicketedNode = z.output<typeof ticketedNodeSchema>;
+
+export const healthSchema = z.enum(["healthy", "degraded", "unhealthy"]);
+export const totalsSchema = z.object({
+  files: countSchema,
+  chunks: countSchema,
+  degradedChunks: countSchema,
+  lostChunks: countSchema,
+});
+export type Totals = z.output<typeof totalsSchema>;

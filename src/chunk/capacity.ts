@@ -1,0 +1,70 @@
+/**
+ * Who may still write how much. Bytes are reserved before they are written, so that concurrent puts
+ * together never exceed the capacity, and never eat the part of the disk that deleting needs.
+ */
+import { CollectiveError } from "../../protocol/errors.ts";
+import { mebibyte } from "../../protocol/limits.ts";
+
+/** Left free on the disk: deleting has to write a little before it frees anything. */
+export const diskReserveBytes = 8 * mebibyte;
+/** The disk is asked this often at most while it is far from full. */
+const diskSampleIntervalMs = 500;
+const diskPlentyBytes = 1024 * mebibyte;
+
+export interface CapacityDeps {
+  readonly usedBytes: () => number;
+  readonly capacityBytes: number;
+  /** What the disk has left for this process. */
+  readonly diskFreeBytes: () => number;
+  readonly monotonicMs: () => number;
+}
+
+export interface Capacity {
+  /** Throws `no_space` with details. The result gives the reservation back; what was written counts as used by then. */
+  reserve(bytes: number): () => void;
+  freeBytes(): number;
+}
+
+export function createCapacity(deps: CapacityDeps): Capacity {
+  let reservedBytes = 0;
+  let disk = { freeBytes: 0, atMs: Number.NEGATIVE_INFINITY };
+
+  function diskFree(): number {
+    const nowMs = deps.monotonicMs();
+    if (disk.freeBytes < diskPlentyBytes || nowMs - disk.atMs > diskSampleIntervalMs)
+      disk = { freeBytes: deps.diskFreeBytes(), atMs: nowMs };
+    return Math.max(0, disk.freeBytes - diskReserveBytes - reservedBytes);
+  }
+
+  const capacityFree = () => Math.max(0, deps.capacityBytes - deps.usedBytes() - reservedBytes);
+
+  return {
+    reserve(bytes) {
+      const details = { usedBytes: deps.usedBytes(), capacityBytes: deps.capacityBytes, neededBytes: bytes };
+      if (bytes > capacityFree()) {
+        throw new CollectiveError(
+          "no_space",
+          `the node is full: ${details.usedBytes} of ${details.capacityBytes} bytes used, ${bytes} more needed`,
+          {
+            hint: "give the node more capacity, add a node, or delete something",
+            details,
+          },
+        );
+      }
+      const freeOnDisk = diskFree();
+      if (bytes > freeOnDisk) {
+        throw new CollectiveError("no_space", `the node's disk is full: ${freeOnDisk} bytes left to write, ${bytes} needed`, {
+          hint: "make room on the node's disk, add a node, or delete something",
+          details: { ...details, diskFreeBytes: freeOnDisk },
+        });
+      }
+      reservedBytes += bytes;
+      let released = false;
+      return () => {
+        if (!released) reservedBytes -= bytes;
+        released = true;
+      };
+    },
+    freeBytes: () => Math.min(capacityFree(), diskFree()),
+  };
+}

@@ -1,0 +1,76 @@
+import { CollectiveError } from "../../../protocol/errors.ts";
+import type { Attr, DirectoryEntry } from "../../../protocol/schema.ts";
+import { listDirectory, statPath } from "../../client/files.ts";
+import type { Remote } from "../../client/remote.ts";
+import { formatSize } from "../../core/units.ts";
+import { type Command, jsonFlag } from "../command.ts";
+import type { Io } from "../io.ts";
+import { formatMode, formatTime, jsonEntry } from "../output/entries.ts";
+import { printJson } from "../output/json.ts";
+import { renderTable } from "../output/table.ts";
+import { printable } from "../output/text.ts";
+import { openSession } from "../session.ts";
+
+const command: Command = {
+  name: "ls",
+  description: "list a directory",
+  positionals: [{ name: "PATH", description: "what to list, / by default", optional: true, isPath: true }],
+  flags: [
+    { name: "long", short: "l", description: "with mode, owner, size and time" },
+    { name: "recursive", short: "R", description: "everything below, too" },
+    jsonFlag,
+  ],
+  example: "collective ls -l /media/films",
+  run: async ({ io, positionals, on }) => {
+    const [text = "/"] = positionals;
+    const session = await openSession(io);
+    const { components } = session.path(text);
+    const attr = await statPath(session.remote, components, io.signal);
+    const found = attr.type === "directory" ? walk(session.remote, { attr, prefix: "", recursive: on("recursive"), signal: io.signal }) : single(components.at(-1) ?? "/", attr);
+    if (on("json")) {
+      printJson((await Array.fromAsync(found)).map((entry) => jsonEntry(entry)), io.stdout);
+    } else if (on("long")) {
+      printLong(io, await Array.fromAsync(found));
+    } else {
+      for await (const { name, attr: child } of found) io.stdout.write(`${shown(io, name, child)}\n`);
+    }
+  },
+};
+export default command;
+
+async function* single(name: string, attr: Attr): AsyncGenerator<DirectoryEntry> {
+  yield { name, attr };
+}
+
+/** Depth first; with `recursive` names are paths below the start. */
+async function* walk(remote: Remote, at: { attr: Attr; prefix: string; recursive: boolean; signal: AbortSignal }): AsyncGenerator<DirectoryEntry> {
+  for await (const { name, attr } of listDirectory(remote, at.attr.inode, at.signal)) {
+    if (at.signal.aborted) throw new CollectiveError("cancelled", "cancelled");
+    yield { name: at.prefix + name, attr };
+    if (at.recursive && attr.type === "directory") yield* walk(remote, { ...at, attr, prefix: `${at.prefix}${name}/` });
+  }
+}
+
+function shown(io: Io, name: string, attr: Attr): string {
+  const text = printable(name);
+  if (attr.type === "directory") return `${io.out.colours.accent(text)}/`;
+  return attr.type === "symlink" ? `${text} -> ${printable(attr.target ?? "")}` : text;
+}
+
+function printLong(io: Io, entries: readonly DirectoryEntry[]): void {
+  if (entries.length === 0) return;
+  const table = renderTable({
+    columns: [{ header: "MODE" }, { header: "OWNER", flexible: true }, { header: "SIZE", align: "right" }, { header: "MODIFIED" }, { header: "NAME" }],
+    rows: entries.map(({ name, attr }) => [
+      formatMode(attr),
+      attr.owner,
+      attr.type === "directory" ? "-" : formatSize(attr.sizeBytes),
+      formatTime(attr.mtimeNs),
+      { text: attr.type === "symlink" ? `${name} -> ${attr.target ?? ""}` : name, paint: attr.type === "directory" ? io.out.colours.accent : (plain) => plain },
+    ]),
+    width: io.out.columns,
+    colours: io.out.colours,
+    unicode: io.out.unicode,
+  });
+  io.stdout.write(`${table}\n`);
+}

@@ -1,0 +1,30 @@
+import { createIngest } from "../../client/ingest.ts";
+import { filePlaceOf } from "../../client/files.ts";
+import { streamSource } from "../../client/sources.ts";
+import type { Command } from "../command.ts";
+import { transferProgress } from "../progress.ts";
+import { openSession } from "../session.ts";
+import { warnDegraded } from "../warnings.ts";
+
+const command: Command = {
+  name: "write",
+  description: "store standard input as a file, replacing what is there",
+  positionals: [{ name: "PATH", description: "the file to write", isPath: true }],
+  example: "tar -c photos | collective write /backup/photos.tar",
+  run: async ({ io, positionals }) => {
+    const [text = ""] = positionals;
+    const session = await openSession(io);
+    const place = await filePlaceOf(session.remote, session.path(text).components, io.signal);
+    using progress = transferProgress(io, { label: "write" });
+    const ingest = createIngest(session.remote, { signal: io.signal, onProgress: (bytes) => progress.add({ bytes }) });
+    const mtimeNs = BigInt(Math.trunc(io.clock.wallMs())) * 1_000_000n;
+    await ingest.add(
+      { parent: place.parent.inode, name: place.name, store: place.store, mode: place.existing?.mode ?? 0o644, mtimeNs },
+      streamSource(Bun.stdin.stream()),
+    );
+    const { degradedChunks } = await ingest.finish();
+    progress.finish();
+    warnDegraded(io, degradedChunks);
+  },
+};
+export default command;

@@ -1,0 +1,108 @@
+/**
+ * Reads ranges of files: locates chunks in windows, fetches several at once, hands out plaintext in
+ * order. Memory is bounded by the chunks on their way.
+ */
+import { CollectiveError } from "../../protocol/errors.ts";
+import type { Inode } from "../../protocol/ids.ts";
+import { largeChunkBytes, storedChunkBytesMax } from "../../protocol/limits.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { TicketedNode } from "../../protocol/schema.ts";
+import { openChunk } from "../codec/sealed-chunk.ts";
+import { createBufferPool } from "../core/buffers.ts";
+import { fetchChunk, type WantedChunk } from "./fetch-chunk.ts";
+import type { Remote } from "./remote.ts";
+
+export interface ReadRange {
+  readonly inode: Inode;
+  readonly offset: number;
+  /** May reach past the end of the file. */
+  readonly lengthBytes: number;
+}
+
+export interface LocatedChunk extends WantedChunk {
+  readonly offset: number;
+  readonly plainBytes: number;
+}
+
+export interface LocatedFile {
+  readonly version: number;
+  readonly sizeBytes: number;
+  readonly store: Inode;
+  readonly chunks: readonly LocatedChunk[];
+}
+
+/** Chunks on their way at once: as many as hide the round trips, few enough to stay small in memory. */
+const chunksInFlightMax = 4;
+
+/** One round trip for up to `chunksPerTicketMax` chunks of as many ranges; a file may come back cut short. */
+export async function locate(
+  remote: Remote,
+  files: readonly (ReadRange & { readonly ifVersion?: number | undefined })[],
+  signal?: AbortSignal,
+): Promise<LocatedFile[]> {
+  const answer = await remote.control.call(routes.locate, { files: [...files] }, { signal });
+  return answer.files.map((file) => ({
+    ...file,
+    chunks: file.extents.map((extent) => ({
+      ...extent,
+      id: extent.chunk,
+      store: file.store,
+      nodes: extent.nodes.map((index) => answer.nodes[index]).filter((node): node is TicketedNode => node !== undefined),
+    })),
+  }));
+}
+
+/**
+ * Yields the range's bytes in order; each piece is a view that holds until the next is asked for. A
+ * file that is replaced while it is read gives `conflict`, never a mixture.
+ */
+export async function* readRange(remote: Remote, range: ReadRange, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  const stop = new AbortController();
+  const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  const stored = createBufferPool({ bufferBytes: storedChunkBytesMax, keepMax: chunksInFlightMax });
+  const plain = new Uint8Array(largeChunkBytes);
+  const window: { chunk: LocatedChunk; fetched: Promise<Uint8Array<ArrayBuffer>> }[] = [];
+  const start = (chunk: LocatedChunk): void => {
+    const buffer = stored.take();
+    const fetched = fetchChunk(remote, chunk, { into: buffer, signal: either }).then(() => buffer);
+    fetched.catch(() => undefined);
+    window.push({ chunk, fetched });
+  };
+  const end = range.offset + range.lengthBytes;
+  const deliver = async function* (): AsyncGenerator<Uint8Array> {
+    const next = window.shift();
+    if (!next) return;
+    const buffer = await next.fetched;
+    const keys = await remote.keysOf(next.chunk.store);
+    const opened = openChunk(buffer.subarray(0, next.chunk.storedBytes), { keys, out: plain });
+    if (opened.length !== next.chunk.plainBytes) throw new CollectiveError("corrupt", `chunk ${next.chunk.id} has another length than the file says`);
+    yield opened.subarray(Math.max(0, range.offset - next.chunk.offset), Math.max(0, end - next.chunk.offset));
+    stored.give(buffer);
+  };
+  try {
+    for await (const chunk of locatedChunks(remote, range, either)) {
+      if (window.length >= chunksInFlightMax) yield* deliver();
+      start(chunk);
+    }
+    while (window.length > 0) yield* deliver();
+  } finally {
+    stop.abort();
+  }
+}
+
+/** All chunks of the range, asked for window by window and always of one version. */
+async function* locatedChunks(remote: Remote, range: ReadRange, signal: AbortSignal): AsyncGenerator<LocatedChunk> {
+  const end = range.offset + range.lengthBytes;
+  let offset = range.offset;
+  let ifVersion: number | undefined;
+  while (offset < end) {
+    const [file] = await locate(remote, [{ inode: range.inode, offset, lengthBytes: end - offset, ifVersion }], signal);
+    if (!file || file.chunks.length === 0) return;
+    ifVersion = file.version;
+    for (const chunk of file.chunks) {
+      yield chunk;
+      offset = chunk.offset + chunk.plainBytes;
+    }
+    if (offset >= file.sizeBytes) return;
+  }
+}

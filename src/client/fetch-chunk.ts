@@ -1,0 +1,72 @@
+/**
+ * Fetches one chunk from whichever copy gives it whole. Nothing unverified leaves this file: the
+ * stored bytes are hashed and compared with the id. A copy that fails is reported, so that its node
+ * checks it; the read goes on with the next.
+ */
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
+import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { TicketedNode } from "../../protocol/schema.ts";
+import { hashChunk } from "../codec/sealed-chunk.ts";
+import type { Remote } from "./remote.ts";
+
+export interface WantedChunk {
+  readonly id: ChunkId;
+  readonly storedBytes: number;
+  readonly store: Inode;
+  /** Copies in the order to try them. */
+  readonly nodes: readonly TicketedNode[];
+}
+
+/** Writes the stored bytes to the start of `into` and answers how many. `corrupt` when every copy is damaged, `unavailable` when none can be reached. */
+export async function fetchChunk(remote: Remote, chunk: WantedChunk, { into, signal }: { into: Uint8Array; signal?: AbortSignal | undefined }): Promise<number> {
+  let last: CollectiveError | undefined;
+  let damaged = 0;
+  for (const node of inOrder(remote, chunk.nodes)) {
+    try {
+      const bytes = await remote.data.get(node, chunk.id, into.subarray(0, chunk.storedBytes), { signal });
+      if (isWhole(into.subarray(0, bytes), chunk)) return bytes;
+      last = new CollectiveError("corrupt", `${node.node} sent a damaged copy of chunk ${chunk.id}`);
+    } catch (thrown) {
+      last = toCollectiveError(thrown);
+    }
+    if (last.code === "cancelled" || last.code === "internal") throw last;
+    noteBadCopy(remote, { chunk, node: node.node, error: last });
+    if (last.code === "corrupt" || last.code === "not_found") damaged++;
+  }
+  throw noCopy(chunk, { damaged, last });
+}
+
+export function isWhole(stored: Uint8Array, chunk: Pick<WantedChunk, "id" | "storedBytes">): boolean {
+  return stored.length === chunk.storedBytes && hashChunk(stored) === chunk.id;
+}
+
+function inOrder(remote: Remote, nodes: readonly TicketedNode[]): TicketedNode[] {
+  return [...nodes.filter((node) => !remote.hasFailedLately(node.node)), ...nodes.filter((node) => remote.hasFailedLately(node.node))];
+}
+
+/** Reporting must never fail or hold up the read that found it. */
+export function noteBadCopy(remote: Remote, found: { chunk: WantedChunk; node: GlobalName; error: CollectiveError }): void {
+  const { chunk, node, error } = found;
+  remote.log.warn("copy could not be read, trying another", { node, chunk: chunk.id, code: error.code, error: error.message });
+  if (error.code === "corrupt" || error.code === "not_found") {
+    remote.control.call(routes.reportCopies, { store: chunk.store, node, chunks: [chunk.id] }).catch((thrown: unknown) => {
+      remote.log.debug("damage could not be reported", { node, chunk: chunk.id, error: toCollectiveError(thrown).message });
+    });
+  } else {
+    remote.noteFailure(node);
+  }
+}
+
+function noCopy(chunk: WantedChunk, { damaged, last }: { damaged: number; last: CollectiveError | undefined }): CollectiveError {
+  const copies = `${chunk.nodes.length} ${chunk.nodes.length === 1 ? "copy" : "copies"}`;
+  if (chunk.nodes.length === 0 || damaged === chunk.nodes.length) {
+    return new CollectiveError("corrupt", `chunk ${chunk.id.slice(0, 12)}… cannot be read: ${chunk.nodes.length === 0 ? "it has no usable copy" : `all of its ${copies} are damaged or missing`}`, {
+      cause: last,
+    });
+  }
+  return new CollectiveError(last?.code === "permission_denied" ? "permission_denied" : "unavailable", `none of the ${copies} of chunk ${chunk.id.slice(0, 12)}… can be reached: ${last?.message ?? ""}`, {
+    cause: last,
+    hint: "see: collective status",
+  });
+}

@@ -1,0 +1,52 @@
+/** Names at a member, by path: what every command and every other face starts from. */
+import { CollectiveError } from "../../protocol/errors.ts";
+import type { Inode } from "../../protocol/ids.ts";
+import { directoryPageEntriesMax } from "../../protocol/limits.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { Attr, DirectoryEntry } from "../../protocol/schema.ts";
+import type { Remote } from "./remote.ts";
+
+/** Throws `not_found` when it does not exist. */
+export async function statPath(remote: Remote, components: readonly string[], signal?: AbortSignal): Promise<Attr> {
+  const { attr } = await remote.control.call(routes.resolve, { components: [...components] }, { signal });
+  if (!attr) throw new CollectiveError("not_found", `/${components.join("/")} does not exist`);
+  return attr;
+}
+
+export interface Place {
+  readonly parent: Attr;
+  readonly name: string;
+  /** What stands there now. */
+  readonly existing: Attr | undefined;
+  readonly store: Inode | undefined;
+}
+
+/** Where something may be put: the parent must be a directory. */
+export async function placeOf(remote: Remote, components: readonly string[], signal?: AbortSignal): Promise<Place> {
+  const name = components.at(-1);
+  if (name === undefined) throw new CollectiveError("invalid_argument", "the root cannot be replaced");
+  const { parent, attr } = await remote.control.call(routes.resolve, { components: [...components] }, { signal });
+  if (!parent) throw new CollectiveError("internal", "a path below the root has no parent");
+  return { parent, name, existing: attr ?? undefined, store: parent.store };
+}
+
+/** A place for a file, which lies in some datastore. */
+export async function filePlaceOf(remote: Remote, components: readonly string[], signal?: AbortSignal): Promise<Place & { readonly store: Inode }> {
+  const place = await placeOf(remote, components, signal);
+  if (place.existing?.type === "directory") throw new CollectiveError("is_a_directory", `/${components.join("/")} is a directory`);
+  if (place.store === undefined) {
+    throw new CollectiveError("invalid_argument", "only datastores can stand in the root", { hint: `make one and write into it: collective mkdir /${place.name}` });
+  }
+  return { ...place, store: place.store };
+}
+
+/** All entries, page by page, sorted by name. */
+export async function* listDirectory(remote: Remote, inode: Inode, signal?: AbortSignal): AsyncGenerator<DirectoryEntry> {
+  let after: string | undefined;
+  for (;;) {
+    const { entries, more } = await remote.control.call(routes.list, { inode, after, limit: directoryPageEntriesMax }, { signal });
+    yield* entries;
+    after = entries.at(-1)?.name;
+    if (!more || after === undefined) return;
+  }
+}

@@ -1,0 +1,249 @@
+/**
+ * Takes any number of files in: cuts, seals, stores and publishes them.
+ *
+ * One pipeline serves a stream of terabytes and a tree of tiny files. Chunks of whatever file are
+ * sealed one after the other into an arena; a full arena is a batch and goes its way while the next
+ * is filled. A file whose batches are all stored is ready, and ready files are committed together.
+ * So memory is bounded by the arenas, and the round trips by the batches, not by the files.
+ */
+import { CollectiveError } from "../../protocol/errors.ts";
+import type { Inode } from "../../protocol/ids.ts";
+import { chunkOverheadBytesMax, chunksPerTicketMax, extentsPerCommitMax, fileBytesMax, filesPerCommitMax, largeChunkBytes } from "../../protocol/limits.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { Attr, Extent, FileCommit } from "../../protocol/schema.ts";
+import { chunkBytesFor, mediumFileBytesMax } from "../codec/chunker.ts";
+import { sealChunk, sealedBytesMax } from "../codec/sealed-chunk.ts";
+import { createBufferPool } from "../core/buffers.ts";
+import { createLimiter } from "../core/limiter.ts";
+import type { Remote } from "./remote.ts";
+import { createUpload, type PreparedChunk } from "./upload.ts";
+
+/** Where content comes from. */
+export interface ContentSource {
+  /** Undefined for a stream whose end nobody knows yet. */
+  readonly sizeBytes: number | undefined;
+  /** Fills the buffer, entirely unless the content ends; 0 at the end. */
+  read(into: Uint8Array): Promise<number>;
+}
+
+export interface IngestTarget {
+  readonly parent: Inode;
+  readonly name: string;
+  readonly store: Inode;
+  readonly mode: number;
+  readonly mtimeNs: bigint;
+  readonly ifVersion?: number | undefined;
+}
+
+export interface Ingest {
+  /**
+   * Resolves when the content has been read and handed on, so that the next file may follow at once;
+   * `committed` resolves when the file is published and durable. One call at a time.
+   */
+  add(target: IngestTarget, source: ContentSource): Promise<{ readonly committed: Promise<Attr> }>;
+  /** Waits for everything and ends the upload. Throws the first error of any file. */
+  finish(): Promise<IngestTotals>;
+}
+
+export interface IngestTotals {
+  readonly files: number;
+  readonly plainBytes: number;
+  readonly sentBytes: number;
+  readonly degradedChunks: number;
+}
+
+export interface IngestOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Called as content is taken over, with how much. */
+  readonly onProgress?: ((plainBytes: number) => void) | undefined;
+}
+
+const arenaBytes = largeChunkBytes + chunksPerTicketMax * chunkOverheadBytesMax;
+/** Batches on their way at once; with the one being filled they are the memory this takes. */
+const batchesInFlightMax = 4;
+const commitsInFlightMax = 2;
+
+interface Batch {
+  readonly store: Inode;
+  readonly arena: Uint8Array<ArrayBuffer>;
+  readonly chunks: PreparedChunk[];
+  usedBytes: number;
+  readonly done: PromiseWithResolvers<void>;
+}
+
+interface PendingFile {
+  readonly commit: FileCommit;
+  readonly outcome: PromiseWithResolvers<Attr>;
+}
+
+export function createIngest(remote: Remote, options: IngestOptions = {}): Ingest {
+  const { signal } = options;
+  const upload = createUpload(remote);
+  const arenas = createBufferPool({ bufferBytes: arenaBytes, keepMax: batchesInFlightMax + 1 });
+  const sending = createLimiter(batchesInFlightMax);
+  const committing = createLimiter(commitsInFlightMax);
+  const plain = new Uint8Array(largeChunkBytes);
+  const totals = { files: 0, plainBytes: 0, sentBytes: 0, degradedChunks: 0 };
+  const underWay = new Set<Promise<unknown>>();
+  let ready: PendingFile[] = [];
+  let batch: Batch | undefined;
+  let failure: { readonly error: unknown } | undefined;
+  let uncommittedFiles = 0;
+  let finishing = false;
+  let ended = false;
+
+  const track = (promise: Promise<unknown>): void => {
+    const watched = promise
+      .catch((error: unknown) => {
+        failure ??= { error };
+      })
+      .finally(() => underWay.delete(watched));
+    underWay.add(watched);
+  };
+  const assertGoing = (): void => {
+    if (failure) throw failure.error;
+    if (signal?.aborted) throw new CollectiveError("cancelled", "cancelled");
+  };
+
+  /** Sends the batch; waits only while as many as allowed are on their way. */
+  const flush = async (): Promise<void> => {
+    const full = batch;
+    if (!full) return;
+    batch = undefined;
+    const started = Promise.withResolvers<void>();
+    const sent = sending.run(async () => {
+      started.resolve();
+      try {
+        const { sentBytes } = await upload.store(full.store, full.chunks, signal);
+        totals.sentBytes += sentBytes;
+        full.done.resolve();
+      } catch (error) {
+        full.done.reject(error);
+        throw error;
+      } finally {
+        arenas.give(full.arena);
+      }
+    });
+    full.done.promise.catch(() => undefined);
+    track(sent);
+    await Promise.race([started.promise, sent]);
+  };
+
+  const batchFor = async (store: Inode, plainBytes: number): Promise<Batch> => {
+    const fits = batch && batch.store === store && batch.chunks.length < chunksPerTicketMax && batch.usedBytes + sealedBytesMax(plainBytes) <= arenaBytes;
+    if (!fits) await flush();
+    batch ??= { store, arena: arenas.take(), chunks: [], usedBytes: 0, done: Promise.withResolvers<void>() };
+    return batch;
+  };
+
+  const addContent = async (target: IngestTarget, source: ContentSource): Promise<{ extents: Extent[]; sizeBytes: number; batches: Set<Promise<void>> }> => {
+    const keys = await remote.keysOf(target.store);
+    const extents: Extent[] = [];
+    const batches = new Set<Promise<void>>();
+    let sizeBytes = 0;
+    for await (const piece of pieces(source, plain)) {
+      assertGoing();
+      const into = await batchFor(target.store, piece.length);
+      const sealed = sealChunk(piece, { keys, out: into.arena.subarray(into.usedBytes) });
+      into.usedBytes += sealed.stored.length;
+      into.chunks.push({ id: sealed.id, data: sealed.stored });
+      batches.add(into.done.promise);
+      extents.push({ chunk: sealed.id, plainBytes: piece.length });
+      sizeBytes += piece.length;
+      totals.plainBytes += piece.length;
+      options.onProgress?.(piece.length);
+    }
+    return { extents, sizeBytes, batches };
+  };
+
+  /** One commit takes all that is ready, so they grow by themselves while the coordinator is busy. */
+  const commitReady = (): Promise<void> =>
+    committing.run(async () => {
+      const files = takeCommit(ready);
+      ready = ready.slice(files.length);
+      if (files.length === 0) return;
+      const last = finishing && files.length === uncommittedFiles;
+      try {
+        const request = { upload: upload.token, files: files.map((file) => file.commit), receipts: upload.takeReceipts(), last };
+        const answer = await remote.control.call(routes.commit, request, { signal });
+        uncommittedFiles -= files.length;
+        ended = last;
+        totals.degradedChunks += answer.degradedChunks;
+        totals.files += files.length;
+        for (const [index, file] of files.entries()) file.outcome.resolve(answer.attrs[index] as Attr);
+      } catch (error) {
+        for (const file of files) file.outcome.reject(error);
+        throw error;
+      }
+    });
+
+  return {
+    add: async (target, source) => {
+      assertGoing();
+      const { extents, sizeBytes, batches } = await addContent(target, source);
+      const outcome = Promise.withResolvers<Attr>();
+      outcome.promise.catch(() => undefined);
+      const { store: _, ...place } = target;
+      const publish = async (): Promise<void> => {
+        try {
+          await Promise.all(batches);
+        } catch (error) {
+          outcome.reject(error);
+          throw error;
+        }
+        ready.push({ commit: { ...place, extents, sizeBytes }, outcome });
+        await commitReady();
+      };
+      uncommittedFiles++;
+      track(publish());
+      return { committed: outcome.promise };
+    },
+    finish: async () => {
+      finishing = true;
+      await flush();
+      while (underWay.size > 0) await Promise.all(underWay);
+      assertGoing();
+      if (totals.files > 0 && !ended) await remote.control.call(routes.commit, { upload: upload.token, files: [], receipts: upload.takeReceipts(), last: true }, { signal });
+      return { ...totals };
+    },
+  };
+}
+
+/** As many of the ready files as one commit may carry; at least one. */
+function takeCommit(ready: readonly PendingFile[]): PendingFile[] {
+  let extents = 0;
+  const taken: PendingFile[] = [];
+  for (const file of ready.slice(0, filesPerCommitMax)) {
+    extents += file.commit.extents.length;
+    if (taken.length > 0 && extents > extentsPerCommitMax / 4) break;
+    taken.push(file);
+  }
+  return taken;
+}
+
+/** Cuts by the rule of the chunker. Pieces are views that hold until the next one is asked for. */
+async function* pieces(source: ContentSource, buffer: Uint8Array): AsyncGenerator<Uint8Array> {
+  if (source.sizeBytes !== undefined) {
+    yield* cut(source, { buffer, chunkBytes: chunkBytesFor(source.sizeBytes) });
+    return;
+  }
+  const head = new Uint8Array(mediumFileBytesMax);
+  const headBytes = await source.read(head);
+  const more = headBytes < head.length ? 0 : await source.read(buffer);
+  const chunkBytes = more > 0 ? largeChunkBytes : chunkBytesFor(headBytes);
+  for (let at = 0; at < headBytes; at += chunkBytes) yield head.subarray(at, Math.min(at + chunkBytes, headBytes));
+  if (more > 0) yield buffer.subarray(0, more);
+  if (more === buffer.length) yield* cut(source, { buffer, chunkBytes, beforeBytes: headBytes + more });
+}
+
+async function* cut(source: ContentSource, { buffer, chunkBytes, beforeBytes = 0 }: { buffer: Uint8Array; chunkBytes: number; beforeBytes?: number }): AsyncGenerator<Uint8Array> {
+  let total = beforeBytes;
+  for (;;) {
+    const bytes = await source.read(buffer.subarray(0, chunkBytes));
+    if (bytes === 0) return;
+    total += bytes;
+    if (total > fileBytesMax) throw new CollectiveError("too_large", `a file has at most ${fileBytesMax} bytes`);
+    yield buffer.subarray(0, bytes);
+    if (bytes < chunkBytes) return;
+  }
+}

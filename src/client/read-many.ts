@@ -1,0 +1,75 @@
+/** Reads many small files at once: one question to the coordinator and one to each node for up to `chunksPerTicketMax` of them. */
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
+import { largeChunkBytes, smallChunkBytes, storedChunkBytesMax } from "../../protocol/limits.ts";
+import type { Attr } from "../../protocol/schema.ts";
+import { openChunk } from "../codec/sealed-chunk.ts";
+import { locate, type LocatedChunk } from "./download.ts";
+import { fetchChunk, isWhole, noteBadCopy } from "./fetch-chunk.ts";
+import type { Remote } from "./remote.ts";
+
+/** Files that `readMany` takes: one small chunk. */
+export function isSmallFile(attr: Attr): boolean {
+  return attr.type === "file" && attr.sizeBytes <= smallChunkBytes;
+}
+
+/** Whole contents in the order of `files`, which must be small and of the version given. */
+export async function readMany(remote: Remote, files: readonly Attr[], signal?: AbortSignal): Promise<Uint8Array[]> {
+  const located = await locate(
+    remote,
+    files.map((file) => ({ inode: file.inode, offset: 0, lengthBytes: smallChunkBytes, ifVersion: file.version })),
+    signal,
+  );
+  const stored = await fetchAll(
+    remote,
+    located.flatMap((file) => file.chunks),
+    signal,
+  );
+  const out = new Uint8Array(largeChunkBytes);
+  const contents: Uint8Array[] = [];
+  for (const file of located) {
+    const [chunk] = file.chunks;
+    if (!chunk) {
+      if (file.sizeBytes > 0) throw new CollectiveError("internal", "a file came back without its chunk");
+      contents.push(new Uint8Array(0));
+      continue;
+    }
+    const bytes = stored.get(chunk);
+    if (!bytes) throw new CollectiveError("internal", "a chunk was not fetched");
+    contents.push(openChunk(bytes, { keys: await remote.keysOf(file.store), out }).slice());
+  }
+  return contents;
+}
+
+/** By batches from the first copy of each; what does not come that way is fetched alone, from any copy. */
+async function fetchAll(remote: Remote, chunks: readonly LocatedChunk[], signal?: AbortSignal): Promise<Map<LocatedChunk, Uint8Array>> {
+  const found = new Map<LocatedChunk, Uint8Array>();
+  const byNode = Map.groupBy(chunks, (chunk) => chunk.nodes.find((node) => !remote.hasFailedLately(node.node)) ?? chunk.nodes[0]);
+  await Promise.all(
+    [...byNode].map(async ([node, group]) => {
+      if (!node) return;
+      try {
+        const answers = await remote.data.getMany(
+          node,
+          group.map((chunk) => chunk.id),
+          { signal },
+        );
+        for (const [index, chunk] of group.entries()) {
+          const bytes = answers[index];
+          if (bytes && isWhole(bytes, chunk)) found.set(chunk, bytes);
+        }
+      } catch (thrown) {
+        const error = toCollectiveError(thrown);
+        if (error.code === "cancelled") throw error;
+        const [first] = group;
+        if (first) noteBadCopy(remote, { chunk: first, node: node.node, error });
+      }
+    }),
+  );
+  for (const chunk of chunks) {
+    if (found.has(chunk)) continue;
+    const into = new Uint8Array(Math.min(chunk.storedBytes, storedChunkBytesMax));
+    await fetchChunk(remote, chunk, { into, signal });
+    found.set(chunk, into);
+  }
+  return found;
+}

@@ -1,0 +1,117 @@
+/**
+ * Stores batches of sealed chunks: asks which are lacking, sends each to its nodes in parallel, and
+ * keeps the nodes' receipts for the next call to the coordinator.
+ *
+ * A node that fails is left out and the coordinator names another. A batch is stored when every
+ * chunk has at least one copy and no other node would take more: fewer copies than the store asks
+ * for are reported at commit, not refused.
+ */
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
+import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
+import { inlineStoredBytesMax } from "../../protocol/limits.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { TicketedNode } from "../../protocol/schema.ts";
+import type { Remote } from "./remote.ts";
+
+export interface PreparedChunk {
+  readonly id: ChunkId;
+  readonly data: Uint8Array;
+}
+
+export interface NodeReceipt {
+  readonly node: GlobalName;
+  readonly receipt: Uint8Array;
+}
+
+export interface Upload {
+  readonly token: string;
+  /** Resolves when the chunks are stored as well as the nodes allow. Their memory may be used again then. */
+  store(store: Inode, chunks: readonly PreparedChunk[], signal?: AbortSignal): Promise<{ sentBytes: number }>;
+  /** Receipts not yet shown to the coordinator; they are the caller's to deliver. */
+  takeReceipts(): NodeReceipt[];
+}
+
+const attemptsMax = 5;
+const uploadTokenBytes = 16;
+
+export function createUpload(remote: Remote): Upload {
+  const token = Buffer.from(remote.random.bytes(uploadTokenBytes)).toString("base64url");
+  let receipts: NodeReceipt[] = [];
+  const takeReceipts = (): NodeReceipt[] => {
+    const taken = receipts;
+    receipts = [];
+    return taken;
+  };
+  /** Sends what one node is to have; the ids it did not take are answered with the reason. */
+  const send = async (node: TicketedNode, chunks: readonly PreparedChunk[], signal?: AbortSignal): Promise<SendResult> => {
+    const small = chunks.length > 1 && chunks.every((chunk) => chunk.data.length <= inlineStoredBytesMax);
+    const groups = small ? [chunks] : chunks.map((chunk) => [chunk]);
+    const results = await Promise.all(groups.map((group) => sendGroup(node, group, signal)));
+    return { failed: results.flatMap((result) => result.failed), reason: results.find((result) => result.reason)?.reason };
+  };
+  const sendGroup = async (node: TicketedNode, group: readonly PreparedChunk[], signal?: AbortSignal): Promise<SendResult> => {
+    try {
+      const [first] = group;
+      const receipt = group.length === 1 && first ? await remote.data.put(node, first, { signal }) : await remote.data.putMany(node, group, { signal });
+      receipts.push({ node: node.node, receipt });
+      return { failed: [], reason: undefined };
+    } catch (thrown) {
+      const error = toCollectiveError(thrown);
+      if (error.code === "cancelled" || error.code === "internal") throw error;
+      remote.log.warn("node did not take chunks", { node: node.node, code: error.code, error: error.message });
+      if (error.code !== "no_space") remote.noteFailure(node.node);
+      return { failed: group.map((chunk) => chunk.id), reason: error };
+    }
+  };
+  const store = async (storeInode: Inode, given: readonly PreparedChunk[], signal?: AbortSignal): Promise<{ sentBytes: number }> => {
+    const distinct = new Map(given.map((chunk) => [chunk.id, chunk]));
+    const exclude = new Set<GlobalName>(remote.failedLately());
+    let reason: CollectiveError | undefined;
+    let sentBytes = 0;
+    for (let attempt = 0; attempt < attemptsMax && distinct.size > 0; attempt++) {
+      const chunks = [...distinct.values()];
+      const plan = await allocate(chunks);
+      const byNode = plan.nodes.map((node, index) => ({ node, chunks: chunks.filter((_, at) => plan.targets[at]?.includes(index)) }));
+      const results = await Promise.all(byNode.map((part) => send(part.node, part.chunks, signal)));
+      const failed = new Set(results.flatMap((result) => result.failed));
+      for (const [index, result] of results.entries()) {
+        const part = byNode[index];
+        if (!part) continue;
+        if (result.reason) exclude.add(part.node.node);
+        reason = result.reason ?? reason;
+        sentBytes += part.chunks.reduce((sum, chunk) => sum + (failed.has(chunk.id) ? 0 : chunk.data.length), 0);
+      }
+      for (const chunk of chunks) if (!failed.has(chunk.id)) distinct.delete(chunk.id);
+    }
+    // A last question decides whether what is left has a copy at all; it throws when it has none.
+    if (distinct.size > 0) await allocate([...distinct.values()]);
+    return { sentBytes };
+
+    async function allocate(chunks: readonly PreparedChunk[]) {
+      const shown = takeReceipts();
+      try {
+        return await remote.control.call(
+          routes.allocate,
+          {
+            upload: token,
+            store: storeInode,
+            chunks: chunks.map((chunk) => ({ id: chunk.id, storedBytes: chunk.data.length })),
+            exclude: [...exclude],
+            receipts: shown,
+          },
+          { signal },
+        );
+      } catch (error) {
+        receipts.push(...shown);
+        // "No node took it" is better explained by what the last node said.
+        throw reason?.code === "no_space" && toCollectiveError(error).code === "unavailable" ? reason : error;
+      }
+    }
+  };
+  return { token, store, takeReceipts };
+}
+
+interface SendResult {
+  readonly failed: ChunkId[];
+  readonly reason: CollectiveError | undefined;
+}

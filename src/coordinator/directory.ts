@@ -1,0 +1,69 @@
+/**
+ * Which nodes there are and how they are, from their heartbeats. Kept in memory for speed and in the
+ * metadata so that a restarted coordinator knows them; the clock that judges silence is monotonic.
+ */
+import { CollectiveError } from "../../protocol/errors.ts";
+import { type GlobalName, siteOf } from "../../protocol/ids.ts";
+import { nodeDeadAfterMs, nodeSuspectAfterMs } from "../../protocol/limits.ts";
+import type { Heartbeat, NodeState, NodeSummary } from "../../protocol/schema.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { KnownNode, MetadataStore } from "../meta/store.ts";
+import type { Caller } from "../net/control-app.ts";
+
+export interface NodeDirectory {
+  /** Registers the calling node, or renews what is known of it. Known durably (but for a power failure) on return. */
+  record(caller: Caller, heartbeat: Heartbeat): Promise<void>;
+  list(): NodeSummary[];
+  get(name: GlobalName): (NodeSummary & { readonly publicKeyRaw: Uint8Array }) | undefined;
+  /** Writes what heartbeats have changed. */
+  persist(): Promise<void>;
+}
+
+interface Entry {
+  node: KnownNode;
+  seenMonotonicMs: number;
+  reported: NodeState;
+}
+
+/** Pure, so that a table can test it. */
+export function nodeStateAfter(silenceMs: number): NodeState {
+  if (silenceMs >= nodeDeadAfterMs) return "dead";
+  return silenceMs >= nodeSuspectAfterMs ? "suspect" : "alive";
+}
+
+export async function createNodeDirectory({ metadata, clock, log }: { metadata: MetadataStore; clock: Clock; log: Log }): Promise<NodeDirectory> {
+  // After a restart every known node gets the benefit of the doubt; who is really gone shows within seconds.
+  const started = clock.monotonicMs();
+  const entries = new Map<GlobalName, Entry>();
+  for (const node of await metadata.listNodes()) entries.set(node.name, { node, seenMonotonicMs: started, reported: "alive" });
+
+  const summary = (entry: Entry) => {
+    const state = nodeStateAfter(clock.monotonicMs() - entry.seenMonotonicMs);
+    if (state !== entry.reported) log.warn("node changed state", { node: entry.node.name, from: entry.reported, to: state });
+    entry.reported = state;
+    return { ...entry.node, state };
+  };
+  return {
+    record: async (caller, heartbeat) => {
+      const known = entries.get(caller.name);
+      const node: KnownNode = { ...heartbeat, name: caller.name, publicKeyRaw: caller.publicKeyRaw, lastSeenMs: clock.wallMs() };
+      const isNew = !known || known.node.address !== node.address || Buffer.compare(known.node.publicKeyRaw, node.publicKeyRaw) !== 0;
+      if (isNew) await metadata.saveNodes([node]);
+      if (!known || known.reported !== "alive") log.info("node is here", { node: caller.name, address: heartbeat.address });
+      entries.set(caller.name, { node, seenMonotonicMs: clock.monotonicMs(), reported: "alive" });
+    },
+    list: () => [...entries.values()].map(summary),
+    get: (name) => {
+      const entry = entries.get(name);
+      return entry && summary(entry);
+    },
+    persist: () => metadata.saveNodes([...entries.values()].map((entry) => entry.node)),
+  };
+}
+
+/** Throws `permission_denied` unless the caller is one of the own site's nodes. */
+export function requireNode(caller: Caller, site: string): void {
+  if (caller.kind === "node" && siteOf(caller.name) === site) return;
+  throw new CollectiveError("permission_denied", `only nodes of ${site} may do this, not the ${caller.kind} ${caller.name}`);
+}

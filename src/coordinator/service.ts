@@ -1,0 +1,27 @@
+/** What the handlers of the control API share. */
+import type { GlobalName } from "../../protocol/ids.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { MetadataStore } from "../meta/store.ts";
+import type { DataClient } from "../net/data-client.ts";
+import type { Authority } from "../pki/authority.ts";
+import type { Credentials } from "../pki/credentials.ts";
+import type { NodeDirectory } from "./directory.ts";
+import type { TicketOffice } from "./tickets.ts";
+
+export interface CoordinatorService {
+  readonly member: GlobalName;
+  readonly address: string;
+  readonly version: string;
+  readonly metadata: MetadataStore;
+  readonly directory: NodeDirectory;
+  readonly tickets: TicketOffice;
+  readonly authority: Authority;
+  readonly credentials: () => Credentials;
+  /** For garbage and checks: the coordinator never moves file bytes. */
+  readonly nodes: DataClient;
+  readonly certValidityMs: number;
+  readonly startedMonotonicMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}

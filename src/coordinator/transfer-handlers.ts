@@ -1,0 +1,152 @@
+/**
+ * Uploads and downloads: where chunks go, where they are, and the tickets to move them. No file byte
+ * comes through here.
+ */
+import { CollectiveError } from "../../protocol/errors.ts";
+import type { ChunkId, GlobalName } from "../../protocol/ids.ts";
+import { chunksPerTicketMax, uploadIdleMsMax } from "../../protocol/limits.ts";
+import type { CopyState, NodeState, OfferedChunk } from "../../protocol/schema.ts";
+import { chooseNodes } from "../cluster/placement.ts";
+import type { ConfirmedCopies } from "../meta/store.ts";
+import type { ControlHandlers } from "../net/control-app.ts";
+import { openReceipt } from "../pki/ticket.ts";
+import { requirePerson } from "./access.ts";
+import type { CoordinatorService } from "./service.ts";
+
+type TransferRoutes = "allocate" | "commit" | "locate" | "verifyTickets" | "reportCopies";
+
+export function createTransferHandlers(service: CoordinatorService): Pick<ControlHandlers, TransferRoutes> {
+  const { metadata, member, directory, tickets } = service;
+  return {
+    allocate: async ({ upload, store, chunks, exclude, receipts }, { caller }) => {
+      requirePerson(caller, member);
+      const { policy } = await metadata.storeOf(store);
+      const nodes = directory.list();
+      const excluded = new Set(exclude);
+      const confirmed = confirmedBy(service, receipts);
+      const { targets, stored } = await metadata.offer({ upload, store, chunks, confirmed }, (chunk, copies) =>
+        chooseNodes({ chunk: chunk.id, storedBytes: chunk.storedBytes, replicas: policy.replicas, nodes, copies, exclude: excluded }),
+      );
+      for (const [index, chunk] of chunks.entries()) {
+        if ((targets[index] ?? []).length === 0 && stored[index] === 0) throw nowhereToStore(service, chunk, excluded);
+      }
+      const issued = tickets.issue({
+        holder: caller.name,
+        operation: "put",
+        chunks: chunks.map((chunk, index) => ({ id: chunk.id, nodes: targets[index] ?? [] })),
+      });
+      return { targets: issued.indexes, stored, nodes: issued.nodes };
+    },
+    commit: async ({ upload, files, receipts, last }, { caller }) => {
+      requirePerson(caller, member);
+      return await metadata.commit({ upload, files, confirmed: confirmedBy(service, receipts), last, owner: caller.name });
+    },
+    locate: async ({ files }, { caller }) => {
+      requirePerson(caller, member);
+      const stateOf = new Map(directory.list().map((node) => [node.name, node.state]));
+      let chunksLeft = chunksPerTicketMax;
+      const wanted: { id: ChunkId; nodes: GlobalName[] }[] = [];
+      const located = [];
+      for (const file of files) {
+        const attr = await metadata.getAttr(file.inode);
+        if (attr.type !== "file" || attr.store === undefined) throw new CollectiveError("is_a_directory", "it is not a file");
+        if (file.ifVersion !== undefined && file.ifVersion !== attr.version) {
+          throw new CollectiveError("conflict", "the file was changed while it was being read", { details: { version: attr.version } });
+        }
+        const extents = chunksLeft > 0 ? await metadata.extents(file.inode, { ...file, limit: chunksLeft }) : [];
+        chunksLeft -= extents.length;
+        located.push({ attr, store: attr.store, extents });
+        for (const extent of extents) wanted.push({ id: extent.chunk, nodes: readOrder(extent, stateOf) });
+      }
+      const issued = tickets.issue({ holder: caller.name, operation: "get", chunks: wanted });
+      let next = 0;
+      return {
+        files: located.map(({ attr, store, extents }) => ({
+          version: attr.version,
+          sizeBytes: attr.sizeBytes,
+          store,
+          extents: extents.map(({ copies: _, ...extent }) => ({ ...extent, nodes: issued.indexes[next++] ?? [] })),
+        })),
+        nodes: issued.nodes,
+      };
+    },
+    verifyTickets: async ({ store, chunks }, { caller }) => {
+      requirePerson(caller, member);
+      const copies = await metadata.copiesOf(store, chunks);
+      const wanted = chunks.map((id, index) => ({
+        id,
+        nodes: (copies[index] ?? []).filter((copy) => copy.state === "stored" || copy.state === "damaged").map((copy) => copy.node),
+      }));
+      const { nodes, indexes } = tickets.issue({ holder: caller.name, operation: "verify", chunks: wanted });
+      return { copies: indexes, nodes };
+    },
+    reportCopies: async ({ store, node, chunks }, { caller, signal }) => {
+      requirePerson(caller, member);
+      const copies = await metadata.copiesOf(store, chunks);
+      const known = chunks.filter((_, index) => copies[index]?.some((copy) => copy.node === node));
+      if (known.length !== chunks.length) throw new CollectiveError("not_found", `${node} holds no copy of these chunks`);
+      return { states: await checkCopies(service, { node, chunks, signal }) };
+    },
+  };
+}
+
+/** Has a node read and hash copies, and records what it found. A damaged one is in its quarantine then. */
+async function checkCopies(service: CoordinatorService, request: { node: GlobalName; chunks: readonly ChunkId[]; signal: AbortSignal }) {
+  const { node, chunks, signal } = request;
+  const { nodes } = service.tickets.issue({ holder: service.member, operation: "verify", chunks: chunks.map((id) => ({ id, nodes: [node] })) });
+  const target = nodes[0];
+  if (!target) throw new CollectiveError("not_found", `there is no node ${node}`);
+  const states = await service.nodes.verify(target, chunks, { signal });
+  await service.metadata.markCopies(
+    node,
+    chunks.map((chunk, index) => ({ chunk, state: states[index] === "ok" ? "stored" : (states[index] ?? "missing") })),
+  );
+  for (const [index, state] of states.entries()) {
+    if (state !== "ok") service.log.warn("copy is not readable", { node, chunk: chunks[index], state });
+  }
+  return states;
+}
+
+/** Receipts that do not hold are an error, not ignored: the client would believe its chunks safe. */
+function confirmedBy(service: CoordinatorService, receipts: readonly { node: GlobalName; receipt: Uint8Array }[]): ConfirmedCopies[] {
+  return receipts.map(({ node, receipt }) => {
+    const known = service.directory.get(node);
+    if (!known) throw new CollectiveError("not_found", `there is no node ${node}`);
+    const opened = openReceipt(receipt, known.publicKeyRaw);
+    if (opened.node !== node) throw new CollectiveError("not_authenticated", `a receipt of ${opened.node} was presented as one of ${node}`);
+    if (opened.storedAtMs < service.clock.wallMs() - uploadIdleMsMax) {
+      throw new CollectiveError("conflict", "the upload took too long to be confirmed", { hint: "run the command again; what is stored already is not sent twice" });
+    }
+    return { node, chunks: opened.chunks };
+  });
+}
+
+function nowhereToStore(service: CoordinatorService, chunk: OfferedChunk, excluded: ReadonlySet<GlobalName>): CollectiveError {
+  const nodes = service.directory.list();
+  const alive = nodes.filter((node) => node.state === "alive");
+  if (alive.length === 0) {
+    return new CollectiveError("unavailable", `none of the ${nodes.length} nodes of ${service.member} is alive`, { hint: "start a node, or see: collective status" });
+  }
+  const roomy = alive.filter((node) => node.freeBytes >= chunk.storedBytes);
+  if (roomy.length > 0 && roomy.every((node) => excluded.has(node.name))) {
+    return new CollectiveError("unavailable", `none of the ${alive.length} nodes alive took the data`, { hint: "see: collective status" });
+  }
+  const freeBytes = alive.reduce((sum, node) => sum + node.freeBytes, 0);
+  return new CollectiveError("no_space", `no node has room for ${chunk.storedBytes} bytes: ${freeBytes} bytes are free on ${alive.length} nodes`, {
+    hint: "remove files, raise a node's --capacity, or add a node",
+    details: { freeBytes, neededBytes: chunk.storedBytes },
+  });
+}
+
+const readRank: Readonly<Record<NodeState, number>> = { alive: 0, draining: 0, suspect: 1, dead: 2 };
+
+/** Copies in the order to try them: likely alive first, and among those by chunk, so that load spreads. */
+function readOrder(
+  extent: { readonly chunk: ChunkId; readonly copies: readonly { readonly node: GlobalName; readonly state: CopyState }[] },
+  stateOf: ReadonlyMap<GlobalName, NodeState>,
+): GlobalName[] {
+  const nodes = extent.copies.filter((copy) => copy.state === "stored").map((copy) => copy.node);
+  const turn = nodes.length === 0 ? 0 : Number.parseInt(extent.chunk.slice(0, 6), 16) % nodes.length;
+  const turned = [...nodes.slice(turn), ...nodes.slice(0, turn)];
+  return turned.sort((a, b) => readRank[stateOf.get(a) ?? "dead"] - readRank[stateOf.get(b) ?? "dead"]);
+}

@@ -1,0 +1,31 @@
+/**
+ * Buffers that are used again. Large arrays that come and go cost page faults and make the garbage
+ * collector keep several times what is in use; a few that stay do not. The pool does not bound how
+ * many are out at once (a `Limiter` does), only how many it keeps.
+ */
+export interface BufferPool {
+  take(): Uint8Array<ArrayBuffer>;
+  /** The caller no longer touches it. */
+  give(buffer: Uint8Array<ArrayBuffer>): void;
+  /** Lends a buffer for the time of `use`. */
+  lend<T>(use: (buffer: Uint8Array<ArrayBuffer>) => Promise<T>): Promise<T>;
+}
+
+export function createBufferPool(options: { readonly bufferBytes: number; readonly keepMax: number }): BufferPool {
+  const free: Uint8Array<ArrayBuffer>[] = [];
+  const pool: BufferPool = {
+    take: () => free.pop() ?? new Uint8Array(options.bufferBytes),
+    give: (buffer) => {
+      if (free.length < options.keepMax) free.push(buffer);
+    },
+    lend: async (use) => {
+      const buffer = pool.take();
+      try {
+        return await use(buffer);
+      } finally {
+        pool.give(buffer);
+      }
+    },
+  };
+  return pool;
+}

@@ -1,0 +1,232 @@
+/** Uploads, copies and garbage over SQLite; see `ChunkMap` for what each promises. */
+import { CollectiveError } from "../../protocol/errors.ts";
+import { type ChunkId, chunkIdToBytes, type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
+import { uploadIdleMsMax } from "../../protocol/limits.ts";
+import type { Attr, FileCommit, OfferedChunk } from "../../protocol/schema.ts";
+import { attrOf, childRow, copyStateCodes, directoryRow, inodeRow, insertInode, linkEntry, type MetadataContext, nowNs, splitTime, statement, touchDirectory, typeCodes } from "./context.ts";
+import { assertQuota, copiesOfChunk } from "./namespace.ts";
+import { reclaimStep } from "./reclaim.ts";
+import type { ChooseNodes, ChunkMap, ConfirmedCopies, Garbage } from "./store.ts";
+
+const reclaimRowsPerStep = 2_000;
+
+export function createChunkMap(context: MetadataContext): ChunkMap {
+  const { db } = context;
+  return {
+    offer: (announcement, choose) => db.writeRelaxed(() => offer(context, announcement, choose)),
+    commit: (request) => db.write(() => commit(context, request)),
+    copiesOf: async (store, chunks) =>
+      chunks.map((id) => {
+        const chunk = chunkRow(context, store, id);
+        return chunk ? copiesOfChunk(context, chunk.id) : [];
+      }),
+    markCopies: (node, states) =>
+      db.write(() => {
+        for (const { chunk, state } of states) markCopy(context, { node: nodeId(context, node), chunk, state });
+      }),
+    collectGarbage: (limit) => db.write(() => collectGarbage(context, limit)),
+    forgetCopies: (garbage) => db.write(() => forgetCopies(context, garbage)),
+    reclaim: () => db.writeRelaxed(() => reclaimStep(context, reclaimRowsPerStep)),
+  };
+}
+
+interface ChunkRow {
+  readonly id: number;
+  readonly stored_bytes: number;
+  readonly copies: number;
+}
+
+function chunkRow(context: MetadataContext, store: number, id: ChunkId): ChunkRow | null {
+  return statement<ChunkRow, [Uint8Array, number]>(context, "SELECT id, stored_bytes, copies FROM chunk WHERE hash = ? AND store = ?").get(chunkIdToBytes(id), store);
+}
+
+function nodeId(context: MetadataContext, name: GlobalName): number {
+  const row = statement<{ id: number }, [string]>(context, "SELECT id FROM node WHERE name = ?").get(name);
+  if (!row) throw new CollectiveError("not_found", `there is no node ${name}`);
+  return row.id;
+}
+
+function touchUpload(context: MetadataContext, token: string): number {
+  const row = statement<{ id: number }, [string, number]>(
+    context,
+    "INSERT INTO upload (token, touched_ms) VALUES (?1, ?2) ON CONFLICT (token) DO UPDATE SET touched_ms = ?2 RETURNING id",
+  ).get(token, Math.trunc(context.clock.wallMs()));
+  if (!row) throw new CollectiveError("internal", "the upload was not recorded");
+  return row.id;
+}
+
+const upsertCopy = "INSERT INTO copy (chunk, node, state) VALUES (?1, ?2, ?3) ON CONFLICT (chunk, node) DO UPDATE SET state = ?3";
+
+/** A copy being deleted stays so: its bytes may vanish at any moment. */
+function confirm(context: MetadataContext, store: number, confirmed: readonly ConfirmedCopies[]): void {
+  for (const { node, chunks } of confirmed) {
+    const id = nodeId(context, node);
+    for (const chunk of chunks) {
+      const row = chunkRow(context, store, chunk);
+      if (row) statement<never, number[]>(context, `${upsertCopy} WHERE copy.state <> ${copyStateCodes.deleting}`).run(row.id, id, copyStateCodes.stored);
+    }
+  }
+}
+
+function offer(
+  context: MetadataContext,
+  announcement: { readonly upload: string; readonly store: Inode; readonly chunks: readonly OfferedChunk[]; readonly confirmed: readonly ConfirmedCopies[] },
+  choose: ChooseNodes,
+): { targets: (readonly GlobalName[])[]; stored: number[] } {
+  const upload = touchUpload(context, announcement.upload);
+  confirm(context, announcement.store, announcement.confirmed);
+  const targets: (readonly GlobalName[])[] = [];
+  const stored: number[] = [];
+  for (const offered of announcement.chunks) {
+    const chunk = statement<{ id: number; copies: number }, [Uint8Array, number, number]>(
+      context,
+      "INSERT INTO chunk (hash, store, stored_bytes) VALUES (?, ?, ?) ON CONFLICT (hash, store) DO UPDATE SET hash = hash RETURNING id, copies",
+    ).get(chunkIdToBytes(offered.id), announcement.store, offered.storedBytes);
+    if (!chunk) throw new CollectiveError("internal", "the chunk was not recorded");
+    statement<never, [number, number]>(context, "INSERT OR IGNORE INTO pin (chunk, upload) VALUES (?, ?)").run(chunk.id, upload);
+    const nodes = choose(offered, copiesOfChunk(context, chunk.id));
+    for (const node of nodes) {
+      statement<never, number[]>(context, `${upsertCopy} WHERE copy.state = ${copyStateCodes.damaged}`).run(chunk.id, nodeId(context, node), copyStateCodes.offered);
+    }
+    targets.push(nodes);
+    stored.push(chunk.copies);
+  }
+  return { targets, stored };
+}
+
+function commit(
+  context: MetadataContext,
+  request: { readonly upload: string; readonly files: readonly FileCommit[]; readonly confirmed: readonly ConfirmedCopies[]; readonly last: boolean; readonly owner: string },
+): { attrs: Attr[]; degradedChunks: number } {
+  const upload = touchUpload(context, request.upload);
+  let degradedChunks = 0;
+  const attrs: Attr[] = [];
+  for (const file of request.files) {
+    const parent = directoryRow(context, file.parent);
+    if (parent.id === rootInode) throw new CollectiveError("invalid_argument", "only datastores can stand in the root", { hint: "write to /STORE/NAME" });
+    confirm(context, parent.store, request.confirmed);
+    const { inode, degraded } = commitFile(context, { file, store: parent.store, owner: request.owner });
+    degradedChunks += degraded;
+    attrs.push(attrOf(inodeRow(context, inode)));
+  }
+  if (request.last) statement<never, [number]>(context, "DELETE FROM upload WHERE id = ?").run(upload);
+  reclaimStep(context, reclaimRowsPerStep);
+  return { attrs, degradedChunks };
+}
+
+function commitFile(context: MetadataContext, { file, store, owner }: { file: FileCommit; store: number; owner: string }): { inode: Inode; degraded: number } {
+  const existing = childRow(context, file.parent, file.name);
+  if (existing && existing.type !== typeCodes.file) {
+    const kind = existing.type === typeCodes.directory ? "a directory" : "a symbolic link";
+    throw new CollectiveError(existing.type === typeCodes.directory ? "is_a_directory" : "already_exists", `${file.name} is ${kind}`);
+  }
+  const version = existing?.version ?? 0;
+  if (file.ifVersion !== undefined && file.ifVersion !== version) {
+    throw new CollectiveError(version !== 0 && file.ifVersion === 0 ? "already_exists" : "conflict", `${file.name} was changed meanwhile: it has version ${version}, not ${file.ifVersion}`, {
+      details: { version, expected: file.ifVersion },
+    });
+  }
+  assertQuota(context, store, file.sizeBytes - (existing?.size ?? 0));
+  const inode = existing ? replaceContent(context, existing.id as Inode, file) : createFile(context, { file, store, owner });
+  const replicas = statement<{ replicas: number }, [number]>(context, "SELECT replicas FROM datastore WHERE inode = ?").get(store)?.replicas ?? 1;
+  return { inode, degraded: insertExtents(context, { inode, store, file, replicas }) };
+}
+
+function createFile(context: MetadataContext, { file, store, owner }: { file: FileCommit; store: number; owner: string }): Inode {
+  const inode = insertInode(context, { type: "file", store, mode: file.mode, owner, mtimeNs: file.mtimeNs, sizeBytes: file.sizeBytes });
+  linkEntry(context, file.parent, file.name, inode);
+  touchDirectory(context, file.parent);
+  return inode;
+}
+
+function replaceContent(context: MetadataContext, inode: Inode, file: FileCommit): Inode {
+  const mtime = splitTime(file.mtimeNs);
+  const ctime = splitTime(nowNs(context));
+  statement<never, number[]>(
+    context,
+    "UPDATE inode SET size = ?, mode = ?, mtime_s = ?, mtime_n = ?, ctime_s = ?, ctime_n = ?, version = version + 1 WHERE id = ?",
+  ).run(file.sizeBytes, file.mode, mtime.seconds, mtime.nanos, ctime.seconds, ctime.nanos, inode);
+  statement<never, [number]>(context, "DELETE FROM extent WHERE inode = ?").run(inode);
+  return inode;
+}
+
+/** Answers how many of the file's chunks have fewer copies than the store wants. */
+function insertExtents(context: MetadataContext, { inode, store, file, replicas }: { inode: Inode; store: number; file: FileCommit; replicas: number }): number {
+  let offset = 0;
+  let degraded = 0;
+  for (const extent of file.extents) {
+    const chunk = chunkRow(context, store, extent.chunk);
+    if (!chunk || chunk.copies === 0) {
+      throw new CollectiveError("conflict", `chunk ${extent.chunk.slice(0, 12)}… of ${file.name} has no confirmed copy`, { hint: "write the file again" });
+    }
+    if (chunk.copies < replicas) degraded++;
+    statement<never, number[]>(context, "INSERT INTO extent (inode, offset, length, chunk) VALUES (?, ?, ?, ?)").run(inode, offset, extent.plainBytes, chunk.id);
+    offset += extent.plainBytes;
+  }
+  if (offset !== file.sizeBytes) throw new CollectiveError("invalid_argument", `${file.name} has ${file.sizeBytes} bytes, its chunks add up to ${offset}`);
+  return degraded;
+}
+
+function markCopy(context: MetadataContext, copy: { node: number; chunk: ChunkId; state: "stored" | "damaged" | "missing" }): void {
+  const chunks = statement<{ id: number }, [Uint8Array]>(context, "SELECT id FROM chunk WHERE hash = ?").all(chunkIdToBytes(copy.chunk));
+  for (const { id } of chunks) {
+    if (copy.state === "missing") {
+      statement<never, [number, number, number]>(context, "DELETE FROM copy WHERE chunk = ? AND node = ? AND state <> ?").run(id, copy.node, copyStateCodes.deleting);
+    } else {
+      statement<never, number[]>(context, `UPDATE copy SET state = ? WHERE chunk = ? AND node = ? AND state <> ${copyStateCodes.deleting}`).run(
+        copyStateCodes[copy.state],
+        id,
+        copy.node,
+      );
+    }
+  }
+}
+
+/**
+ * Unused chunks lose their copies; chunks in use lose offers that no running upload stands behind.
+ * Where another store has the same bytes on the same node, the row goes and the bytes stay.
+ */
+function collectGarbage(context: MetadataContext, limit: number): Garbage[] {
+  statement<never, [number]>(context, "DELETE FROM upload WHERE touched_ms < ?").run(Math.trunc(context.clock.wallMs()) - uploadIdleMsMax);
+  const notPinned = "NOT EXISTS (SELECT 1 FROM pin WHERE pin.chunk = chunk.id)";
+  const unused = statement<{ id: number }, [number]>(context, `SELECT id FROM chunk WHERE refs = 0 AND ${notPinned} LIMIT ?`).all(limit);
+  for (const { id } of unused) {
+    const copies = statement<{ one: number }, [number]>(context, "SELECT 1 AS one FROM copy WHERE chunk = ? LIMIT 1").get(id);
+    if (copies) statement<never, number[]>(context, "UPDATE copy SET state = ? WHERE chunk = ?").run(copyStateCodes.deleting, id);
+    else statement<never, [number]>(context, "DELETE FROM chunk WHERE id = ?").run(id);
+  }
+  statement<never, number[]>(
+    context,
+    `UPDATE copy SET state = ?1 WHERE (chunk, node) IN (
+       SELECT copy.chunk, copy.node FROM copy JOIN chunk ON chunk.id = copy.chunk WHERE copy.state = ?2 AND ${notPinned} LIMIT ?3)`,
+  ).run(copyStateCodes.deleting, copyStateCodes.offered, limit);
+  const sharedBytes = `EXISTS (SELECT 1 FROM chunk AS mine JOIN chunk AS other ON other.hash = mine.hash AND other.id <> mine.id
+    JOIN copy AS kept ON kept.chunk = other.id AND kept.node = copy.node AND kept.state <> ${copyStateCodes.deleting} WHERE mine.id = copy.chunk)`;
+  statement<never, []>(context, `DELETE FROM copy WHERE state = ${copyStateCodes.deleting} AND ${sharedBytes}`).run();
+  return deletingCopies(context, limit);
+}
+
+function deletingCopies(context: MetadataContext, limit: number): Garbage[] {
+  const rows = statement<{ node: GlobalName; id: string }, [number, number]>(
+    context,
+    `SELECT node.name AS node, lower(hex(chunk.hash)) AS id FROM copy JOIN chunk ON chunk.id = copy.chunk JOIN node ON node.id = copy.node
+     WHERE copy.state = ? LIMIT ?`,
+  ).all(copyStateCodes.deleting, limit);
+  return Map.groupBy(rows, (row) => row.node)
+    .entries()
+    .map(([node, group]) => ({ node, chunks: group.map((row) => row.id as ChunkId) }))
+    .toArray();
+}
+
+function forgetCopies(context: MetadataContext, garbage: Garbage): void {
+  const node = nodeId(context, garbage.node);
+  for (const chunk of garbage.chunks) {
+    for (const { id } of statement<{ id: number }, [Uint8Array]>(context, "SELECT id FROM chunk WHERE hash = ?").all(chunkIdToBytes(chunk))) {
+      statement<never, number[]>(context, "DELETE FROM copy WHERE chunk = ? AND node = ? AND state = ?").run(id, node, copyStateCodes.deleting);
+      statement<never, number[]>(
+        context,
+        `DELETE FROM chunk WHERE id = ?1 AND refs = 0 AND NOT EXISTS (SELECT 1 FROM copy WHERE chunk = ?1) AND NOT EXISTS (SELECT 1 FROM pin WHERE chunk = ?1)`,
+      ).run(id);
+    }
+  }
+}

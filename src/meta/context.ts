@@ -1,0 +1,143 @@
+/** What the parts of the SQLite engine share: the database, the time, and how rows become values. */
+import type { SQLQueryBindings } from "bun:sqlite";
+import { CollectiveError } from "../../protocol/errors.ts";
+import type { GlobalName, Inode } from "../../protocol/ids.ts";
+import type { Attr, CopyState, FileType } from "../../protocol/schema.ts";
+import type { Clock } from "../core/clock.ts";
+import type { CollectiveDatabase } from "../db/database.ts";
+
+export interface MetadataContext {
+  readonly db: CollectiveDatabase;
+  readonly clock: Clock;
+}
+
+/** Cached prepared statements, typed by what they return. */
+export function statement<Row, Params extends SQLQueryBindings[]>(context: MetadataContext, sql: string) {
+  return context.db.sqlite.query<Row, Params>(sql);
+}
+
+export const typeCodes = { directory: 1, file: 2, symlink: 3 } as const satisfies Record<FileType, number>;
+const typeOfCode: Readonly<Record<number, FileType>> = { 1: "directory", 2: "file", 3: "symlink" };
+
+export const copyStateCodes = { offered: 0, stored: 1, damaged: 2, deleting: 3 } as const satisfies Record<CopyState, number>;
+const copyStateOfCode: readonly CopyState[] = ["offered", "stored", "damaged", "deleting"];
+
+export function copyState(code: number): CopyState {
+  const state = copyStateOfCode[code];
+  if (state === undefined) throw new CollectiveError("corrupt", `the database holds a copy in the unknown state ${code}`);
+  return state;
+}
+
+const nanosPerSecond = 1_000_000_000n;
+
+/** Seconds (floored, also before 1970) and the rest in nanoseconds. */
+export function splitTime(timeNs: bigint): { seconds: number; nanos: number } {
+  const rest = ((timeNs % nanosPerSecond) + nanosPerSecond) % nanosPerSecond;
+  return { seconds: Number((timeNs - rest) / nanosPerSecond), nanos: Number(rest) };
+}
+
+export function nowNs(context: MetadataContext): bigint {
+  return BigInt(Math.trunc(context.clock.wallMs())) * 1_000_000n;
+}
+
+export interface InodeRow {
+  readonly id: number;
+  readonly type: number;
+  readonly store: number;
+  readonly size: number;
+  readonly mode: number;
+  readonly owner: string;
+  readonly version: number;
+  readonly mtime_s: number;
+  readonly mtime_n: number;
+  readonly ctime_s: number;
+  readonly ctime_n: number;
+  readonly target: string | null;
+}
+
+export function attrOf(row: InodeRow): Attr {
+  const type = typeOfCode[row.type];
+  if (type === undefined) throw new CollectiveError("corrupt", `the database holds inode ${row.id} of the unknown type ${row.type}`);
+  return {
+    inode: row.id as Inode,
+    type,
+    sizeBytes: row.size,
+    mode: row.mode,
+    mtimeNs: BigInt(row.mtime_s) * nanosPerSecond + BigInt(row.mtime_n),
+    ctimeNs: BigInt(row.ctime_s) * nanosPerSecond + BigInt(row.ctime_n),
+    owner: row.owner,
+    version: row.version,
+    ...(row.store === 0 ? {} : { store: row.store as Inode }),
+    ...(row.target === null ? {} : { target: row.target }),
+  };
+}
+
+export function inodeRow(context: MetadataContext, inode: Inode): InodeRow {
+  const row = statement<InodeRow, [number]>(context, "SELECT * FROM inode WHERE id = ?").get(inode);
+  if (!row) throw new CollectiveError("not_found", "the file or directory no longer exists");
+  return row;
+}
+
+export function directoryRow(context: MetadataContext, inode: Inode, what = "the parent"): InodeRow {
+  const row = inodeRow(context, inode);
+  if (row.type !== typeCodes.directory) throw new CollectiveError("not_a_directory", `${what} is not a directory`);
+  return row;
+}
+
+export function childRow(context: MetadataContext, parent: Inode, name: string): InodeRow | null {
+  return statement<InodeRow, [number, string]>(
+    context,
+    "SELECT inode.* FROM entry JOIN inode ON inode.id = entry.inode WHERE entry.parent = ? AND entry.name = ?",
+  ).get(parent, name);
+}
+
+export interface NewInode {
+  readonly type: FileType;
+  readonly store: number;
+  readonly mode: number;
+  readonly owner: string;
+  readonly mtimeNs: bigint;
+  readonly sizeBytes?: number;
+  readonly target?: string;
+}
+
+export function insertInode(context: MetadataContext, fresh: NewInode): Inode {
+  const mtime = splitTime(fresh.mtimeNs);
+  const ctime = splitTime(nowNs(context));
+  const { lastInsertRowid } = statement<never, SQLQueryBindings[]>(
+    context,
+    "INSERT INTO inode (type, store, size, mode, owner, mtime_s, mtime_n, ctime_s, ctime_n, target) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+  ).run(
+    typeCodes[fresh.type],
+    fresh.store,
+    fresh.sizeBytes ?? 0,
+    fresh.mode,
+    fresh.owner,
+    mtime.seconds,
+    mtime.nanos,
+    ctime.seconds,
+    ctime.nanos,
+    fresh.target ?? null,
+  );
+  return Number(lastInsertRowid) as Inode;
+}
+
+export function linkEntry(context: MetadataContext, parent: Inode, name: string, inode: Inode): void {
+  statement<never, [number, string, number]>(context, "INSERT INTO entry (parent, name, inode) VALUES (?, ?, ?)").run(parent, name, inode);
+}
+
+/** A change in a directory shows in its times. */
+export function touchDirectory(context: MetadataContext, inode: Inode): void {
+  const now = splitTime(nowNs(context));
+  statement<never, number[]>(context, "UPDATE inode SET mtime_s = ?1, mtime_n = ?2, ctime_s = ?1, ctime_n = ?2 WHERE id = ?3").run(
+    now.seconds,
+    now.nanos,
+    inode,
+  );
+}
+
+export interface CopyRow {
+  readonly chunk: number;
+  readonly node: GlobalName;
+  readonly state: number;
+}

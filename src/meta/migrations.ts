@@ -1,0 +1,138 @@
+/** The coordinator's database, step by step. Released steps never change; add a new one at the end. */
+import type { Migration } from "../db/database.ts";
+
+export const metadataApplicationId = 0x43534d31;
+
+export const metadataMigrations: readonly Migration[] = [
+  {
+    name: "0001-names-chunks-nodes",
+    sql: `
+-- type: 1 directory, 2 file, 3 symbolic link. store: the datastore's root directory, 0 for "/".
+-- Times are seconds and nanoseconds apart, because nanoseconds since 1970 pass 2^53.
+CREATE TABLE inode (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  type INTEGER NOT NULL CHECK (type IN (1, 2, 3)),
+  store INTEGER NOT NULL,
+  size INTEGER NOT NULL DEFAULT 0,
+  mode INTEGER NOT NULL,
+  owner TEXT NOT NULL,
+  version INTEGER NOT NULL DEFAULT 1,
+  mtime_s INTEGER NOT NULL, mtime_n INTEGER NOT NULL,
+  ctime_s INTEGER NOT NULL, ctime_n INTEGER NOT NULL,
+  target TEXT
+) STRICT;
+INSERT INTO inode (id, type, store, mode, owner, mtime_s, mtime_n, ctime_s, ctime_n) VALUES (1, 1, 0, 493, '', 0, 0, 0, 0);
+
+CREATE TABLE entry (
+  parent INTEGER NOT NULL REFERENCES inode (id),
+  name TEXT NOT NULL,
+  inode INTEGER NOT NULL REFERENCES inode (id),
+  PRIMARY KEY (parent, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entry_by_inode ON entry (inode);
+
+CREATE TABLE datastore (
+  inode INTEGER PRIMARY KEY,
+  strategy TEXT NOT NULL,
+  replicas INTEGER NOT NULL,
+  quota_bytes INTEGER,
+  min_members INTEGER NOT NULL,
+  encrypt INTEGER NOT NULL,
+  key BLOB NOT NULL,
+  created_ms INTEGER NOT NULL,
+  files INTEGER NOT NULL DEFAULT 0,
+  logical_bytes INTEGER NOT NULL DEFAULT 0,
+  chunks INTEGER NOT NULL DEFAULT 0,
+  stored_bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TRIGGER file_added AFTER INSERT ON inode WHEN new.type = 2 BEGIN
+  UPDATE datastore SET files = files + 1, logical_bytes = logical_bytes + new.size WHERE inode = new.store;
+END;
+CREATE TRIGGER file_resized AFTER UPDATE OF size ON inode WHEN new.type = 2 BEGIN
+  UPDATE datastore SET logical_bytes = logical_bytes + new.size - old.size WHERE inode = new.store;
+END;
+CREATE TRIGGER file_removed AFTER DELETE ON inode WHEN old.type = 2 BEGIN
+  UPDATE datastore SET files = files - 1, logical_bytes = logical_bytes - old.size WHERE inode = old.store;
+END;
+
+-- A chunk belongs to one store: another store would have other keys, or could be removed alone.
+-- refs: extents that name it. copies: copies in state stored.
+CREATE TABLE chunk (
+  id INTEGER PRIMARY KEY,
+  hash BLOB NOT NULL,
+  store INTEGER NOT NULL,
+  stored_bytes INTEGER NOT NULL,
+  refs INTEGER NOT NULL DEFAULT 0,
+  copies INTEGER NOT NULL DEFAULT 0,
+  UNIQUE (hash, store)
+) STRICT;
+CREATE INDEX chunk_in_use ON chunk (store, copies) WHERE refs > 0;
+CREATE INDEX chunk_unused ON chunk (id) WHERE refs = 0;
+CREATE TRIGGER chunk_used AFTER UPDATE OF refs ON chunk WHEN old.refs = 0 AND new.refs > 0 BEGIN
+  UPDATE datastore SET chunks = chunks + 1, stored_bytes = stored_bytes + new.stored_bytes WHERE inode = new.store;
+END;
+CREATE TRIGGER chunk_freed AFTER UPDATE OF refs ON chunk WHEN old.refs > 0 AND new.refs = 0 BEGIN
+  UPDATE datastore SET chunks = chunks - 1, stored_bytes = stored_bytes - new.stored_bytes WHERE inode = new.store;
+END;
+
+CREATE TABLE extent (
+  inode INTEGER NOT NULL,
+  offset INTEGER NOT NULL,
+  length INTEGER NOT NULL,
+  chunk INTEGER NOT NULL REFERENCES chunk (id),
+  PRIMARY KEY (inode, offset)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX extent_by_chunk ON extent (chunk);
+CREATE TRIGGER extent_added AFTER INSERT ON extent BEGIN
+  UPDATE chunk SET refs = refs + 1 WHERE id = new.chunk;
+END;
+CREATE TRIGGER extent_removed AFTER DELETE ON extent BEGIN
+  UPDATE chunk SET refs = refs - 1 WHERE id = old.chunk;
+END;
+
+CREATE TABLE node (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  public_key BLOB NOT NULL,
+  address TEXT NOT NULL,
+  capacity_bytes INTEGER NOT NULL,
+  used_bytes INTEGER NOT NULL,
+  free_bytes INTEGER NOT NULL,
+  chunk_count INTEGER NOT NULL,
+  version TEXT NOT NULL,
+  last_seen_ms INTEGER NOT NULL
+) STRICT;
+
+-- state: 0 offered, 1 stored, 2 damaged, 3 deleting.
+CREATE TABLE copy (
+  chunk INTEGER NOT NULL REFERENCES chunk (id),
+  node INTEGER NOT NULL REFERENCES node (id),
+  state INTEGER NOT NULL,
+  PRIMARY KEY (chunk, node)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX copy_by_node ON copy (node, state);
+CREATE INDEX copy_not_stored ON copy (state, chunk) WHERE state <> 1;
+CREATE TRIGGER copy_added AFTER INSERT ON copy WHEN new.state = 1 BEGIN
+  UPDATE chunk SET copies = copies + 1 WHERE id = new.chunk;
+END;
+CREATE TRIGGER copy_changed AFTER UPDATE OF state ON copy WHEN (old.state = 1) <> (new.state = 1) BEGIN
+  UPDATE chunk SET copies = copies + iif(new.state = 1, 1, -1) WHERE id = new.chunk;
+END;
+CREATE TRIGGER copy_removed AFTER DELETE ON copy WHEN old.state = 1 BEGIN
+  UPDATE chunk SET copies = copies - 1 WHERE id = old.chunk;
+END;
+
+-- What a running upload has announced; garbage collection leaves it alone.
+CREATE TABLE upload (id INTEGER PRIMARY KEY, token TEXT NOT NULL UNIQUE, touched_ms INTEGER NOT NULL) STRICT;
+CREATE TABLE pin (
+  chunk INTEGER NOT NULL,
+  upload INTEGER NOT NULL REFERENCES upload (id) ON DELETE CASCADE,
+  PRIMARY KEY (chunk, upload)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pin_by_upload ON pin (upload);
+
+-- Inodes without a name whose extents and children are still to be freed.
+CREATE TABLE reclaim (inode INTEGER PRIMARY KEY) STRICT;
+`,
+  },
+];

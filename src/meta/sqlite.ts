@@ -1,0 +1,42 @@
+/** The one metadata engine: SQLite with grouped, durable writes (src/db/database.ts). */
+import type { GlobalName } from "../../protocol/ids.ts";
+import type { Clock } from "../core/clock.ts";
+import type { CollectiveDatabase } from "../db/database.ts";
+import { createChunkMap } from "./chunk-map.ts";
+import { copyStateCodes, type MetadataContext, statement } from "./context.ts";
+import { createNamespace } from "./namespace.ts";
+import { createNodeRegistry } from "./nodes.ts";
+import type { ChunkTotals, MetadataStore } from "./store.ts";
+import { createStoreRegistry } from "./stores.ts";
+
+/** `db` must have been opened with `metadataMigrations`; closing the store closes it. */
+export function createSqliteMetadata({ db, clock }: { readonly db: CollectiveDatabase; readonly clock: Clock }): MetadataStore {
+  const context: MetadataContext = { db, clock };
+  return {
+    ...createNamespace(context),
+    ...createChunkMap(context),
+    ...createStoreRegistry(context),
+    ...createNodeRegistry(context),
+    totals: async (unusable) => totals(context, unusable),
+    close: () => db.close(),
+  };
+}
+
+function totals(context: MetadataContext, unusable: readonly GlobalName[]): ChunkTotals {
+  const sums = statement<{ files: number; chunks: number }, []>(
+    context,
+    "SELECT coalesce(sum(files), 0) AS files, coalesce(sum(chunks), 0) AS chunks FROM datastore",
+  ).get();
+  // Without lost nodes the partial index on chunks in use answers alone; with them, each chunk they hold is looked at.
+  const usable =
+    unusable.length === 0
+      ? "chunk.copies"
+      : `chunk.copies - (SELECT count(*) FROM copy JOIN node ON node.id = copy.node WHERE copy.chunk = chunk.id
+           AND copy.state = ${copyStateCodes.stored} AND node.name IN (SELECT value FROM json_each(?1)))`;
+  const count = statement<{ degraded: number; lost: number }, string[]>(
+    context,
+    `SELECT count(*) AS degraded, coalesce(sum(${usable} <= 0), 0) AS lost
+     FROM datastore JOIN chunk ON chunk.store = datastore.inode AND chunk.refs > 0 WHERE ${usable} < datastore.replicas`,
+  ).get(...(unusable.length === 0 ? [] : [JSON.stringify(unusable)]));
+  return { files: sums?.files ?? 0, chunks: sums?.chunks ?? 0, degradedChunks: count?.degraded ?? 0, lostChunks: count?.lost ?? 0 };
+}

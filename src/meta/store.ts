@@ -1,0 +1,149 @@
+/**
+ * What a coordinator knows: names, stores, which chunks a file is made of, where their copies are,
+ * and which nodes there are. Never file bytes, never plaintext of anything but names.
+ *
+ * Contract of every implementation (test/conformance/metadata-store.ts):
+ * - Each method is one transaction: all of it or none, also under `kill -9`.
+ * - A method documented as durable has reached the disk when it resolves.
+ * - Names are single path components that have passed `parseName`.
+ */
+import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
+import type { Attr, CopyState, DirectoryEntry, FileCommit, OfferedChunk, Store, StorePolicy } from "../../protocol/schema.ts";
+
+export interface EntryRef {
+  readonly parent: Inode;
+  readonly name: string;
+}
+
+export interface TreeUsage {
+  readonly files: number;
+  readonly directories: number;
+  readonly logicalBytes: number;
+  /** Of one copy of each chunk; a chunk shared by several files counts once. */
+  readonly storedBytes: number;
+}
+
+export interface LocatedExtent {
+  readonly offset: number;
+  readonly chunk: ChunkId;
+  readonly plainBytes: number;
+  readonly storedBytes: number;
+  readonly copies: readonly { readonly node: GlobalName; readonly state: CopyState }[];
+}
+
+/** POSIX-shaped names over inodes. Changes are durable when they resolve. */
+export interface Namespace {
+  /** `attr` is null when only the last component is missing. `not_found` and `not_a_directory` name the component that is to blame. */
+  resolve(components: readonly string[]): Promise<{ parent: Attr | null; attr: Attr | null }>;
+  getAttr(inode: Inode): Promise<Attr>;
+  /** Sorted by the names' UTF-8 bytes, starting after `after`. */
+  list(inode: Inode, page: { readonly after?: string | undefined; readonly limit: number }): Promise<{ entries: DirectoryEntry[]; more: boolean }>;
+  makeDirectories(
+    directories: readonly (EntryRef & { readonly mode: number })[],
+    options: { readonly existing: "keep" | "fail"; readonly owner: string },
+  ): Promise<Attr[]>;
+  /** Replaces an existing link of the same name, never a file or a directory. */
+  makeSymlinks(links: readonly (EntryRef & { readonly target: string; readonly mtimeNs: bigint })[], options: { readonly owner: string }): Promise<Attr[]>;
+  setAttr(inode: Inode, change: { readonly mode?: number | undefined; readonly mtimeNs?: bigint | undefined }): Promise<Attr>;
+  /** `file` also removes links; `directory` wants it empty; `tree` takes all below with it, in constant time for the caller. */
+  remove(entry: EntryRef, kind: "file" | "directory" | "tree"): Promise<void>;
+  /** As rename(2). `cross_store` between datastores; a directory cannot move below itself. */
+  rename(from: EntryRef, to: EntryRef, options: { readonly replace: boolean }): Promise<void>;
+  /** A new file made of the same chunks, inside one datastore. */
+  clone(source: Inode, to: EntryRef, options: { readonly replace: boolean; readonly owner: string }): Promise<Attr>;
+  usage(inode: Inode): Promise<TreeUsage>;
+  /** Extents that overlap the range, at most `limit`. */
+  extents(inode: Inode, range: { readonly offset: number; readonly lengthBytes: number; readonly limit: number }): Promise<LocatedExtent[]>;
+}
+
+/** Chooses nodes for the copies that a chunk still lacks. */
+export type ChooseNodes = (chunk: OfferedChunk, copies: readonly { readonly node: GlobalName; readonly state: CopyState }[]) => readonly GlobalName[];
+
+export interface ConfirmedCopies {
+  readonly node: GlobalName;
+  readonly chunks: readonly ChunkId[];
+}
+
+export interface Garbage {
+  readonly node: GlobalName;
+  readonly chunks: readonly ChunkId[];
+}
+
+/**
+ * Which chunks exist and where. A copy is `offered` when a ticket to write it was issued, `stored`
+ * when the node's receipt was seen. A chunk is garbage when no file refers to it and no live upload
+ * has announced it.
+ */
+export interface ChunkMap {
+  /**
+   * Announces chunks on behalf of an upload, which protects them from collection, records the copies
+   * that `choose` asks for as offered, and returns them. Survives a crash of the process; after a
+   * power failure the upload has to announce again.
+   */
+  offer(
+    announcement: { readonly upload: string; readonly store: Inode; readonly chunks: readonly OfferedChunk[]; readonly confirmed: readonly ConfirmedCopies[] },
+    choose: ChooseNodes,
+  ): Promise<{ targets: (readonly GlobalName[])[]; stored: number[] }>;
+  /**
+   * Publishes files, all or none, durable when it resolves. `conflict` when a version differs from
+   * `ifVersion` or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed.
+   */
+  commit(request: {
+    readonly upload: string;
+    readonly files: readonly FileCommit[];
+    readonly confirmed: readonly ConfirmedCopies[];
+    readonly last: boolean;
+    readonly owner: string;
+  }): Promise<{ attrs: Attr[]; degradedChunks: number }>;
+  copiesOf(store: Inode, chunks: readonly ChunkId[]): Promise<(readonly { readonly node: GlobalName; readonly state: CopyState }[])[]>;
+  /** What a check of copies on a node has shown, whatever store they belong to. */
+  markCopies(node: GlobalName, states: readonly { readonly chunk: ChunkId; readonly state: "stored" | "damaged" | "missing" }[]): Promise<void>;
+  /** Takes up to `limit` copies that nothing needs out of use; they stay `deleting` until `forgetCopies`. */
+  collectGarbage(limit: number): Promise<Garbage[]>;
+  /** The node has confirmed that these are gone. */
+  forgetCopies(garbage: Garbage): Promise<void>;
+  /** Frees what removed trees still hold, in bounded steps; true while there is more to do. */
+  reclaim(): Promise<boolean>;
+}
+
+export interface StoreRegistry {
+  createStore(request: { readonly name: string; readonly policy: StorePolicy; readonly owner: string }): Promise<Store>;
+  listStores(): Promise<Store[]>;
+  storeByName(name: string): Promise<Store>;
+  storeOf(inode: Inode): Promise<Store>;
+  setStore(name: string, policy: Partial<StorePolicy>): Promise<Store>;
+  storeKey(inode: Inode): Promise<{ key: Uint8Array; encrypt: boolean }>;
+}
+
+export interface KnownNode {
+  readonly name: GlobalName;
+  readonly publicKeyRaw: Uint8Array;
+  readonly address: string;
+  readonly capacityBytes: number;
+  readonly usedBytes: number;
+  readonly freeBytes: number;
+  readonly chunkCount: number;
+  readonly version: string;
+  readonly lastSeenMs: number;
+}
+
+export interface NodeRegistry {
+  listNodes(): Promise<KnownNode[]>;
+  /** Inserts or replaces. */
+  saveNodes(nodes: readonly KnownNode[]): Promise<void>;
+}
+
+export interface ChunkTotals {
+  readonly files: number;
+  readonly chunks: number;
+  /** Chunks in use with fewer usable copies than their store asks for. */
+  readonly degradedChunks: number;
+  /** Chunks in use without any usable copy. */
+  readonly lostChunks: number;
+}
+
+export interface MetadataStore extends Namespace, ChunkMap, StoreRegistry, NodeRegistry {
+  /** Copies on `unusable` nodes do not count. */
+  totals(unusable: readonly GlobalName[]): Promise<ChunkTotals>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,62 @@
+/**
+ * The control API as a Hono application: one handler per route of the protocol, all of them behind
+ * the one middleware that says who is calling. A route without a handler does not compile.
+ */
+import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import type { z } from "zod";
+import { decodeMessage } from "../../protocol/codec.ts";
+import { CollectiveError } from "../../protocol/errors.ts";
+import type { Identity } from "../../protocol/ids.ts";
+import { controlBodyBytesMax } from "../../protocol/limits.ts";
+import { type RouteName, routes } from "../../protocol/routes.ts";
+import type { Log } from "../core/log.ts";
+import { errorResponse, messageResponse } from "./respond.ts";
+
+export interface Caller extends Identity {
+  readonly publicKeyRaw: Uint8Array;
+}
+
+export interface CallContext {
+  readonly caller: Caller;
+  readonly signal: AbortSignal;
+}
+
+type Routes = typeof routes;
+export type ControlHandlers = {
+  readonly [K in RouteName]: (input: z.output<Routes[K]["input"]>, context: CallContext) => Promise<z.input<Routes[K]["output"]>>;
+};
+
+export interface ControlAppOptions {
+  readonly handlers: ControlHandlers;
+  /** Throws `not_authenticated` or `permission_denied`; called for every request before anything of it is read. */
+  readonly identify: (bindings: unknown) => Caller;
+  readonly log: Log;
+}
+
+interface ControlEnv {
+  Variables: { caller: Caller };
+}
+
+export function createControlApp({ handlers, identify, log }: ControlAppOptions): Hono<ControlEnv> {
+  const app = new Hono<ControlEnv>();
+  app.onError((error, c) => errorResponse(error, { log, path: c.req.path }));
+  app.notFound((c) => errorResponse(new CollectiveError("unsupported", `this coordinator has no ${c.req.path}`, { hint: "update the older program" }), { log, path: c.req.path }));
+  app.use(async (c, next) => {
+    c.set("caller", identify(c.env));
+    await next();
+  });
+  const tooLarge = () => {
+    throw new CollectiveError("too_large", `a request has at most ${controlBodyBytesMax} bytes`);
+  };
+  app.use(bodyLimit({ maxSize: controlBodyBytesMax, onError: tooLarge }));
+  for (const name of Object.keys(routes) as RouteName[]) {
+    const route = routes[name];
+    const handler = handlers[name] as (input: unknown, context: CallContext) => Promise<unknown>;
+    app.post(route.path, async (c) => {
+      const input = decodeMessage(route.input, new Uint8Array(await c.req.arrayBuffer()), "the request");
+      return messageResponse(await handler(input, { caller: c.get("caller"), signal: c.req.raw.signal }));
+    });
+  }
+  return app;
+}

@@ -1,0 +1,160 @@
+/**
+ * Serves the control API over HTTP/2 and 1.1, TLS 1.3, with client certificates.
+ *
+ * The handshake asks for a certificate and lets any through; `identify` then refuses, before a byte
+ * of the request is read, everything that is not signed by the authority of its own site. Refusing
+ * inside the handshake would show the caller a reset connection instead of a reason.
+ */
+import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from "node:http2";
+import type { Server as NetServer, Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { getRequestListener } from "@hono/node-server";
+import { CollectiveError } from "../../protocol/errors.ts";
+import type { Clock } from "../core/clock.ts";
+import { parseCertificate } from "../pki/certificate.ts";
+import type { Credentials } from "../pki/credentials.ts";
+import type { Caller } from "./control-app.ts";
+import { serverTls } from "./tls.ts";
+
+export interface ControlServer {
+  readonly port: number;
+  /** New certificate or trust bundle; connections and requests under way go on. */
+  reload(credentials: Credentials): void;
+  /** Lets requests under way finish for a moment, then closes every connection. Idempotent. */
+  stop(): Promise<void>;
+}
+
+export interface ControlServerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+  readonly app: (identify: (bindings: unknown) => Caller) => { fetch(request: Request, env: unknown): Response | Promise<Response> };
+}
+
+const stopGraceMs = 3_000;
+/** Of the HTTP/2 implementation, in MB; the default resets sessions with large answers under way. */
+const sessionMemoryMb = 64;
+
+interface Verdict {
+  readonly caller: Caller;
+  readonly credentials: Credentials;
+  readonly notAfterMs: number;
+}
+
+export async function startControlServer(options: ControlServerOptions): Promise<ControlServer> {
+  let current = options.credentials;
+  const verdicts = new WeakMap<object, Verdict>();
+  const identify = (bindings: unknown): Caller => {
+    const { connection, socket } = connectionOf(bindings);
+    const known = verdicts.get(connection);
+    const nowMs = options.clock.wallMs();
+    if (known && known.credentials === current && known.notAfterMs > nowMs) return known.caller;
+    const verdict = judge(socket, current, nowMs);
+    verdicts.set(connection, verdict);
+    return verdict.caller;
+  };
+  const app = options.app(identify);
+  const listener = getRequestListener((request, env) => app.fetch(request, env), { overrideGlobalObjects: false });
+  const server = createSecureServer(
+    {
+      ...serverTls(current),
+      allowHTTP1: true,
+      requestCert: true,
+      rejectUnauthorized: false,
+      minVersion: "TLSv1.3",
+      maxSessionMemory: sessionMemoryMb,
+    },
+    (request, response) => void listener(request, response),
+  );
+  const connections = trackConnections(server);
+  await listen(server, options);
+  const address = server.address();
+  return {
+    port: typeof address === "object" && address ? address.port : options.port,
+    reload: (credentials) => {
+      current = credentials;
+      (server as unknown as TlsServer).setSecureContext({ ...serverTls(credentials), minVersion: "TLSv1.3" });
+    },
+    stop: () => connections.stop(options.clock),
+  };
+}
+
+/** Node documents this for HTTP/2 servers too; its types only know it for TLS servers. */
+interface TlsServer {
+  setSecureContext(options: { cert: string; key: string; ca: string[]; minVersion: "TLSv1.3" }): void;
+}
+
+interface NodeBindings {
+  readonly incoming: { readonly socket: TLSSocket; readonly stream?: { readonly session?: ServerHttp2Session } };
+}
+
+function connectionOf(bindings: unknown): { connection: object; socket: TLSSocket } {
+  const { incoming } = bindings as NodeBindings;
+  const session = incoming.stream?.session;
+  return session ? { connection: session, socket: session.socket as TLSSocket } : { connection: incoming.socket, socket: incoming.socket };
+}
+
+function judge(socket: TLSSocket, credentials: Credentials, nowMs: number): Verdict {
+  const raw = socket.getPeerCertificate(false)?.raw;
+  if (!raw) throw new CollectiveError("not_authenticated", "no client certificate was presented", { hint: "join first, or name the context to use with --context" });
+  const identity = credentials.trust.identify({ raw }, nowMs);
+  // Our own reading has accepted it; the TLS library must agree, on name constraints too.
+  if (!socket.authorized) throw new CollectiveError("not_authenticated", `the client certificate was refused: ${String(socket.authorizationError)}`);
+  return { caller: identity, credentials, notAfterMs: parseCertificate(raw).info.notAfterMs };
+}
+
+function trackConnections(server: Http2SecureServer): { stop(clock: Clock): Promise<void> } {
+  const sessions = new Set<ServerHttp2Session>();
+  const sockets = new Set<Socket>();
+  server.on("session", (session) => {
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+    // A connection that breaks is the client's business; without a listener it would end the process.
+    session.on("error", () => undefined);
+  });
+  server.on("secureConnection", (socket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", () => undefined);
+  });
+  server.on("tlsClientError", () => undefined);
+  let stopped: Promise<void> | undefined;
+  const stop = async (clock: Clock): Promise<void> => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const session of sessions) session.close();
+    const cut = (async () => {
+      await clock.sleep(sockets.size === 0 ? 0 : stopGraceMs);
+      for (const session of sessions) session.destroy();
+      for (const socket of sockets) socket.destroy();
+    })();
+    await Promise.race([closed, cut]);
+  };
+  return {
+    stop: (clock) => {
+      stopped ??= stop(clock);
+      return stopped;
+    },
+  };
+}
+
+export function listenError(error: unknown, { host, port }: { host: string; port: number }): CollectiveError {
+  const code = (error as { code?: string }).code;
+  const where = `${host}:${port}`;
+  if (code === "EADDRINUSE") {
+    return new CollectiveError("conflict", `the address ${where} is in use`, { cause: error, hint: "stop the other program, or choose another address with --address" });
+  }
+  if (code === "EACCES") return new CollectiveError("permission_denied", `this user may not listen on ${where}`, { cause: error, hint: "choose a port above 1023" });
+  return new CollectiveError("configuration", `cannot listen on ${where}: ${(error as Error).message}`, { cause: error });
+}
+
+export function listen(server: Pick<NetServer, "listen" | "once" | "off">, where: { readonly host: string; readonly port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: unknown): void => reject(listenError(error, where));
+    server.once("error", onError);
+    server.listen(where.port, where.host, () => {
+      server.off("error", onError);
+      resolve();
+    });
+  });
+}

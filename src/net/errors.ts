@@ -1,0 +1,63 @@
+/** What a failed request means, in words of this system: one table for both APIs' clients. */
+import { CollectiveError } from "../../protocol/errors.ts";
+import { decodeMessage } from "../../protocol/codec.ts";
+import { errorBodySchema } from "../../protocol/routes.ts";
+
+/** The request never left this machine, so repeating it is safe whatever it would have done. */
+export function neverSent(error: unknown): boolean {
+  return error instanceof CollectiveError && error.details.sent === false;
+}
+
+const notSentCodes: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ConnectionRefused: "connection refused",
+  ENOTFOUND: "the name does not resolve",
+  EHOSTUNREACH: "no route to the host",
+  ENETUNREACH: "the network is unreachable",
+};
+
+const certificateCodes: Readonly<Record<string, string>> = {
+  ERR_TLS_CERT_ALTNAME_INVALID: "it presents the certificate of another name",
+  SELF_SIGNED_CERT_IN_CHAIN: "its certificate was not issued by the trusted authority",
+  DEPTH_ZERO_SELF_SIGNED_CERT: "its certificate was not issued by the trusted authority",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "its certificate was not issued by the trusted authority",
+  UNABLE_TO_GET_ISSUER_CERT: "its certificate was not issued by the trusted authority",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its certificate was not issued by the trusted authority",
+  CERT_SIGNATURE_FAILURE: "its certificate was not issued by the trusted authority",
+  CERT_HAS_EXPIRED: "its certificate has expired",
+  CERT_NOT_YET_VALID: "its certificate is not valid yet; compare the clocks",
+};
+
+export interface RequestFacts {
+  /** `coordinator.home.collective.local` or a node's name. */
+  readonly peer: string;
+  readonly address: string;
+}
+
+export function requestError(thrown: unknown, facts: RequestFacts): CollectiveError {
+  if (thrown instanceof CollectiveError) return thrown;
+  const error = thrown as { name?: string; code?: string; message?: string };
+  const where = `${facts.peer} at ${facts.address}`;
+  if (error.name === "TimeoutError") return new CollectiveError("timed_out", `${where} did not answer in time`, { cause: thrown });
+  if (error.name === "AbortError") return new CollectiveError("cancelled", "cancelled", { cause: thrown });
+  const code = error.code ?? "";
+  const notSent = notSentCodes[code];
+  if (notSent !== undefined) {
+    return new CollectiveError("unavailable", `cannot reach ${where}: ${notSent}`, { cause: thrown, details: { sent: false }, hint: "check that it runs and that the address is right" });
+  }
+  const certificate = certificateCodes[code];
+  if (certificate !== undefined) {
+    return new CollectiveError("not_authenticated", `${where} is not who it should be: ${certificate}`, { cause: thrown, details: { sent: false } });
+  }
+  return new CollectiveError("unavailable", `the connection to ${where} was lost${code === "" ? "" : ` (${code})`}`, { cause: thrown });
+}
+
+/** The error that a peer answered with; a body that says nothing becomes `unavailable`. */
+export async function responseError(response: Response, facts: RequestFacts): Promise<CollectiveError> {
+  try {
+    const body = decodeMessage(errorBodySchema, new Uint8Array(await response.arrayBuffer()), "the error");
+    return new CollectiveError(body.code, body.message, { hint: body.hint, details: body.details });
+  } catch {
+    return new CollectiveError("unavailable", `${facts.peer} at ${facts.address} answered with status ${response.status}`);
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * How TLS is spoken on every connection: 1.3, both sides with a certificate, the other side verified
+ * by name. A client trusts exactly one authority per connection, that of the site it dials: no other
+ * authority of the bundle can stand in for it.
+ */
+import { CollectiveError } from "../../protocol/errors.ts";
+import { dnsNameOf, type Identity, type Site, siteOf } from "../../protocol/ids.ts";
+import type { Credentials } from "../pki/credentials.ts";
+
+export interface ClientTls {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+  readonly serverName: string;
+}
+
+/** Throws `not_authenticated` when no authority of that site is trusted. */
+export function clientTls(credentials: Credentials, server: Identity): ClientTls {
+  const site = siteOf(server.name);
+  return { ca: authorityOf(credentials, site), cert: credentials.certificatePem, key: credentials.privateKeyPem, serverName: dnsNameOf(server) };
+}
+
+function authorityOf(credentials: Credentials, site: Site): string {
+  const authority = credentials.trust.authorityFor(site);
+  if (authority === undefined) {
+    throw new CollectiveError("not_authenticated", `no authority of ${site} is trusted here`, { hint: "join that collective first" });
+  }
+  return authority;
+}
+
+/** The certificate chains a server accepts clients from. */
+export function serverTls(credentials: Credentials): { cert: string; key: string; ca: string[] } {
+  return { cert: credentials.certificatePem, key: credentials.privateKeyPem, ca: credentials.trust.pems() };
+}

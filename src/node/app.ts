@@ -1,0 +1,157 @@
+/**
+ * The data API of one node. It knows chunks and tickets, and nothing of files, people's rights or
+ * other members.
+ *
+ * Invariant: a receipt leaves this file only after the chunk store has said that the bytes, whose
+ * hash was computed here from what arrived, are durable.
+ */
+import { type Context, Hono } from "hono";
+import { decodeMessage } from "../../protocol/codec.ts";
+import { chunkIdsSchema, dataPaths, storeManySchema, ticketFromAuthorization } from "../../protocol/data.ts";
+import { CollectiveError } from "../../protocol/errors.ts";
+import { type ChunkId, type GlobalName, parseChunkId } from "../../protocol/ids.ts";
+import { batchBytesMax, mebibyte, storedChunkBytesMax } from "../../protocol/limits.ts";
+import type { Ticket, TicketOperation } from "../../protocol/ticket.ts";
+import type { ChunkStore } from "../chunk/store.ts";
+import { createBufferPool } from "../core/buffers.ts";
+import type { Clock } from "../core/clock.ts";
+import { createLimiter } from "../core/limiter.ts";
+import type { Log } from "../core/log.ts";
+import { errorResponse, messageResponse } from "../net/respond.ts";
+import { assertAllows, type Signer, signReceipt, type TicketVerifier } from "../pki/ticket.ts";
+
+export interface NodeAppOptions {
+  readonly name: GlobalName;
+  readonly store: ChunkStore;
+  readonly tickets: TicketVerifier;
+  /** Asked for every receipt, so that a renewed key is used at once. */
+  readonly signer: () => Signer;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Request bodies in memory at once; a request beyond waits, and its sender with it. */
+const receivingBytesMax = 24 * mebibyte;
+const buffersKeptMax = 6;
+
+export function createNodeApp(options: NodeAppOptions): Hono {
+  const { store, log } = options;
+  const receiving = createLimiter(receivingBytesMax);
+  const buffers = createBufferPool({ bufferBytes: storedChunkBytesMax, keepMax: buffersKeptMax });
+  const app = new Hono();
+  app.onError((error, c) => errorResponse(error, { log, path: c.req.path }));
+  app.notFound((c) => errorResponse(new CollectiveError("unsupported", `this node has no ${c.req.method} ${c.req.path}`), { log, path: c.req.path }));
+
+  const ticketOf = (c: Context): Ticket => options.tickets.verify(ticketFromAuthorization(c.req.header("authorization")));
+  const allow = (ticket: Ticket, operation: TicketOperation, ids: readonly ChunkId[]): void => {
+    for (const id of ids) assertAllows(ticket, operation, id);
+  };
+  const receiptFor = (chunks: readonly ChunkId[]): Uint8Array<ArrayBuffer> =>
+    signReceipt(options.signer(), { version: 1, node: options.name, chunks, storedAtMs: options.clock.wallMs() });
+  const idsOf = async (c: Context, operation: TicketOperation): Promise<ChunkId[]> => {
+    const ticket = ticketOf(c);
+    const { ids } = decodeMessage(chunkIdsSchema, new Uint8Array(await c.req.arrayBuffer()), "the request");
+    allow(ticket, operation, ids);
+    return ids;
+  };
+
+  app.put(dataPaths.chunk, async (c) => {
+    const id = parseChunkId(c.req.param("id"));
+    const ticket = ticketOf(c);
+    allow(ticket, "put", [id]);
+    const bytes = Number(c.req.header("content-length") ?? Number.NaN);
+    if (!Number.isSafeInteger(bytes) || bytes <= 0) throw new CollectiveError("invalid_argument", "the request must say how long its body is");
+    if (bytes > Math.min(ticket.bytesMax, storedChunkBytesMax)) throw new CollectiveError("too_large", `the ticket allows ${ticket.bytesMax} bytes, not ${bytes}`);
+    const { signal } = c.req.raw;
+    await receiving.run(
+      () =>
+        buffers.lend(async (buffer) => {
+          const data = await receive(c.req.raw, buffer.subarray(0, bytes), id);
+          await store.put(id, data, { signal, verified: true });
+        }),
+      { permits: bytes, signal },
+    );
+    return new Response(receiptFor([id]));
+  });
+
+  app.get(dataPaths.chunk, async (c) => {
+    const id = parseChunkId(c.req.param("id"));
+    allow(ticketOf(c), "get", [id]);
+    const file = store.locate(id);
+    if (file) return new Response(Bun.file(file.path));
+    return new Response((await store.get(id, { verify: false, signal: c.req.raw.signal })) as Uint8Array<ArrayBuffer>);
+  });
+
+  app.post(dataPaths.storeMany, async (c) => {
+    const ticket = ticketOf(c);
+    const bytes = Number(c.req.header("content-length") ?? batchBytesMax);
+    const { signal } = c.req.raw;
+    const ids = await receiving.run(
+      async () => {
+        const { chunks } = decodeMessage(storeManySchema, new Uint8Array(await c.req.arrayBuffer()), "the request");
+        const sent = chunks.map((chunk) => chunk.id);
+        allow(ticket, "put", sent);
+        const total = chunks.reduce((sum, chunk) => sum + chunk.data.length, 0);
+        if (total > ticket.bytesMax) throw new CollectiveError("too_large", `the ticket allows ${ticket.bytesMax} bytes, not ${total}`);
+        await store.putMany(chunks, { signal });
+        return sent;
+      },
+      { permits: Math.min(bytes, batchBytesMax), signal },
+    );
+    return new Response(receiptFor(ids));
+  });
+
+  app.post(dataPaths.fetchMany, async (c) => {
+    const ids = await idsOf(c, "get");
+    return messageResponse({ chunks: await fetchMany(store, ids, c.req.raw.signal) });
+  });
+
+  app.post(dataPaths.verify, async (c) => {
+    const ids = await idsOf(c, "verify");
+    const states = await store.verify(ids, { signal: c.req.raw.signal });
+    for (const [index, state] of states.entries()) {
+      if (state === "damaged") log.warn("damaged copy quarantined", { chunk: ids[index] });
+    }
+    return messageResponse({ states });
+  });
+
+  app.post(dataPaths.delete, async (c) => messageResponse(await store.delete(await idsOf(c, "delete"))));
+  return app;
+}
+
+/** Reads the whole body into `buffer`, hashing as it comes. Throws `corrupt` when it is not the chunk it claims to be. */
+async function receive(request: Request, buffer: Uint8Array, id: ChunkId): Promise<Uint8Array> {
+  const hash = new Bun.CryptoHasher("sha256");
+  let bytes = 0;
+  for await (const piece of (request.body ?? []) as AsyncIterable<Uint8Array>) {
+    if (bytes + piece.length > buffer.length) throw new CollectiveError("invalid_argument", "the body is longer than it said");
+    hash.update(piece);
+    buffer.set(piece, bytes);
+    bytes += piece.length;
+  }
+  if (bytes !== buffer.length) throw new CollectiveError("invalid_argument", `the body ended after ${bytes} of ${buffer.length} bytes`);
+  if (hash.digest("hex") !== id) throw new CollectiveError("corrupt", "the bytes that arrived are not those of the chunk");
+  return buffer;
+}
+
+/** What is missing or does not fit the answer is null: the caller asks for it alone, or elsewhere. */
+async function fetchMany(store: ChunkStore, ids: readonly ChunkId[], signal: AbortSignal): Promise<(Uint8Array | null)[]> {
+  let bytesLeft = batchBytesMax;
+  const chunks: (Uint8Array | null)[] = [];
+  for (const id of ids) {
+    const file = store.locate(id);
+    if (file && file.bytes > bytesLeft) {
+      chunks.push(null);
+      continue;
+    }
+    try {
+      const data = await store.get(id, { verify: false, signal });
+      chunks.push(data.length <= bytesLeft ? data : null);
+      bytesLeft -= data.length;
+    } catch (error) {
+      if (!(error instanceof CollectiveError) || (error.code !== "not_found" && error.code !== "corrupt")) throw error;
+      chunks.push(null);
+    }
+  }
+  return chunks;
+}

@@ -1,0 +1,68 @@
+/**
+ * A node's tie to its coordinator: a heartbeat every second, which also registers it. When the
+ * coordinator is gone the node serves on and keeps trying, with backoff, until it is back.
+ */
+import { toCollectiveError } from "../../protocol/errors.ts";
+import { heartbeatIntervalMs } from "../../protocol/limits.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { Heartbeat } from "../../protocol/schema.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { Random } from "../core/random.ts";
+import { retryDelayMs } from "../core/retry.ts";
+import type { ControlClient } from "../net/control-client.ts";
+
+export interface Registration {
+  /** Resolves at the first accepted heartbeat. */
+  readonly registered: Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface RegistrationOptions {
+  readonly coordinator: ControlClient;
+  readonly describe: () => Heartbeat;
+  /** Takes the coordinator's current certificate, by whose key tickets are verified. */
+  readonly onCoordinator: (certificatePem: string) => void;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+const heartbeatTimeoutMs = 5_000;
+const backoff = { firstDelayMs: 250, delayMsMax: 5_000 };
+
+export function startRegistration(options: RegistrationOptions): Registration {
+  const { clock, log } = options;
+  const stopping = new AbortController();
+  const first = Promise.withResolvers<void>();
+  const beat = async (): Promise<void> => {
+    const answer = await options.coordinator.call(routes.heartbeat, options.describe(), { signal: stopping.signal, timeoutMs: heartbeatTimeoutMs });
+    options.onCoordinator(answer.coordinatorCertificatePem);
+  };
+  const run = async (): Promise<void> => {
+    let failures = 0;
+    while (!stopping.signal.aborted) {
+      try {
+        await beat();
+        if (failures > 0) log.info("coordinator is back", { failures });
+        failures = 0;
+        first.resolve();
+      } catch (error) {
+        if (stopping.signal.aborted) return;
+        const reason = toCollectiveError(error);
+        if (failures === 0) log.warn("coordinator does not answer, trying on", { code: reason.code, error: reason.message });
+        failures++;
+      }
+      const waitMs = failures === 0 ? heartbeatIntervalMs : retryDelayMs(backoff, failures - 1, options.random);
+      await clock.sleep(waitMs, stopping.signal).catch(() => undefined);
+    }
+  };
+  const running = run();
+  return {
+    registered: first.promise,
+    stop: async () => {
+      stopping.abort();
+      await running;
+    },
+  };
+}
