@@ -16,7 +16,12 @@ export function encodeMessage(value: unknown): Uint8Array<ArrayBuffer> {
 }
 
 /** Decodes and checks the shape. `code` says what malformed bytes mean where they were read. */
-export function decodeMessage<S extends z.ZodType>(schema: S, bytes: Uint8Array, what: string, code: ErrorCode = "invalid_argument"): z.output<S> {
+export function decodeMessage<S extends z.ZodType>(
+  schema: S,
+  bytes: Uint8Array,
+  what: string,
+  code: ErrorCode = "invalid_argument",
+): z.output<S> {
   let value: unknown;
   try {
     value = decoder.decode(bytes);
@@ -26,7 +31,12 @@ export function decodeMessage<S extends z.ZodType>(schema: S, bytes: Uint8Array,
   return checkShape(schema, value, what, code);
 }
 
-export function checkShape<S extends z.ZodType>(schema: S, value: unknown, what: string, code: ErrorCode = "invalid_argument"): z.output<S> {
+export function checkShape<S extends z.ZodType>(
+  schema: S,
+  value: unknown,
+  what: string,
+  code: ErrorCode = "invalid_argument",
+): z.output<S> {
   const checked = schema.safeParse(value);
   if (checked.success) return checked.data;
   const issue = checked.error.issues[0];

@@ -25,7 +25,12 @@ const rawIdSchema = bytesSchema.transform((bytes, context): ChunkId => {
   return z.NEVER;
 });
 
-export const storeManySchema = z.object({ chunks: z.array(z.object({ id: rawIdSchema, data: bytesSchema })).min(1).max(chunksPerTicketMax) });
+export const storeManySchema = z.object({
+  chunks: z
+    .array(z.object({ id: rawIdSchema, data: bytesSchema }))
+    .min(1)
+    .max(chunksPerTicketMax),
+});
 export const chunkIdsSchema = z.object({ ids: z.array(rawIdSchema).min(1).max(chunksPerTicketMax) });
 /** In the order asked for; null where this node cannot give it. */
 export const fetchedManySchema = z.object({ chunks: z.array(bytesSchema.nullable()).max(chunksPerTicketMax) });

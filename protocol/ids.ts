@@ -33,7 +33,7 @@ export function chunkIdFromBytes(digest: Uint8Array): ChunkId {
 }
 
 export function chunkIdToBytes(id: ChunkId): Uint8Array {
-  return Uint8Array.from(Buffer.from(id, "hex"));
+  return new Uint8Array(Buffer.from(id, "hex"));
 }
 
 export function parseInode(value: number): Inode {

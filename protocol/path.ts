@@ -27,9 +27,12 @@ export function parseName(name: string): string {
 /** Resolves `.` and `..`, collapses `//`; a `..` above the root is an error. */
 export function parsePath(text: string): RemotePath {
   if (!text.startsWith("/")) {
-    throw new CollectiveError("invalid_argument", `"${text}" is not an absolute path`, { hint: "paths in the collective start with /, like /media/film.mkv" });
+    throw new CollectiveError("invalid_argument", `"${text}" is not an absolute path`, {
+      hint: "paths in the collective start with /, like /media/film.mkv",
+    });
   }
-  if (encoder.encode(text).length > pathBytesMax) throw new CollectiveError("name_too_long", `the path is longer than ${pathBytesMax} bytes`);
+  if (encoder.encode(text).length > pathBytesMax)
+    throw new CollectiveError("name_too_long", `the path is longer than ${pathBytesMax} bytes`);
   const components: string[] = [];
   let member: GlobalName | undefined;
   for (const [index, part] of text.split("/").entries()) {
@@ -42,7 +45,8 @@ export function parsePath(text: string): RemotePath {
       components.push(parseName(part));
     }
   }
-  if (components.length > pathComponentsMax) throw new CollectiveError("name_too_long", `the path is deeper than ${pathComponentsMax} directories`);
+  if (components.length > pathComponentsMax)
+    throw new CollectiveError("name_too_long", `the path is deeper than ${pathComponentsMax} directories`);
   return { member, components };
 }
 

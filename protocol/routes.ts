@@ -6,10 +6,12 @@
  */
 import { z } from "zod";
 import { errorCodes } from "./errors.ts";
+import { identityKinds } from "./ids.ts";
 import { chunksPerTicketMax, directoryPageEntriesMax, filesPerCommitMax } from "./limits.ts";
 import {
   attrSchema,
   bytesSchema,
+  chunkCodecs,
   chunkIdSchema,
   componentsSchema,
   copyStates,
@@ -31,7 +33,6 @@ import {
   timeNsSchema,
   totalsSchema,
 } from "./schema.ts";
-import { identityKinds } from "./ids.ts";
 
 export interface Route<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType> {
   readonly path: `/v1/${string}`;
@@ -41,7 +42,10 @@ export interface Route<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.
   readonly idempotent: boolean;
 }
 
-function route<I extends z.ZodType, O extends z.ZodType>(path: `/v1/${string}`, options: { input: I; output: O; idempotent: boolean }): Route<I, O> {
+function route<I extends z.ZodType, O extends z.ZodType>(
+  path: `/v1/${string}`,
+  options: { input: I; output: O; idempotent: boolean },
+): Route<I, O> {
   return { path, ...options };
 }
 
@@ -68,14 +72,22 @@ export const routes = {
   /** A directory in the root becomes a datastore with the default policy. With `existing: "keep"` an existing directory is returned as it is. */
   makeDirectories: route("/v1/fs/mkdir", {
     input: z.object({
-      directories: z.array(entryRefSchema.extend({ mode: modeSchema })).min(1).max(filesPerCommitMax),
+      directories: z
+        .array(entryRefSchema.extend({ mode: modeSchema }))
+        .min(1)
+        .max(filesPerCommitMax),
       existing: z.enum(["keep", "fail"]),
     }),
     output: z.object({ attrs: z.array(attrSchema) }),
     idempotent: false,
   }),
   makeSymlinks: route("/v1/fs/symlink", {
-    input: z.object({ links: z.array(entryRefSchema.extend({ target: symlinkTargetSchema, mtimeNs: timeNsSchema })).min(1).max(filesPerCommitMax) }),
+    input: z.object({
+      links: z
+        .array(entryRefSchema.extend({ target: symlinkTargetSchema, mtimeNs: timeNsSchema }))
+        .min(1)
+        .max(filesPerCommitMax),
+    }),
     output: z.object({ attrs: z.array(attrSchema) }),
     idempotent: true,
   }),
@@ -115,6 +127,7 @@ export const routes = {
           id: chunkIdSchema,
           plainBytes: sizeSchema,
           storedBytes: sizeSchema,
+          codec: z.enum(chunkCodecs),
           copies: z.array(z.object({ node: globalNameSchema, state: z.enum(copyStates) })),
         }),
       ),
@@ -171,7 +184,13 @@ export const routes = {
           sizeBytes: sizeSchema,
           store: inodeSchema,
           extents: z.array(
-            z.object({ offset: sizeSchema, chunk: chunkIdSchema, plainBytes: sizeSchema, storedBytes: sizeSchema, nodes: z.array(sizeSchema) }),
+            z.object({
+              offset: sizeSchema,
+              chunk: chunkIdSchema,
+              plainBytes: sizeSchema,
+              storedBytes: sizeSchema,
+              nodes: z.array(sizeSchema),
+            }),
           ),
         }),
       ),
@@ -192,9 +211,17 @@ export const routes = {
     idempotent: true,
   }),
 
-  createStore: route("/v1/stores/create", { input: z.object({ name: nameSchema, policy: storePolicySchema }), output: storeSchema, idempotent: false }),
+  createStore: route("/v1/stores/create", {
+    input: z.object({ name: nameSchema, policy: storePolicySchema }),
+    output: storeSchema,
+    idempotent: false,
+  }),
   listStores: route("/v1/stores/list", { input: empty, output: z.object({ stores: z.array(storeSchema) }), idempotent: true }),
-  setStore: route("/v1/stores/set", { input: z.object({ name: nameSchema, policy: storePolicySchema.partial() }), output: storeSchema, idempotent: true }),
+  setStore: route("/v1/stores/set", {
+    input: z.object({ name: nameSchema, policy: storePolicySchema.partial() }),
+    output: storeSchema,
+    idempotent: true,
+  }),
   removeStore: route("/v1/stores/remove", {
     input: z.object({ name: nameSchema, dryRun: z.boolean() }),
     output: z.object({ files: sizeSchema, directories: sizeSchema, logicalBytes: sizeSchema, storedBytes: sizeSchema }),
@@ -236,7 +263,12 @@ export const routes = {
   }),
   /** A certificate for somebody else, by the administrator. */
   issueCertificate: route("/v1/auth/issue", {
-    input: z.object({ csrPem: z.string().max(8192), kind: z.enum(identityKinds), name: z.string(), validityMs: z.number().int().positive().optional() }),
+    input: z.object({
+      csrPem: z.string().max(8192),
+      kind: z.enum(identityKinds),
+      name: z.string(),
+      validityMs: z.number().int().positive().optional(),
+    }),
     output: z.object({ certificatePem: z.string(), authorityPem: z.string() }),
     idempotent: false,
   }),

@@ -2,7 +2,15 @@
 import { z } from "zod";
 import { CollectiveError } from "./errors.ts";
 import { parseChunkId, parseGlobalName, parseInode } from "./ids.ts";
-import { extentsPerCommitMax, fileBytesMax, largeChunkBytes, pathComponentsMax, replicasMax, storedChunkBytesMax, symlinkTargetBytesMax } from "./limits.ts";
+import {
+  extentsPerCommitMax,
+  fileBytesMax,
+  largeChunkBytes,
+  pathComponentsMax,
+  replicasMax,
+  storedChunkBytesMax,
+  symlinkTargetBytesMax,
+} from "./limits.ts";
 import { parseName } from "./path.ts";
 
 /** A parser that throws becomes a schema whose output has the parsed type. */
@@ -56,7 +64,10 @@ export const componentsSchema = z.array(nameSchema).max(pathComponentsMax);
 export const symlinkTargetSchema = z
   .string()
   .min(1)
-  .refine((target) => !target.includes("\0") && Buffer.byteLength(target) <= symlinkTargetBytesMax, `a link's target has at most ${symlinkTargetBytesMax} bytes`);
+  .refine(
+    (target) => !target.includes("\0") && Buffer.byteLength(target) <= symlinkTargetBytesMax,
+    `a link's target has at most ${symlinkTargetBytesMax} bytes`,
+  );
 
 /** Consecutive pieces of a file, each one chunk. Their lengths add up to the file's size. */
 export const extentSchema = z.object({ chunk: chunkIdSchema, plainBytes: z.number().int().positive().max(largeChunkBytes) });
@@ -122,7 +133,16 @@ export type NodeSummary = z.output<typeof nodeSchema>;
 export const copyStates = ["offered", "stored", "damaged", "deleting"] as const;
 export type CopyState = (typeof copyStates)[number];
 
-export const offeredChunkSchema = z.object({ id: chunkIdSchema, storedBytes: z.number().int().positive().max(storedChunkBytesMax) });
+/** How a chunk's payload is packed; the position is the number in the chunk's header and in the database, so append only. */
+export const chunkCodecs = ["none", "zstd"] as const;
+export type ChunkCodec = (typeof chunkCodecs)[number];
+
+/** The codec is for people to see: whoever reads a chunk believes the chunk's own header. */
+export const offeredChunkSchema = z.object({
+  id: chunkIdSchema,
+  storedBytes: z.number().int().positive().max(storedChunkBytesMax),
+  codec: z.enum(chunkCodecs),
+});
 export type OfferedChunk = z.output<typeof offeredChunkSchema>;
 
 /** A node to speak to, with the authority to do so. */

@@ -66,6 +66,16 @@ function currentCommit(): string {
   return git.success ? git.stdout.toString().trim() : "";
 }
 
+/** What the bundler complains of comes as an `AggregateError`, each part with its place in the source. */
+function reasonsOf(error: unknown): string[] {
+  if (error instanceof AggregateError) return error.errors.flatMap(reasonsOf);
+  if (error instanceof BuildMessage && error.position) {
+    const { file, line, column } = error.position;
+    return [`${file}:${line}:${column}: ${error.message}`];
+  }
+  return [error instanceof Error ? error.message : String(error)];
+}
+
 async function main(): Promise<number> {
   const { values } = parseArgs({ args: Bun.argv.slice(2), options: { target: { type: "string", multiple: true } } });
   const wanted = values.target ?? [];
@@ -93,8 +103,11 @@ async function main(): Promise<number> {
       console.log(`build: dist/${job.name} (${format}, ${sizeMB} MB) in ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s`);
     } catch (error) {
       failures += 1;
-      const reasons = error instanceof AggregateError ? error.errors.map(String) : [error instanceof Error ? error.message : String(error)];
-      console.error(`build: dist/${job.name} could not be built: ${reasons.join("\n  ")}`);
+      console.error(
+        `build: dist/${job.name} could not be built:\n${reasonsOf(error)
+          .map((reason) => `  ${reason}\n`)
+          .join("")}`,
+      );
     }
   }
   return failures > 0 ? 1 : 0;

@@ -170,7 +170,7 @@ function diskChunkStore({ dir, capacityBytes, log, clock, rows, files, diskFreeB
     if (shrinking) return;
     shrinking = true;
     try {
-      while (!closing && (await rows.shrink()));
+      await rows.shrink(() => closing !== undefined);
     } catch (error) {
       if (!closing) log.warn("index could not be shrunk", { reason: toCollectiveError(error).message });
     } finally {

@@ -64,8 +64,8 @@ export interface ChunkRows {
   filesWithPrefix(prefix: string): Map<ChunkId, ChunkRow>;
   /** Totals from the rows themselves. */
   recount(): void;
-  /** Gives space of deleted inline chunks back to the disk, some of it. Answers whether there is more. */
-  shrink(): Promise<boolean>;
+  /** Gives space of deleted inline chunks back to the disk, until there is none left or `stop` says so. */
+  shrink(stop: () => boolean): Promise<void>;
   close(options: { readonly clean: boolean }): Promise<void>;
 }
 
@@ -78,7 +78,7 @@ interface StoredRow {
 /** A step of giving back moves this many pages at most, a few milliseconds. */
 const shrinkPagesMax = 256;
 /** Free pages below this are kept for the next chunks. */
-const sparePagesMin = 1_024;
+const sparePagesMax = 512;
 
 export interface OpenedRows {
   readonly rows: ChunkRows;
@@ -207,11 +207,13 @@ function chunkRows(database: CollectiveDatabase, known: Totals | null, nowMs: ()
         .get();
       if (sums) Object.assign(totals, sums);
     },
-    async shrink() {
+    async shrink(stop) {
       const free = () => sqlite.query<{ freelist_count: number }, []>("PRAGMA freelist_count").get()?.freelist_count ?? 0;
-      if (free() <= sparePagesMin) return false;
-      await database.writeRelaxed(() => sqlite.run(`PRAGMA incremental_vacuum(${shrinkPagesMax})`));
-      return free() > sparePagesMin;
+      if (free() <= sparePagesMax) return;
+      // Each row that it answers stands for one page; it has to be run to its end.
+      const step = sqlite.query(`PRAGMA incremental_vacuum(${shrinkPagesMax})`);
+      while (!stop() && free() > sparePagesMax) await database.writeRelaxed(() => step.all());
+      if (!stop()) await database.checkpoint();
     },
     async close({ clean }) {
       if (clean) {

@@ -13,6 +13,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, parseChunkId } from "../../protocol/ids.ts";
 import { storedChunkBytesMax } from "../../protocol/limits.ts";
 import type { Log } from "../core/log.ts";
+import { nextTurn } from "./checks.ts";
 import type { ChunkFiles } from "./files.ts";
 import type { ChunkRow, ChunkRows } from "./index-rows.ts";
 
@@ -44,6 +45,7 @@ export async function reconcile(deps: { readonly rows: ChunkRows; readonly files
       if (work.length === batchMax) await Promise.all(work.splice(0));
     }
     await Promise.all(work.splice(0));
+    await nextTurn();
   }
   await adoptQuarantined(deps, quarantine, found);
   await syncTree(files);

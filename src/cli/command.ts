@@ -59,7 +59,13 @@ export interface CommandGroup {
 /** Flags that every command takes. */
 export const commonFlags: readonly Flag[] = [
   { name: "context", description: "which collective to speak to, see: collective config get-contexts", valueHint: "NAME" },
-  { name: "log-level", description: "how much to say on stderr", valueHint: "LEVEL", values: ["error", "warn", "info", "debug"], default: "warn" },
+  {
+    name: "log-level",
+    description: "how much to say on stderr",
+    valueHint: "LEVEL",
+    values: ["error", "warn", "info", "debug"],
+    default: "warn",
+  },
   { name: "no-color", description: "plain output" },
   { name: "help", short: "h", description: "show this help" },
 ];
@@ -107,7 +113,11 @@ function assertKnownFlags(rawArgs: readonly string[], flags: readonly Flag[]): v
     const flag = flags.find((known) => spelled === `--${known.name}` || (known.short !== undefined && spelled === `-${known.short}`));
     if (!flag) {
       // Switches may be bundled: -lR.
-      if (/^-[a-zA-Z]{2,}$/.test(given) && [...given.slice(1)].every((letter) => flags.some((known) => known.short === letter && known.valueHint === undefined))) continue;
+      if (
+        /^-[a-zA-Z]{2,}$/.test(given) &&
+        [...given.slice(1)].every((letter) => flags.some((known) => known.short === letter && known.valueHint === undefined))
+      )
+        continue;
       throw unknownFlag(spelled, flags);
     }
     if (flag.valueHint === undefined) {
@@ -116,7 +126,8 @@ function assertKnownFlags(rawArgs: readonly string[], flags: readonly Flag[]): v
     }
     const value = inline ?? rawArgs[++at];
     if (value === undefined || value === "") throw usage(`${spelled} needs a value: ${spelled} ${flag.valueHint}`);
-    if (flag.values && !flag.values.includes(value)) throw usage(`${spelled} is one of ${flag.values.join(", ")}, not ${quoteInput(value)}`);
+    if (flag.values && !flag.values.includes(value))
+      throw usage(`${spelled} is one of ${flag.values.join(", ")}, not ${quoteInput(value)}`);
   }
 }
 
@@ -138,7 +149,8 @@ function assertPositionals(command: Command, given: readonly string[]): void {
   const required = expected.filter((positional) => positional.optional !== true);
   const missing = required[given.length];
   if (given.length < required.length) throw usage(`${missing?.name ?? "an argument"} is missing`);
-  if (given.length > expected.length && !expected.some((positional) => positional.variadic)) throw usage(`${quoteInput(given[expected.length] ?? "")} is one argument too many`);
+  if (given.length > expected.length && !expected.some((positional) => positional.variadic))
+    throw usage(`${quoteInput(given[expected.length] ?? "")} is one argument too many`);
 }
 
 export function usage(message: string): CollectiveError {

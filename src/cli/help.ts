@@ -23,7 +23,10 @@ export function commandHelp(command: Command, { prefix, colours }: { readonly pr
     command.description,
     "",
     `${colours.bold("Usage:")} ${[prefix, command.name, "[flags]", ...positionals].join(" ")}`,
-    ...section(colours.bold("Arguments:"), (command.positionals ?? []).map((positional) => [positional.name, positional.description])),
+    ...section(
+      colours.bold("Arguments:"),
+      (command.positionals ?? []).map((positional) => [positional.name, positional.description]),
+    ),
     ...section(
       colours.bold("Flags:"),
       flagsOf(command).map((flag) => [flagLabel(flag), flagText(flag)]),

@@ -84,14 +84,19 @@ function findIn(group: CommandGroup, name: string): Command {
 
 function unknownCommand(name: string, known: readonly string[]): CollectiveError {
   const near = nearestName(name, known);
-  return new CollectiveError("invalid_argument", `there is no command ${quoteInput(name)}${near === undefined ? "" : `, did you mean ${near}?`}`, {
-    hint: `see: ${program} --help`,
-  });
+  return new CollectiveError(
+    "invalid_argument",
+    `there is no command ${quoteInput(name)}${near === undefined ? "" : `, did you mean ${near}?`}`,
+    {
+      hint: `see: ${program} --help`,
+    },
+  );
 }
 
 /** citty's own errors are always about usage. */
 function toUsageError(thrown: unknown): CollectiveError {
-  if (thrown instanceof Error && thrown.name === "CLIError") return new CollectiveError("invalid_argument", oneLine(thrown.message), { cause: thrown });
+  if (thrown instanceof Error && thrown.name === "CLIError")
+    return new CollectiveError("invalid_argument", oneLine(thrown.message), { cause: thrown });
   return toCollectiveError(thrown);
 }
 
@@ -113,7 +118,7 @@ function createIo({ argv, environment, stdout, stderr, signal }: CliProcess): Io
   const noColour = argv.includes("--no-color");
   const out = describeTerminal({ stream: stdout, environment, noColour });
   const err = describeTerminal({ stream: stderr, environment, noColour });
-  const level = valueOf(argv, "--log-level") ?? environment.COLLECTIVE_LOG_LEVEL;
+  const level = flagValue(argv, "--log-level") ?? environment.COLLECTIVE_LOG_LEVEL;
   return {
     stdout,
     stderr,
@@ -130,11 +135,11 @@ function createIo({ argv, environment, stdout, stderr, signal }: CliProcess): Io
       wallMs: () => systemClock.wallMs(),
     }),
     signal,
-    contextName: valueOf(argv, "--context") ?? environment.COLLECTIVE_CONTEXT,
+    contextName: flagValue(argv, "--context") ?? environment.COLLECTIVE_CONTEXT,
   };
 }
 
-function valueOf(argv: readonly string[], flag: string): string | undefined {
+function flagValue(argv: readonly string[], flag: string): string | undefined {
   const inline = argv.find((given) => given.startsWith(`${flag}=`));
   if (inline !== undefined) return inline.slice(flag.length + 1);
   const at = argv.indexOf(flag);
@@ -148,7 +153,12 @@ function overview(io: Io): string {
     `${program} ${version}: a storage pool for friends and homelabs`,
     "",
     `${bold("Usage:")} ${program} COMMAND [flags]`,
-    ...sections.flatMap(([title, rows = []]) => section(bold(`${title}:`), rows.map(([name, listed]) => [name, listed.description]))),
+    ...sections.flatMap(([title, rows = []]) =>
+      section(
+        bold(`${title}:`),
+        rows.map(([name, listed]) => [name, listed.description]),
+      ),
+    ),
     "",
     `${program} COMMAND --help shows flags, an example and exit codes.`,
   ];

@@ -1,10 +1,13 @@
 /** From `--context` to a connection. */
+import { dirname } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, siteOf } from "../../protocol/ids.ts";
 import { parsePath, type RemotePath } from "../../protocol/path.ts";
 import { openContexts } from "../client/context-file.ts";
 import { createRemote, type Remote } from "../client/remote.ts";
+import { formatHostPort } from "../core/units.ts";
 import { loadCredentials } from "../pki/credentials.ts";
+import { chooseContext } from "./contexts.ts";
 import type { Io } from "./io.ts";
 
 export interface Session {
@@ -16,23 +19,27 @@ export interface Session {
   path(text: string): RemotePath;
 }
 
+export interface SessionOptions {
+  /** `host:port` in place of the context's. */
+  readonly coordinator?: string | undefined;
+}
+
 /** Throws `configuration` when there is no context, `not_found` when the named one does not exist. */
-export async function openSession(io: Io): Promise<Session> {
+export async function openSession(io: Io, { coordinator }: SessionOptions = {}): Promise<Session> {
   const contexts = openContexts(io.home);
-  const context = io.contextName === undefined ? await contexts.current() : await contexts.get(io.contextName);
-  if (!context) {
-    throw new CollectiveError("configuration", `no collective is known in ${io.home}`, {
-      hint: "start a coordinator here, or name one: collective init --name N --coordinator HOST:PORT --member MEMBER",
-    });
-  }
-  const credentials = await loadCredentials(contexts.credentials(context.name).folder);
-  const { member } = context;
-  const remote = createRemote({ member, address: context.coordinator, credentials: () => credentials, clock: io.clock, random: io.random, log: io.log });
+  // A context that the environment names leaves the environment's address in force, one that a flag names does not.
+  const context = io.contextName === io.environment.COLLECTIVE_CONTEXT ? undefined : io.contextName;
+  const chosen = await chooseContext({ flags: { context, coordinator }, environment: io.environment, contexts });
+  const { member, name } = chosen;
+  if (member === undefined || name === undefined) throw new CollectiveError("internal", "no context was chosen");
+  const credentials = await loadCredentials(dirname(chosen.credentials.keyFile));
+  const address = formatHostPort(chosen.coordinator);
+  const remote = createRemote({ member, address, credentials: () => credentials, clock: io.clock, random: io.random, log: io.log });
   return {
     remote,
     member,
-    address: context.coordinator,
-    contextName: context.name,
+    address,
+    contextName: name,
     path: (text) => {
       const path = parsePath(text);
       if (path.member !== undefined && siteOf(path.member) !== siteOf(member)) {

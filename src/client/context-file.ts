@@ -121,7 +121,7 @@ const contextSchema = z.strictObject({
 
 const fileSchema = z
   .strictObject({
-    version: z.literal(1, "not a version that this executable understands; a newer one wrote the file"),
+    version: z.number().refine((version) => version === 1, "not a version that this executable understands; a newer one wrote the file"),
     current: z.string().nullable(),
     contexts: z.record(z.string().regex(contextNamePattern, "cannot be the name of a context"), contextSchema),
   })

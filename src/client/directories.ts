@@ -27,7 +27,11 @@ export async function makeDirectories(
 ): Promise<Attr[]> {
   const attrs: Attr[] = [];
   for (let at = 0; at < directories.length; at += filesPerCommitMax) {
-    const answer = await remote.control.call(routes.makeDirectories, { directories: directories.slice(at, at + filesPerCommitMax), existing: "keep" }, { signal });
+    const answer = await remote.control.call(
+      routes.makeDirectories,
+      { directories: directories.slice(at, at + filesPerCommitMax), existing: "keep" },
+      { signal },
+    );
     attrs.push(...answer.attrs);
   }
   return attrs;

@@ -17,6 +17,8 @@ export interface ReadRange {
   readonly offset: number;
   /** May reach past the end of the file. */
   readonly lengthBytes: number;
+  /** The version that is meant; another one gives `conflict`. */
+  readonly ifVersion?: number | undefined;
 }
 
 export interface LocatedChunk extends WantedChunk {
@@ -35,11 +37,7 @@ export interface LocatedFile {
 const chunksInFlightMax = 4;
 
 /** One round trip for up to `chunksPerTicketMax` chunks of as many ranges; a file may come back cut short. */
-export async function locate(
-  remote: Remote,
-  files: readonly (ReadRange & { readonly ifVersion?: number | undefined })[],
-  signal?: AbortSignal,
-): Promise<LocatedFile[]> {
+export async function locate(remote: Remote, files: readonly ReadRange[], signal?: AbortSignal): Promise<LocatedFile[]> {
   const answer = await remote.control.call(routes.locate, { files: [...files] }, { signal });
   return answer.files.map((file) => ({
     ...file,
@@ -75,7 +73,8 @@ export async function* readRange(remote: Remote, range: ReadRange, signal?: Abor
     const buffer = await next.fetched;
     const keys = await remote.keysOf(next.chunk.store);
     const opened = openChunk(buffer.subarray(0, next.chunk.storedBytes), { keys, out: plain });
-    if (opened.length !== next.chunk.plainBytes) throw new CollectiveError("corrupt", `chunk ${next.chunk.id} has another length than the file says`);
+    if (opened.length !== next.chunk.plainBytes)
+      throw new CollectiveError("corrupt", `chunk ${next.chunk.id} has another length than the file says`);
     yield opened.subarray(Math.max(0, range.offset - next.chunk.offset), Math.max(0, end - next.chunk.offset));
     stored.give(buffer);
   };
@@ -94,7 +93,7 @@ export async function* readRange(remote: Remote, range: ReadRange, signal?: Abor
 async function* locatedChunks(remote: Remote, range: ReadRange, signal: AbortSignal): AsyncGenerator<LocatedChunk> {
   const end = range.offset + range.lengthBytes;
   let offset = range.offset;
-  let ifVersion: number | undefined;
+  let ifVersion = range.ifVersion;
   while (offset < end) {
     const [file] = await locate(remote, [{ inode: range.inode, offset, lengthBytes: end - offset, ifVersion }], signal);
     if (!file || file.chunks.length === 0) return;

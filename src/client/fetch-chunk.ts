@@ -19,7 +19,11 @@ export interface WantedChunk {
 }
 
 /** Writes the stored bytes to the start of `into` and answers how many. `corrupt` when every copy is damaged, `unavailable` when none can be reached. */
-export async function fetchChunk(remote: Remote, chunk: WantedChunk, { into, signal }: { into: Uint8Array; signal?: AbortSignal | undefined }): Promise<number> {
+export async function fetchChunk(
+  remote: Remote,
+  chunk: WantedChunk,
+  { into, signal }: { into: Uint8Array; signal?: AbortSignal | undefined },
+): Promise<number> {
   let last: CollectiveError | undefined;
   let damaged = 0;
   for (const node of inOrder(remote, chunk.nodes)) {
@@ -61,12 +65,20 @@ export function noteBadCopy(remote: Remote, found: { chunk: WantedChunk; node: G
 function noCopy(chunk: WantedChunk, { damaged, last }: { damaged: number; last: CollectiveError | undefined }): CollectiveError {
   const copies = `${chunk.nodes.length} ${chunk.nodes.length === 1 ? "copy" : "copies"}`;
   if (chunk.nodes.length === 0 || damaged === chunk.nodes.length) {
-    return new CollectiveError("corrupt", `chunk ${chunk.id.slice(0, 12)}… cannot be read: ${chunk.nodes.length === 0 ? "it has no usable copy" : `all of its ${copies} are damaged or missing`}`, {
-      cause: last,
-    });
+    return new CollectiveError(
+      "corrupt",
+      `chunk ${chunk.id.slice(0, 12)}… cannot be read: ${chunk.nodes.length === 0 ? "it has no usable copy" : `all of its ${copies} are damaged or missing`}`,
+      {
+        cause: last,
+      },
+    );
   }
-  return new CollectiveError(last?.code === "permission_denied" ? "permission_denied" : "unavailable", `none of the ${copies} of chunk ${chunk.id.slice(0, 12)}… can be reached: ${last?.message ?? ""}`, {
-    cause: last,
-    hint: "see: collective status",
-  });
+  return new CollectiveError(
+    last?.code === "permission_denied" ? "permission_denied" : "unavailable",
+    `none of the ${copies} of chunk ${chunk.id.slice(0, 12)}… can be reached: ${last?.message ?? ""}`,
+    {
+      cause: last,
+      hint: "see: collective status",
+    },
+  );
 }

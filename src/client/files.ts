@@ -31,11 +31,17 @@ export async function placeOf(remote: Remote, components: readonly string[], sig
 }
 
 /** A place for a file, which lies in some datastore. */
-export async function filePlaceOf(remote: Remote, components: readonly string[], signal?: AbortSignal): Promise<Place & { readonly store: Inode }> {
+export async function filePlaceOf(
+  remote: Remote,
+  components: readonly string[],
+  signal?: AbortSignal,
+): Promise<Place & { readonly store: Inode }> {
   const place = await placeOf(remote, components, signal);
   if (place.existing?.type === "directory") throw new CollectiveError("is_a_directory", `/${components.join("/")} is a directory`);
   if (place.store === undefined) {
-    throw new CollectiveError("invalid_argument", "only datastores can stand in the root", { hint: `make one and write into it: collective mkdir /${place.name}` });
+    throw new CollectiveError("invalid_argument", "only datastores can stand in the root", {
+      hint: `make one and write into it: collective mkdir /${place.name}`,
+    });
   }
   return { ...place, store: place.store };
 }

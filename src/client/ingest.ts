@@ -8,7 +8,14 @@
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
-import { chunkOverheadBytesMax, chunksPerTicketMax, extentsPerCommitMax, fileBytesMax, filesPerCommitMax, largeChunkBytes } from "../../protocol/limits.ts";
+import {
+  chunkOverheadBytesMax,
+  chunksPerTicketMax,
+  extentsPerCommitMax,
+  fileBytesMax,
+  filesPerCommitMax,
+  largeChunkBytes,
+} from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr, Extent, FileCommit } from "../../protocol/schema.ts";
 import { chunkBytesFor, mediumFileBytesMax } from "../codec/chunker.ts";
@@ -130,13 +137,20 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
   };
 
   const batchFor = async (store: Inode, plainBytes: number): Promise<Batch> => {
-    const fits = batch && batch.store === store && batch.chunks.length < chunksPerTicketMax && batch.usedBytes + sealedBytesMax(plainBytes) <= arenaBytes;
+    const fits =
+      batch &&
+      batch.store === store &&
+      batch.chunks.length < chunksPerTicketMax &&
+      batch.usedBytes + sealedBytesMax(plainBytes) <= arenaBytes;
     if (!fits) await flush();
     batch ??= { store, arena: arenas.take(), chunks: [], usedBytes: 0, done: Promise.withResolvers<void>() };
     return batch;
   };
 
-  const addContent = async (target: IngestTarget, source: ContentSource): Promise<{ extents: Extent[]; sizeBytes: number; batches: Set<Promise<void>> }> => {
+  const addContent = async (
+    target: IngestTarget,
+    source: ContentSource,
+  ): Promise<{ extents: Extent[]; sizeBytes: number; batches: Set<Promise<void>> }> => {
     const keys = await remote.keysOf(target.store);
     const extents: Extent[] = [];
     const batches = new Set<Promise<void>>();
@@ -146,7 +160,7 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
       const into = await batchFor(target.store, piece.length);
       const sealed = sealChunk(piece, { keys, out: into.arena.subarray(into.usedBytes) });
       into.usedBytes += sealed.stored.length;
-      into.chunks.push({ id: sealed.id, data: sealed.stored });
+      into.chunks.push({ id: sealed.id, data: sealed.stored, codec: sealed.codec });
       batches.add(into.done.promise);
       extents.push({ chunk: sealed.id, plainBytes: piece.length });
       sizeBytes += piece.length;
@@ -159,6 +173,8 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
   /** One commit takes all that is ready, so they grow by themselves while the coordinator is busy. */
   const commitReady = (): Promise<void> =>
     committing.run(async () => {
+      // Files of one batch become ready one after the other in the same turn: let all of them in.
+      await remote.clock.sleep(0);
       const files = takeCommit(ready);
       ready = ready.slice(files.length);
       if (files.length === 0) return;
@@ -203,7 +219,12 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
       await flush();
       while (underWay.size > 0) await Promise.all(underWay);
       assertGoing();
-      if (totals.files > 0 && !ended) await remote.control.call(routes.commit, { upload: upload.token, files: [], receipts: upload.takeReceipts(), last: true }, { signal });
+      if (totals.files > 0 && !ended)
+        await remote.control.call(
+          routes.commit,
+          { upload: upload.token, files: [], receipts: upload.takeReceipts(), last: true },
+          { signal },
+        );
       return { ...totals };
     },
   };
@@ -236,7 +257,10 @@ async function* pieces(source: ContentSource, buffer: Uint8Array): AsyncGenerato
   if (more === buffer.length) yield* cut(source, { buffer, chunkBytes, beforeBytes: headBytes + more });
 }
 
-async function* cut(source: ContentSource, { buffer, chunkBytes, beforeBytes = 0 }: { buffer: Uint8Array; chunkBytes: number; beforeBytes?: number }): AsyncGenerator<Uint8Array> {
+async function* cut(
+  source: ContentSource,
+  { buffer, chunkBytes, beforeBytes = 0 }: { buffer: Uint8Array; chunkBytes: number; beforeBytes?: number },
+): AsyncGenerator<Uint8Array> {
   let total = beforeBytes;
   for (;;) {
     const bytes = await source.read(buffer.subarray(0, chunkBytes));

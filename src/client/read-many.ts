@@ -3,7 +3,7 @@ import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { largeChunkBytes, smallChunkBytes, storedChunkBytesMax } from "../../protocol/limits.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import { openChunk } from "../codec/sealed-chunk.ts";
-import { locate, type LocatedChunk } from "./download.ts";
+import { type LocatedChunk, locate } from "./download.ts";
 import { fetchChunk, isWhole, noteBadCopy } from "./fetch-chunk.ts";
 import type { Remote } from "./remote.ts";
 

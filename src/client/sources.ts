@@ -44,3 +44,17 @@ export function streamSource(stream: ReadableStream<Uint8Array>): ContentSource 
     },
   };
 }
+
+/** Content that is in memory already. */
+export function bytesSource(bytes: Uint8Array): ContentSource {
+  let at = 0;
+  return {
+    sizeBytes: bytes.length,
+    read: async (into) => {
+      const part = bytes.subarray(at, at + into.length);
+      into.set(part);
+      at += part.length;
+      return part.length;
+    },
+  };
+}

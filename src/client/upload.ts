@@ -6,16 +6,17 @@
  * chunk has at least one copy and no other node would take more: fewer copies than the store asks
  * for are reported at commit, not refused.
  */
-import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
+import { type CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { inlineStoredBytesMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
-import type { TicketedNode } from "../../protocol/schema.ts";
+import type { ChunkCodec, TicketedNode } from "../../protocol/schema.ts";
 import type { Remote } from "./remote.ts";
 
 export interface PreparedChunk {
   readonly id: ChunkId;
   readonly data: Uint8Array;
+  readonly codec: ChunkCodec;
 }
 
 export interface NodeReceipt {
@@ -52,7 +53,8 @@ export function createUpload(remote: Remote): Upload {
   const sendGroup = async (node: TicketedNode, group: readonly PreparedChunk[], signal?: AbortSignal): Promise<SendResult> => {
     try {
       const [first] = group;
-      const receipt = group.length === 1 && first ? await remote.data.put(node, first, { signal }) : await remote.data.putMany(node, group, { signal });
+      const receipt =
+        group.length === 1 && first ? await remote.data.put(node, first, { signal }) : await remote.data.putMany(node, group, { signal });
       receipts.push({ node: node.node, receipt });
       return { failed: [], reason: undefined };
     } catch (thrown) {
@@ -95,7 +97,7 @@ export function createUpload(remote: Remote): Upload {
           {
             upload: token,
             store: storeInode,
-            chunks: chunks.map((chunk) => ({ id: chunk.id, storedBytes: chunk.data.length })),
+            chunks: chunks.map((chunk) => ({ id: chunk.id, storedBytes: chunk.data.length, codec: chunk.codec })),
             exclude: [...exclude],
             receipts: shown,
           },

@@ -27,13 +27,17 @@ export interface PlacementRequest {
 /** Nodes for the copies the chunk still lacks, best first; fewer than wanted when there are no more nodes. */
 export function chooseNodes(request: PlacementRequest): GlobalName[] {
   const stateOf = new Map(request.nodes.map((node) => [node.name, node.state]));
-  const counted = request.copies.filter((copy) => copy.state === "stored" && stateOf.get(copy.node) !== "dead" && !request.exclude.has(copy.node));
+  const counted = request.copies.filter(
+    (copy) => copy.state === "stored" && stateOf.get(copy.node) !== "dead" && !request.exclude.has(copy.node),
+  );
   const lacking = request.replicas - counted.length;
   if (lacking <= 0) return [];
   // Where a copy is stored none is needed, and where one is being deleted a new one could vanish with it.
   const taken = new Set(request.copies.filter((copy) => copy.state === "stored" || copy.state === "deleting").map((copy) => copy.node));
   return request.nodes
-    .filter((node) => node.state === "alive" && !taken.has(node.name) && !request.exclude.has(node.name) && node.freeBytes >= request.storedBytes)
+    .filter(
+      (node) => node.state === "alive" && !taken.has(node.name) && !request.exclude.has(node.name) && node.freeBytes >= request.storedBytes,
+    )
     .map((node) => ({ name: node.name, score: score(request.chunk, node) }))
     .sort((a, b) => b.score - a.score)
     .slice(0, lacking)

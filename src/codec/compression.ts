@@ -1,5 +1,5 @@
 /** zstd, only where it pays: a few samples decide, so incompressible chunks cost next to nothing. */
-import { zstdCompressSync, zstdDecompressSync, constants } from "node:zlib";
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { kibibyte } from "../../protocol/limits.ts";
 

@@ -25,6 +25,7 @@ import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from "node:cry
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, chunkIdFromBytes } from "../../protocol/ids.ts";
 import { chunkHeaderBytes, chunkOverheadBytesMax, kibibyte, largeChunkBytes } from "../../protocol/limits.ts";
+import type { ChunkCodec } from "../../protocol/schema.ts";
 import { compress, decompress } from "./compression.ts";
 
 const magic = Buffer.from("CCHK");
@@ -55,7 +56,7 @@ export interface SealedChunk {
   readonly codec: CodecName;
 }
 
-export type CodecName = "none" | "zstd";
+export type CodecName = ChunkCodec;
 
 /** Bytes a buffer must have to seal a chunk of this size into it. */
 export function sealedBytesMax(plainBytes: number): number {
@@ -63,7 +64,10 @@ export function sealedBytesMax(plainBytes: number): number {
 }
 
 /** Writes the stored form into `out`. Without keys the chunk stays in the clear. */
-export function sealChunk(plain: Uint8Array, { keys, out }: { readonly keys: ChunkKeys | undefined; readonly out: Uint8Array }): SealedChunk {
+export function sealChunk(
+  plain: Uint8Array,
+  { keys, out }: { readonly keys: ChunkKeys | undefined; readonly out: Uint8Array },
+): SealedChunk {
   const packed = compress(plain);
   const payload = packed ?? plain;
   const header = Buffer.from(out.buffer, out.byteOffset, chunkHeaderBytes);
@@ -101,7 +105,10 @@ export function sealChunk(plain: Uint8Array, { keys, out }: { readonly keys: Chu
 }
 
 function syntheticIv(keys: ChunkKeys, header: Uint8Array, payload: Uint8Array): Uint8Array {
-  return createHmac("sha256", keys.mac).update(header.subarray(0, 16)).update(new Bun.CryptoHasher("sha256").update(payload).digest()).digest();
+  return createHmac("sha256", keys.mac)
+    .update(header.subarray(0, 16))
+    .update(new Bun.CryptoHasher("sha256").update(payload).digest())
+    .digest();
 }
 
 function chunkKey(keys: ChunkKeys, header: Uint8Array): Uint8Array {
@@ -121,7 +128,9 @@ export function readChunkHeader(stored: Uint8Array): ChunkHeader {
   const header = Buffer.from(stored.buffer, stored.byteOffset, chunkHeaderBytes);
   if (!header.subarray(0, 4).equals(magic)) throw new CollectiveError("corrupt", "the chunk does not begin as a chunk does");
   if (header[4] !== formatVersion) {
-    throw new CollectiveError("unsupported", `the chunk has format version ${header[4]}, this program reads version ${formatVersion}`, { hint: "update the program" });
+    throw new CollectiveError("unsupported", `the chunk has format version ${header[4]}, this program reads version ${formatVersion}`, {
+      hint: "update the program",
+    });
   }
   const [codec, cipher] = [header[5], header[6]];
   if ((codec !== codecNone && codec !== codecZstd) || (cipher !== cipherNone && cipher !== cipherAesGcm) || header[7] !== 0) {
@@ -148,7 +157,8 @@ export interface OpenOptions {
  */
 export function openChunk(stored: Uint8Array, { keys, out }: OpenOptions): Uint8Array {
   const header = readChunkHeader(stored);
-  if (header.encrypted && !keys) throw new CollectiveError("permission_denied", "the chunk is encrypted and the datastore's key is not known");
+  if (header.encrypted && !keys)
+    throw new CollectiveError("permission_denied", "the chunk is encrypted and the datastore's key is not known");
   const body = stored.subarray(chunkHeaderBytes, chunkHeaderBytes + header.payloadBytes);
   const payload = header.encrypted && keys ? decrypt(stored, { keys, out, payloadBytes: header.payloadBytes }) : body;
   if (header.codec === "zstd") return decompress(payload, header.plainBytes);

@@ -5,7 +5,8 @@ import type { Caller } from "../net/control-app.ts";
 
 export function requirePerson(caller: Caller, member: GlobalName): void {
   const site = siteOf(member);
-  if (siteOf(caller.name) !== site) throw new CollectiveError("permission_denied", `${caller.name} is not of ${site}, and nothing was shared with ${siteOf(caller.name)}`);
+  if (siteOf(caller.name) !== site)
+    throw new CollectiveError("permission_denied", `${caller.name} is not of ${site}, and nothing was shared with ${siteOf(caller.name)}`);
   if (caller.kind !== "user") throw new CollectiveError("permission_denied", `a ${caller.kind} may not use files; ${caller.name} is one`);
 }
 

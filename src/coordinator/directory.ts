@@ -32,7 +32,15 @@ export function nodeStateAfter(silenceMs: number): NodeState {
   return silenceMs >= nodeSuspectAfterMs ? "suspect" : "alive";
 }
 
-export async function createNodeDirectory({ metadata, clock, log }: { metadata: MetadataStore; clock: Clock; log: Log }): Promise<NodeDirectory> {
+export async function createNodeDirectory({
+  metadata,
+  clock,
+  log,
+}: {
+  metadata: MetadataStore;
+  clock: Clock;
+  log: Log;
+}): Promise<NodeDirectory> {
   // After a restart every known node gets the benefit of the doubt; who is really gone shows within seconds.
   const started = clock.monotonicMs();
   const entries = new Map<GlobalName, Entry>();
@@ -50,7 +58,7 @@ export async function createNodeDirectory({ metadata, clock, log }: { metadata: 
       const node: KnownNode = { ...heartbeat, name: caller.name, publicKeyRaw: caller.publicKeyRaw, lastSeenMs: clock.wallMs() };
       const isNew = !known || known.node.address !== node.address || Buffer.compare(known.node.publicKeyRaw, node.publicKeyRaw) !== 0;
       if (isNew) await metadata.saveNodes([node]);
-      if (!known || known.reported !== "alive") log.info("node is here", { node: caller.name, address: heartbeat.address });
+      if (known?.reported !== "alive") log.info("node is here", { node: caller.name, address: heartbeat.address });
       entries.set(caller.name, { node, seenMonotonicMs: clock.monotonicMs(), reported: "alive" });
     },
     list: () => [...entries.values()].map(summary),

@@ -53,7 +53,11 @@ async function collect(service: CoordinatorService, signal: AbortSignal): Promis
 }
 
 async function deleteCopies(service: CoordinatorService, garbage: Garbage, signal: AbortSignal): Promise<void> {
-  const { nodes } = service.tickets.issue({ holder: service.member, operation: "delete", chunks: garbage.chunks.map((id) => ({ id, nodes: [garbage.node] })) });
+  const { nodes } = service.tickets.issue({
+    holder: service.member,
+    operation: "delete",
+    chunks: garbage.chunks.map((id) => ({ id, nodes: [garbage.node] })),
+  });
   const target = nodes[0];
   if (!target) return;
   const { deletedBytes } = await service.nodes.delete(target, garbage.chunks, { signal });

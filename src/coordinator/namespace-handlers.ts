@@ -3,7 +3,18 @@ import type { ControlHandlers } from "../net/control-app.ts";
 import { requirePerson } from "./access.ts";
 import type { CoordinatorService } from "./service.ts";
 
-type NamespaceRoutes = "resolve" | "list" | "getAttr" | "makeDirectories" | "makeSymlinks" | "setAttr" | "remove" | "rename" | "clone" | "usage" | "layout";
+type NamespaceRoutes =
+  | "resolve"
+  | "list"
+  | "getAttr"
+  | "makeDirectories"
+  | "makeSymlinks"
+  | "setAttr"
+  | "remove"
+  | "rename"
+  | "clone"
+  | "usage"
+  | "layout";
 
 export function createNamespaceHandlers({ metadata, member }: CoordinatorService): Pick<ControlHandlers, NamespaceRoutes> {
   return {

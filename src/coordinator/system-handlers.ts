@@ -57,7 +57,8 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
       return await status(service);
     },
     renewCertificate: async ({ csrPem }, { caller }) => {
-      if (siteOf(caller.name) !== siteOf(member)) throw new CollectiveError("permission_denied", `${caller.name} gets its certificates from ${siteOf(caller.name)}`);
+      if (siteOf(caller.name) !== siteOf(member))
+        throw new CollectiveError("permission_denied", `${caller.name} gets its certificates from ${siteOf(caller.name)}`);
       return await issue(service, { csrPem, identity: caller });
     },
     issueCertificate: async ({ csrPem, kind, name, validityMs }, { caller }) => {
@@ -89,7 +90,8 @@ async function issue(service: CoordinatorService, request: { csrPem: string; ide
 function nameInSite(text: string, member: GlobalName): GlobalName {
   const site = siteOf(member);
   const [local, given] = text.split("@", 2);
-  if (given !== undefined && given !== site) throw new CollectiveError("permission_denied", `the authority of ${site} cannot speak for ${given}`);
+  if (given !== undefined && given !== site)
+    throw new CollectiveError("permission_denied", `the authority of ${site} cannot speak for ${given}`);
   return globalName(parseLocalName(local ?? ""), site);
 }
 
@@ -119,7 +121,8 @@ export function judgeHealth(
   else if (down.length > 0) degraded.push(`${down.map((node) => `${node.name} is ${node.state}`).join(", ")}`);
   if (nodes.length === 0) degraded.push("no node has joined yet: nothing can be stored");
   if (totals.lostChunks > 0) unhealthy.push(`${totals.lostChunks} chunks have no readable copy`);
-  if (totals.degradedChunks > totals.lostChunks) degraded.push(`${totals.degradedChunks - totals.lostChunks} chunks have fewer copies than their store asks for`);
+  if (totals.degradedChunks > totals.lostChunks)
+    degraded.push(`${totals.degradedChunks - totals.lostChunks} chunks have fewer copies than their store asks for`);
   const score = unhealthy.length > 0 ? 20 : Math.max(40, 100 - 20 * degraded.length);
   return {
     health: unhealthy.length > 0 ? "unhealthy" : degraded.length > 0 ? "degraded" : "healthy",

@@ -3,7 +3,7 @@ import type { ChunkId, GlobalName } from "../../protocol/ids.ts";
 import { siteOf } from "../../protocol/ids.ts";
 import { batchBytesMax, ticketLifetimeMs } from "../../protocol/limits.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
-import { ticketIdBytes, type TicketOperation } from "../../protocol/ticket.ts";
+import { type TicketOperation, ticketIdBytes } from "../../protocol/ticket.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import { type Signer, signTicket } from "../pki/ticket.ts";
@@ -28,7 +28,10 @@ export interface TicketOfficeOptions {
 
 export function createTicketOffice(options: TicketOfficeOptions): TicketOffice {
   const { directory, clock, random } = options;
-  const ticketFor = (audience: GlobalName, request: { holder: string; operation: TicketOperation; chunks: readonly ChunkId[] }): Uint8Array => {
+  const ticketFor = (
+    audience: GlobalName,
+    request: { holder: string; operation: TicketOperation; chunks: readonly ChunkId[] },
+  ): Uint8Array => {
     const nowMs = Math.trunc(clock.wallMs());
     return signTicket(options.signer(), {
       version: 1,

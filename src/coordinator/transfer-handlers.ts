@@ -93,7 +93,11 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
 /** Has a node read and hash copies, and records what it found. A damaged one is in its quarantine then. */
 async function checkCopies(service: CoordinatorService, request: { node: GlobalName; chunks: readonly ChunkId[]; signal: AbortSignal }) {
   const { node, chunks, signal } = request;
-  const { nodes } = service.tickets.issue({ holder: service.member, operation: "verify", chunks: chunks.map((id) => ({ id, nodes: [node] })) });
+  const { nodes } = service.tickets.issue({
+    holder: service.member,
+    operation: "verify",
+    chunks: chunks.map((id) => ({ id, nodes: [node] })),
+  });
   const target = nodes[0];
   if (!target) throw new CollectiveError("not_found", `there is no node ${node}`);
   const states = await service.nodes.verify(target, chunks, { signal });
@@ -115,7 +119,9 @@ function confirmedBy(service: CoordinatorService, receipts: readonly { node: Glo
     const opened = openReceipt(receipt, known.publicKeyRaw);
     if (opened.node !== node) throw new CollectiveError("not_authenticated", `a receipt of ${opened.node} was presented as one of ${node}`);
     if (opened.storedAtMs < service.clock.wallMs() - uploadIdleMsMax) {
-      throw new CollectiveError("conflict", "the upload took too long to be confirmed", { hint: "run the command again; what is stored already is not sent twice" });
+      throw new CollectiveError("conflict", "the upload took too long to be confirmed", {
+        hint: "run the command again; what is stored already is not sent twice",
+      });
     }
     return { node, chunks: opened.chunks };
   });
@@ -125,17 +131,23 @@ function nowhereToStore(service: CoordinatorService, chunk: OfferedChunk, exclud
   const nodes = service.directory.list();
   const alive = nodes.filter((node) => node.state === "alive");
   if (alive.length === 0) {
-    return new CollectiveError("unavailable", `none of the ${nodes.length} nodes of ${service.member} is alive`, { hint: "start a node, or see: collective status" });
+    return new CollectiveError("unavailable", `none of the ${nodes.length} nodes of ${service.member} is alive`, {
+      hint: "start a node, or see: collective status",
+    });
   }
   const roomy = alive.filter((node) => node.freeBytes >= chunk.storedBytes);
   if (roomy.length > 0 && roomy.every((node) => excluded.has(node.name))) {
     return new CollectiveError("unavailable", `none of the ${alive.length} nodes alive took the data`, { hint: "see: collective status" });
   }
   const freeBytes = alive.reduce((sum, node) => sum + node.freeBytes, 0);
-  return new CollectiveError("no_space", `no node has room for ${chunk.storedBytes} bytes: ${freeBytes} bytes are free on ${alive.length} nodes`, {
-    hint: "remove files, raise a node's --capacity, or add a node",
-    details: { freeBytes, neededBytes: chunk.storedBytes },
-  });
+  return new CollectiveError(
+    "no_space",
+    `no node has room for ${chunk.storedBytes} bytes: ${freeBytes} bytes are free on ${alive.length} nodes`,
+    {
+      hint: "remove files, raise a node's --capacity, or add a node",
+      details: { freeBytes, neededBytes: chunk.storedBytes },
+    },
+  );
 }
 
 const readRank: Readonly<Record<NodeState, number>> = { alive: 0, draining: 0, suspect: 1, dead: 2 };

@@ -61,25 +61,30 @@ const fileSchema = z.strictObject({
 export type FileConfig = z.output<typeof fileSchema>;
 
 export interface ReadConfigFile {
-  /** Empty when there are mistakes. */
+  /** When there are mistakes, nothing but the mode, so that the rest can be checked all the same. */
   readonly value: FileConfig;
   readonly mistakes: readonly Mistake[];
-  /** Whether the file means to set this key, rightly or wrongly; true for all keys of a file that is no JSON. */
+  /** Whether the file means to set this key, rightly or wrongly; true for all keys of what is no object. */
   mentions(key: string): boolean;
 }
 
 export function readConfigFile(text: string | undefined): ReadConfigFile {
   if (text === undefined) return { value: {}, mistakes: [], mentions: () => false };
   const checked = checkJson(text, fileSchema);
-  if (!checked.ok) return { value: {}, mistakes: checked.mistakes, mentions: (key) => mentioned(checked.raw, key.split(".")) };
-  return { value: checked.value, mistakes: repeatedPeers(checked.value), mentions: () => false };
+  if (checked.ok) return { value: checked.value, mistakes: repeatedPeers(checked.value), mentions: () => false };
+  const { raw, mistakes } = checked;
+  const mode = isObject(raw) ? serveRoles.find((role) => role === raw.mode) : undefined;
+  return { value: { mode }, mistakes, mentions: (key) => mentioned(raw, key.split(".")) };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function mentioned(raw: unknown, path: readonly string[]): boolean {
   const [first, ...rest] = path;
-  if (raw === undefined || first === undefined) return true;
-  if (typeof raw !== "object" || raw === null || !Object.hasOwn(raw, first)) return false;
-  return mentioned(Reflect.get(raw, first) ?? null, rest);
+  if (first === undefined || !isObject(raw)) return true;
+  return Object.hasOwn(raw, first) && mentioned(raw[first], rest);
 }
 
 function repeatedPeers(file: FileConfig): Mistake[] {

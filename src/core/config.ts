@@ -9,9 +9,10 @@
  */
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { CollectiveError } from "../../protocol/errors.ts";
+import type { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type LocalName, localNameOf, parseGlobalName, parseLocalName } from "../../protocol/ids.ts";
-import { type FileConfig, type ReadConfigFile, readConfigFile } from "./config-file.ts";
+import { type FileConfig, readConfigFile } from "./config-file.ts";
+import { configurationError, createReader, type OutsideSources, parseFrom, type Reader, readEnvironment } from "./config-reader.ts";
 import {
   defaultBootstrapPort,
   defaultCertValidityMs,
@@ -31,9 +32,9 @@ import {
   parseText,
   parseValidity,
 } from "./config-values.ts";
-import { formatMistake, type Mistake } from "./json-file.ts";
+import type { Mistake } from "./json-file.ts";
 import type { LogFormat, LogLevel } from "./log.ts";
-import { type ServeFlag, type ServeRole, serveFlags, serveRoles } from "./serve-flags.ts";
+import { type ServeRole, serveRoles } from "./serve-flags.ts";
 import { anyHost, type HostPort, oneLine } from "./units.ts";
 
 export { type ServeFlag, type ServeRole, serveFlags, serveRoles } from "./serve-flags.ts";
@@ -83,12 +84,10 @@ export interface ServeConfig {
   readonly node: NodeConfig | undefined;
 }
 
-export interface ServeSources {
-  /** Left out, the environment's `COLLECTIVE_ROLE` or the file's `mode` decides. */
-  readonly role?: ServeRole | undefined;
-  /** By names in kebab-case; names that are not in `serveFlags` are not looked at. */
-  readonly flags: Readonly<Record<string, string | boolean | undefined>>;
-  readonly environment: Readonly<Record<string, string | undefined>>;
+/** Flags by names in kebab-case; names that are not in `serveFlags` are not looked at. */
+export interface ServeSources extends OutsideSources {
+  /** One of `serveRoles`; left out, the environment's `COLLECTIVE_ROLE` or the file's `mode` decides. */
+  readonly role?: string | undefined;
   readonly configFile?: { readonly path: string; readonly text: string } | undefined;
 }
 
@@ -103,20 +102,19 @@ export function loadServeConfig(sources: ServeSources): ServeConfig {
   const mistakes: Mistake[] = [];
   const fail = (): CollectiveError =>
     configurationError({ outside: mistakes, inFile: file.mistakes, path: oneLine(sources.configFile?.path ?? "") });
-  const role =
-    sources.role ?? fromEnvironment(sources, ["COLLECTIVE_ROLE"], (text) => parseOneOf(serveRoles, text), mistakes) ?? file.value.mode;
+  const role = readRole(sources, mistakes) ?? file.value.mode;
   if (role === undefined) {
     if (mistakes.length === 0 && !file.mentions("mode"))
       mistakes.push({ key: "role", why: "missing, set --role to coordinator, node or all" });
     throw fail();
   }
-  const reader = createReader(sources, role, mistakes, file);
+  const reader = createReader({ sources, role, mistakes, file });
   reader.refuseFlagsOfOtherRoles();
   const { member, common } = readCommon(reader, file.value);
   const coordinator = role === "node" ? undefined : readCoordinator(reader, file.value);
   const node = role === "coordinator" ? undefined : readNode(reader, file.value);
-  if (mistakes.length === 0) mistakes.push(...clashingListeners({ common, coordinator, node }));
-  if (mistakes.length > 0 || file.mistakes.length > 0 || member === undefined) throw fail();
+  if (mistakes.length + file.mistakes.length === 0) mistakes.push(...clashingListeners({ common, coordinator, node }));
+  if (mistakes.length + file.mistakes.length > 0 || member === undefined) throw fail();
 
   const dataRoot = join(collectiveHome(sources.environment), "data");
   return {
@@ -128,86 +126,14 @@ export function loadServeConfig(sources: ServeSources): ServeConfig {
   };
 }
 
+function readRole(sources: ServeSources, mistakes: Mistake[]): ServeRole | undefined {
+  const parse = (text: string): ServeRole => parseOneOf(serveRoles, text);
+  if (sources.role !== undefined) return parseFrom("--role", sources.role, parse, mistakes);
+  return readEnvironment(sources, ["COLLECTIVE_ROLE"], parse, mistakes);
+}
+
 type Common = Pick<ServeConfig, "logLevel" | "logFormat" | "metricsAddress" | "autoTls" | "certDir">;
 type WithoutDataDir<T> = Omit<T, "dataDir"> & { readonly dataDir: string | undefined };
-
-interface Reader {
-  readonly role: ServeRole;
-  /** From the flag or else the environment; what does not parse is recorded and undefined. */
-  outside<T>(flag: string, parse: (text: string) => T, alsoEnvironment?: readonly string[]): T | undefined;
-  /** Records that a setting is needed, unless something is wrong with it already. */
-  missing(flag: string, fileKey: string): void;
-  refuse(key: string, why: string): void;
-  refuseFlagsOfOtherRoles(): void;
-}
-
-function createReader(sources: ServeSources, role: ServeRole, mistakes: Mistake[], file: ReadConfigFile): Reader {
-  const given = (flag: ServeFlag): string | boolean | undefined =>
-    // A parser of flags may read `--no-context` as the switch `context` turned off.
-    sources.flags[flag.name] ?? (flag.name === "no-context" && sources.flags.context === false ? true : undefined);
-  const failed = new Set<string>();
-  return {
-    role,
-    outside: (name, parse, alsoEnvironment = []) => {
-      const flag = flagNamed(name);
-      const before = mistakes.length;
-      const value = given(flag);
-      const result =
-        value === undefined
-          ? fromEnvironment(sources, [...flag.environment, ...alsoEnvironment], parse, mistakes)
-          : parseFrom(`--${name}`, flagText(value, flag), parse, mistakes);
-      if (mistakes.length > before) failed.add(name);
-      return result;
-    },
-    missing: (name, fileKey) => {
-      if (failed.has(name) || file.mentions(fileKey)) return;
-      mistakes.push({
-        key: fileKey,
-        why: `missing, set --${name}, ${flagNamed(name).environment[0]} or ${fileKey} in a configuration file`,
-      });
-    },
-    refuse: (key, why) => void mistakes.push({ key, why }),
-    refuseFlagsOfOtherRoles: () => {
-      for (const flag of serveFlags) {
-        const value = given(flag);
-        if (value === undefined || value === false || flag.roles.includes(role)) continue;
-        mistakes.push({ key: `--${flag.name}`, why: `not a flag of the role ${role}, only of ${flag.roles.join(" and ")}` });
-      }
-    },
-  };
-}
-
-function flagNamed(name: string): ServeFlag {
-  const flag = serveFlags.find((candidate) => candidate.name === name);
-  if (flag === undefined) throw new Error(`the flag ${name} is not in the table`);
-  return flag;
-}
-
-/** A flag that takes a value but was given none arrives as a switch. */
-function flagText(value: string | boolean, flag: ServeFlag): string {
-  return typeof value === "boolean" && flag.valueHint !== undefined ? "" : String(value);
-}
-
-function fromEnvironment<T>(
-  sources: ServeSources,
-  names: readonly string[],
-  parse: (text: string) => T,
-  mistakes: Mistake[],
-): T | undefined {
-  const name = names.find((candidate) => sources.environment[candidate]);
-  return name === undefined ? undefined : parseFrom(name, sources.environment[name] ?? "", parse, mistakes);
-}
-
-function parseFrom<T>(key: string, text: string, parse: (text: string) => T, mistakes: Mistake[]): T | undefined {
-  try {
-    if (text !== "") return parse(text);
-    mistakes.push({ key, why: "needs a value" });
-  } catch (error) {
-    if (!(error instanceof CollectiveError)) throw error;
-    mistakes.push({ key, why: error.message });
-  }
-  return undefined;
-}
 
 function readCommon(reader: Reader, file: FileConfig): { member: GlobalName | undefined; common: Common } {
   const member = reader.outside("member", parseGlobalName) ?? file.member_id;
@@ -294,26 +220,4 @@ function clashingListeners({ common, coordinator, node }: Listening): Mistake[] 
       return [{ key, why: `port ${address.port} is taken by ${earlier.key} already` }];
     }),
   );
-}
-
-const mistakesInMessageMax = 8;
-const mistakeCharactersMax = 300;
-
-/** What is wrong may quote the input, so it is cut and kept on one line. */
-function shownMistake(mistake: Mistake): string {
-  const text = oneLine(formatMistake(mistake));
-  return text.length > mistakeCharactersMax ? `${text.slice(0, mistakeCharactersMax)}…` : text;
-}
-
-function configurationError(found: { outside: readonly Mistake[]; inFile: readonly Mistake[]; path: string }): CollectiveError {
-  const inFile = found.inFile.map(shownMistake);
-  const outside = [...new Set(found.outside.map(shownMistake))];
-  const mistakes = [...inFile.map((text) => `${found.path}: ${text}`), ...outside];
-  const shown = outside.length === 0 ? inFile : mistakes;
-  const where = outside.length === 0 ? found.path : "the configuration";
-  const count = mistakes.length;
-  const list =
-    shown.slice(0, mistakesInMessageMax).join("; ") + (count > mistakesInMessageMax ? `; and ${count - mistakesInMessageMax} more` : "");
-  const message = count === 1 ? mistakes.join("") : `${count} mistakes in ${where}: ${list}`;
-  return new CollectiveError("configuration", message, { hint: "collective serve --help lists every setting", details: { mistakes } });
 }

@@ -83,7 +83,8 @@ function kindOf(value: unknown): string {
 }
 
 function shortJson(value: unknown): string {
-  return typeof value === "string" ? quoteInput(value) : kindOf(value);
+  if (typeof value === "string") return quoteInput(value);
+  return typeof value === "object" ? kindOf(value) : String(value);
 }
 
 function dotted(path: readonly PropertyKey[]): string {

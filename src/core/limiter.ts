@@ -64,7 +64,11 @@ export function createLimiter(permitsMax: number): Limiter {
 }
 
 /** Runs `task` over `items`, at most `concurrency` at once; the first failure stops what has not begun and is thrown. */
-export async function forEachLimited<T>(items: Iterable<T> | AsyncIterable<T>, concurrency: number, task: (item: T) => Promise<void>): Promise<void> {
+export async function forEachLimited<T>(
+  items: Iterable<T> | AsyncIterable<T>,
+  concurrency: number,
+  task: (item: T) => Promise<void>,
+): Promise<void> {
   let failed = false;
   let failure: unknown;
   const running = new Set<Promise<void>>();

@@ -1,7 +1,10 @@
 /**
- * The log port. A line is an event name and fields, never a sentence with values spliced in; the
- * reporter decides how it looks. Everything goes to stderr: stdout belongs to results.
+ * The log port, over consola's core. A line is an event name and fields, never a sentence with
+ * values spliced in; the reporter decides how it looks. Everything goes to stderr: stdout belongs to
+ * results.
  */
+import { type ConsolaInstance, createConsola, type LogObject } from "consola/core";
+
 export const logLevels = ["error", "warn", "info", "debug"] as const;
 export type LogLevel = (typeof logLevels)[number];
 export type LogFormat = "text" | "json";
@@ -25,33 +28,48 @@ export interface LogOptions {
 
 export const silentLog: Log = { error() {}, warn() {}, info() {}, debug() {}, tagged: () => silentLog };
 
-export function createLog(options: LogOptions, tag = ""): Log {
-  const threshold = logLevels.indexOf(options.level);
-  const emit = (level: LogLevel, event: string, fields: LogFields = {}): void => {
-    if (logLevels.indexOf(level) > threshold) return;
-    const time = new Date(options.wallMs()).toISOString();
-    options.write(options.format === "json" ? jsonLine({ time, level, tag, event, fields }) : textLine({ time, level, tag, event, fields }));
-  };
+const consolaLevels = { error: 0, warn: 1, info: 3, debug: 4 } as const satisfies Record<LogLevel, number>;
+
+export function createLog(options: LogOptions): Log {
+  const format = options.format === "json" ? jsonLine : textLine;
+  const consola = createConsola({
+    level: consolaLevels[options.level],
+    // Every event counts: repeated lines are not folded into one.
+    throttleMin: Number.POSITIVE_INFINITY,
+    reporters: [{ log: (entry) => options.write(format(toRecord(entry, options.wallMs()))) }],
+  });
+  return wrap(consola, "");
+}
+
+function wrap(consola: ConsolaInstance, tag: string): Log {
   return {
-    error: (event, fields) => emit("error", event, fields),
-    warn: (event, fields) => emit("warn", event, fields),
-    info: (event, fields) => emit("info", event, fields),
-    debug: (event, fields) => emit("debug", event, fields),
-    tagged: (inner) => createLog(options, tag === "" ? inner : `${tag}.${inner}`),
+    error: (event, fields) => consola.error(event, fields),
+    warn: (event, fields) => consola.warn(event, fields),
+    info: (event, fields) => consola.info(event, fields),
+    debug: (event, fields) => consola.debug(event, fields),
+    tagged: (inner) => {
+      const path = tag === "" ? inner : `${tag}.${inner}`;
+      return wrap(consola.create({ defaults: { tag: path } }), path);
+    },
   };
 }
 
 interface LogRecord {
   readonly time: string;
-  readonly level: LogLevel;
+  readonly level: string;
   readonly tag: string;
   readonly event: string;
   readonly fields: LogFields;
 }
 
-function jsonLine(record: LogRecord): string {
-  const fields = Object.entries(record.fields).map(([key, value]) => [key, typeof value === "bigint" ? value.toString() : value]);
-  return JSON.stringify({ time: record.time, level: record.level, tag: record.tag, event: record.event, ...Object.fromEntries(fields) });
+function toRecord(entry: LogObject, wallMs: number): LogRecord {
+  const [event, fields] = entry.args as [string, LogFields | undefined];
+  return { time: new Date(wallMs).toISOString(), level: entry.type, tag: entry.tag, event, fields: fields ?? {} };
+}
+
+function jsonLine({ fields, ...record }: LogRecord): string {
+  const plain = Object.entries(fields).map(([key, value]) => [key, typeof value === "bigint" ? value.toString() : value]);
+  return JSON.stringify({ ...record, ...Object.fromEntries(plain) });
 }
 
 function textLine(record: LogRecord): string {

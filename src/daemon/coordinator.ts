@@ -47,12 +47,22 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const authority = await ownAuthority(config.dataDir, member, around);
   const identity: Identity = { kind: "coordinator", name: member };
-  const enrolment = { authorityDir: join(config.dataDir, "authority"), credentialsDir: certDir ?? join(config.dataDir, "credentials"), identity, clock };
+  const enrolment = {
+    authorityDir: join(config.dataDir, "authority"),
+    credentialsDir: certDir ?? join(config.dataDir, "credentials"),
+    identity,
+    clock,
+  };
   const enrol = () => enrolFromAuthorityDir({ ...enrolment, validityMs: config.certValidityMs });
   let credentials = await ownCredentials(enrolment.credentialsDir, { identity, enrol, nowMs: clock.wallMs() });
   let signer = createSigner(credentials.privateKeyPem);
 
-  const db = openDatabase({ path: join(config.dataDir, "metadata.db"), applicationId: metadataApplicationId, migrations: metadataMigrations, log: log.tagged("db") });
+  const db = openDatabase({
+    path: join(config.dataDir, "metadata.db"),
+    applicationId: metadataApplicationId,
+    migrations: metadataMigrations,
+    log: log.tagged("db"),
+  });
   try {
     const metadata = createSqliteMetadata({ db, clock });
     const directory = await createNodeDirectory({ metadata, clock, log });
@@ -76,15 +86,24 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       log,
     };
     const handlers = { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) };
-    const server = await startControlServer({ ...config.address, credentials, clock, app: (identify) => createControlApp({ handlers, identify, log }) });
+    const server = await startControlServer({
+      ...config.address,
+      credentials,
+      clock,
+      app: (identify) => createControlApp({ handlers, identify, log }),
+    });
     address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: server.port });
     if (config.context) await writeAdministratorContext({ member, address, authorityDir: enrolment.authorityDir }, around);
 
-    const watch = watchCredentials(enrolment.credentialsDir, { clock, intervalMs: credentialPollMs, log, revision: credentials.revision }, (fresh) => {
-      credentials = fresh;
-      signer = createSigner(fresh.privateKeyPem);
-      server.reload(fresh);
-    });
+    const watch = watchCredentials(
+      enrolment.credentialsDir,
+      { clock, intervalMs: credentialPollMs, log, revision: credentials.revision },
+      (fresh) => {
+        credentials = fresh;
+        signer = createSigner(fresh.privateKeyPem);
+        server.reload(fresh);
+      },
+    );
     const renewal = startRenewal({ ...around, log }, { credentials: () => credentials, renew: async () => void (await enrol()) });
     const maintenance = startMaintenance(service);
     let stopped: Promise<void> | undefined;
@@ -118,10 +137,15 @@ async function ownAuthority(dataDir: string, member: GlobalName, { clock, log }:
   if (certificatePem !== undefined && privateKeyPem !== undefined) {
     const authority = loadAuthority({ certificatePem, privateKeyPem });
     if (authority.site === site) return authority;
-    throw new CollectiveError("configuration", `${dataDir} belongs to ${authority.site}, not to ${site}`, { hint: "name the right --member, or another --data-dir" });
+    throw new CollectiveError("configuration", `${dataDir} belongs to ${authority.site}, not to ${site}`, {
+      hint: "name the right --member, or another --data-dir",
+    });
   }
   // A certificate without its key was never complete only if nothing was built on it yet.
-  if (certificatePem !== undefined) throw new CollectiveError("configuration", `the authority's key ${join(dir, "ca.key")} is missing`, { hint: "restore it from a backup" });
+  if (certificatePem !== undefined)
+    throw new CollectiveError("configuration", `the authority's key ${join(dir, "ca.key")} is missing`, {
+      hint: "restore it from a backup",
+    });
   const authority = await createAuthority({ site, member, clock });
   await writeSecretFile(join(dir, "ca.key"), authority.privateKeyPem);
   await writePublicFile(join(dir, "ca.pem"), authority.certificatePem);
@@ -130,10 +154,18 @@ async function ownAuthority(dataDir: string, member: GlobalName, { clock, log }:
 }
 
 /** What is there and still good for a while, or newly enrolled. */
-export async function ownCredentials(dir: string, options: { identity: Identity; enrol: () => Promise<Credentials>; nowMs: number }): Promise<Credentials> {
+export async function ownCredentials(
+  dir: string,
+  options: { identity: Identity; enrol: () => Promise<Credentials>; nowMs: number },
+): Promise<Credentials> {
   try {
     const known = await loadCredentials(dir);
-    if (known.identity.name === options.identity.name && known.identity.kind === options.identity.kind && !needsRenewal(known, options.nowMs)) return known;
+    if (
+      known.identity.name === options.identity.name &&
+      known.identity.kind === options.identity.kind &&
+      !needsRenewal(known, options.nowMs)
+    )
+      return known;
   } catch (error) {
     if (!(error instanceof CollectiveError) || error.code !== "not_found") throw error;
   }
@@ -141,7 +173,10 @@ export async function ownCredentials(dir: string, options: { identity: Identity;
 }
 
 /** So that whoever starts a coordinator can use it at once: the person with the member's own name. */
-async function writeAdministratorContext(options: { member: GlobalName; address: string; authorityDir: string }, { home, clock, log }: Surroundings): Promise<void> {
+async function writeAdministratorContext(
+  options: { member: GlobalName; address: string; authorityDir: string },
+  { home, clock, log }: Surroundings,
+): Promise<void> {
   const { member, address, authorityDir } = options;
   const name = localNameOf(member);
   const contexts = openContexts(home);
@@ -151,7 +186,8 @@ async function writeAdministratorContext(options: { member: GlobalName; address:
   const authorityPem = await readFile(join(authorityDir, "ca.pem"), "utf8");
   const known = await ownCredentials(credentialsDir, { identity, enrol, nowMs: clock.wallMs() });
   // Left over from a collective of the same name that was thrown away.
-  if (known.authorityPem !== authorityPem) await enrolFromAuthorityDir({ authorityDir, credentialsDir, identity, validityMs: personValidityMs, clock, newKey: true });
+  if (known.authorityPem !== authorityPem)
+    await enrolFromAuthorityDir({ authorityDir, credentialsDir, identity, validityMs: personValidityMs, clock, newKey: true });
   await contexts.put(name, { member, coordinator: address, identity: member, created: new Date(clock.wallMs()).toISOString() });
   log.tagged("coordinator").debug("context written", { context: name, home });
 }

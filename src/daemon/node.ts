@@ -47,7 +47,12 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
   let signer = createSigner(credentials.privateKeyPem);
   let coordinatorKey: { readonly pem: string; readonly raw: Uint8Array } | undefined;
 
-  const store = await createDiskChunkStore({ dir: config.dataDir, capacityBytes: config.capacityBytes ?? (await diskBytes(config.dataDir)), log: log.tagged("chunks"), clock });
+  const store = await createDiskChunkStore({
+    dir: config.dataDir,
+    capacityBytes: config.capacityBytes ?? (await diskBytes(config.dataDir)),
+    log: log.tagged("chunks"),
+    clock,
+  });
   try {
     const tickets = createTicketVerifier({
       audience: name,
@@ -58,7 +63,13 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
     const app = createNodeApp({ name, store, tickets, signer: () => signer, clock, log });
     const server = await startDataServer({ ...config.address, credentials, fetch: (request) => app.fetch(request) });
     const address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: server.port });
-    const coordinator = createControlClient({ address: coordinatorAddress, server: { kind: "coordinator", name: member }, credentials: () => credentials, clock, random });
+    const coordinator = createControlClient({
+      address: coordinatorAddress,
+      server: { kind: "coordinator", name: member },
+      credentials: () => credentials,
+      clock,
+      random,
+    });
     const registration = startRegistration({
       coordinator,
       describe: () => {
@@ -74,11 +85,15 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
       random,
       log,
     });
-    const watch = watchCredentials(credentialsDir, { clock, intervalMs: credentialPollMs, log, revision: credentials.revision }, (fresh) => {
-      credentials = fresh;
-      signer = createSigner(fresh.privateKeyPem);
-      server.reload(fresh);
-    });
+    const watch = watchCredentials(
+      credentialsDir,
+      { clock, intervalMs: credentialPollMs, log, revision: credentials.revision },
+      (fresh) => {
+        credentials = fresh;
+        signer = createSigner(fresh.privateKeyPem);
+        server.reload(fresh);
+      },
+    );
     const renewal = startRenewal(
       { ...around, log },
       {
@@ -125,13 +140,20 @@ interface NodeEnrolment {
   readonly certValidityMs: number;
 }
 
-async function nodeCredentials({ config, credentialsDir, identity, certValidityMs }: NodeEnrolment, { clock }: Surroundings): Promise<Credentials> {
+async function nodeCredentials(
+  { config, credentialsDir, identity, certValidityMs }: NodeEnrolment,
+  { clock }: Surroundings,
+): Promise<Credentials> {
   const { enrolFrom } = config;
   if (enrolFrom !== undefined) {
-    const enrol = () => enrolFromAuthorityDir({ authorityDir: join(enrolFrom, "authority"), credentialsDir, identity, validityMs: certValidityMs, clock });
+    const enrol = () =>
+      enrolFromAuthorityDir({ authorityDir: join(enrolFrom, "authority"), credentialsDir, identity, validityMs: certValidityMs, clock });
     return await ownCredentials(credentialsDir, { identity, enrol, nowMs: clock.wallMs() });
   }
-  if (config.join !== undefined) throw new CollectiveError("unsupported", "joining with a code is not possible yet", { hint: "use --enrol-from DIR, or put credentials made by auth cert into the data directory" });
+  if (config.join !== undefined)
+    throw new CollectiveError("unsupported", "joining with a code is not possible yet", {
+      hint: "use --enrol-from DIR, or put credentials made by auth cert into the data directory",
+    });
   const known = await loadCredentials(credentialsDir).catch((error: unknown) => {
     if (!(error instanceof CollectiveError) || error.code !== "not_found") throw error;
     throw new CollectiveError("configuration", `the node ${identity.name} has no certificate in ${credentialsDir}`, {
@@ -139,7 +161,10 @@ async function nodeCredentials({ config, credentialsDir, identity, certValidityM
     });
   });
   if (known.identity.name !== identity.name || known.identity.kind !== identity.kind) {
-    throw new CollectiveError("configuration", `${credentialsDir} holds the certificate of the ${known.identity.kind} ${known.identity.name}, not of the node ${identity.name}`);
+    throw new CollectiveError(
+      "configuration",
+      `${credentialsDir} holds the certificate of the ${known.identity.kind} ${known.identity.name}, not of the node ${identity.name}`,
+    );
   }
   return known;
 }

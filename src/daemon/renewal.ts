@@ -28,7 +28,8 @@ export function startRenewal({ clock, random, log }: Surroundings, options: Rene
       if (needsRenewal(options.credentials(), clock.wallMs(), jitter)) {
         await options.renew().then(
           () => log.info("certificate renewed", { name: identity.name }),
-          (error: unknown) => log.warn("certificate not renewed, trying on", { name: identity.name, error: toCollectiveError(error).message }),
+          (error: unknown) =>
+            log.warn("certificate not renewed, trying on", { name: identity.name, error: toCollectiveError(error).message }),
         );
       }
       const waitMs = Math.min(checkIntervalMsMax, (info.notAfterMs - info.notBeforeMs) / 60);

@@ -1,6 +1,7 @@
 /** What every composition root takes and gives. */
-import { isAnyHost } from "../core/config-values.ts";
+
 import type { Clock } from "../core/clock.ts";
+import { isAnyHost } from "../core/config-values.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import { formatHostPort, type HostPort } from "../core/units.ts";
@@ -22,7 +23,11 @@ export interface RunningRole {
 }
 
 /** What others are told: what was configured, or where it listens; a server on all interfaces is told as this machine. */
-export function advertisedAddress(options: { readonly advertise: string | undefined; readonly listen: HostPort; readonly port: number }): string {
+export function advertisedAddress(options: {
+  readonly advertise: string | undefined;
+  readonly listen: HostPort;
+  readonly port: number;
+}): string {
   if (options.advertise !== undefined) return options.advertise;
   const host = isAnyHost(options.listen) ? "127.0.0.1" : options.listen.host;
   return formatHostPort({ host, port: options.port });

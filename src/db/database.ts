@@ -67,6 +67,8 @@ export interface CollectiveDatabase {
   write<T>(fn: () => T, weightBytes?: number): Promise<T>;
   /** The same, but resolves as soon as it is committed and visible; survives `kill -9`, may be lost by power failure. */
   writeRelaxed<T>(fn: () => T, weightBytes?: number): Promise<T>;
+  /** Copies the WAL into the database now, so that a database that has shrunk gives its space back. */
+  checkpoint(): Promise<void>;
   /** Idempotent; waits for queued writes; checkpoints. */
   close(): Promise<void>;
 }
@@ -92,7 +94,11 @@ export function openDatabase(options: DatabaseOptions): CollectiveDatabase {
 
 function openLocked(options: DatabaseOptions, lock: { release(): void }): CollectiveDatabase {
   const { path, log } = options;
-  if (!existsSync(path)) createFresh(options);
+  if (!existsSync(path)) {
+    // SQLite would replay it into the new database.
+    if (existsSync(`${path}-wal`)) throw damaged(path, `it is missing, while its log ${path}-wal is there`);
+    createFresh(options);
+  }
   const header = inspectDatabase(path);
   refuseForeign(options, header);
   const sqlite = new Database(path, { readwrite: true, strict: true });
@@ -102,7 +108,12 @@ function openLocked(options: DatabaseOptions, lock: { release(): void }): Collec
     const durability = openDurability(sqlite, options);
     const commits = createGroupCommit(sqlite, { path, log, durability });
     return databaseOf(sqlite, commits, () => {
-      sqlite.run("PRAGMA wal_checkpoint(TRUNCATE)");
+      try {
+        sqlite.run("PRAGMA wal_checkpoint(TRUNCATE)");
+      } catch (error) {
+        // A full disk, perhaps. The WAL stays, and the next opening reads it.
+        log.warn("database closed without a checkpoint", { path, reason: databaseError(error, path).message });
+      }
       sqlite.close();
       durability.close();
       lock.release();
@@ -119,6 +130,7 @@ function databaseOf(sqlite: Database, commits: ReturnType<typeof createGroupComm
     sqlite,
     write: (fn, weightBytes = 0) => commits.submit(fn, { durable: true, weightBytes }),
     writeRelaxed: (fn, weightBytes = 0) => commits.submit(fn, { durable: false, weightBytes }),
+    checkpoint: () => commits.checkpoint(),
     close() {
       closing ??= commits.drain().then(release);
       return closing;

@@ -32,5 +32,6 @@ export function databaseError(thrown: unknown, path: string): CollectiveError {
   if (!(thrown instanceof SQLiteError)) return toCollectiveError(thrown);
   const name = thrown.code ?? "SQLITE_ERROR";
   const code = codeOfSqliteError.find(([prefix]) => name.startsWith(prefix))?.[1] ?? "internal";
-  return new CollectiveError(code, `${path}: ${thrown.message}`, { hint: hintOf[code], details: { sqlite: name }, cause: thrown });
+  const message = code === "no_space" ? `the disk that holds ${path} is full` : `${path}: ${thrown.message}`;
+  return new CollectiveError(code, message, { hint: hintOf[code], details: { sqlite: name }, cause: thrown });
 }

@@ -23,12 +23,14 @@ export const queuedWritesMax = 16_384;
 export interface Durability {
   /** Resolves when all that was committed so far survives a power failure. */
   sync(): Promise<void>;
-  /** Called between groups, when everything committed is synced. */
-  checkpointIfDue(): Promise<void>;
+  /** Called between groups. `force` makes it due however little there is. */
+  checkpointIfDue(options: { readonly force: boolean }): Promise<void>;
 }
 
 export interface GroupCommit {
   submit<T>(fn: () => T, options: { durable: boolean; weightBytes: number }): Promise<T>;
+  /** Resolves when the WAL was copied into the database, if that is possible now. */
+  checkpoint(): Promise<void>;
   /** Refuses further writes and waits for the queued ones. */
   drain(): Promise<void>;
 }
@@ -53,6 +55,7 @@ export function createGroupCommit(sqlite: Database, deps: { path: string; log: L
   let failure: CollectiveError | undefined;
   let closed = false;
   let unsynced = false;
+  let checkpointWanted = false;
   let running: Promise<void> | undefined;
 
   async function run(): Promise<void> {
@@ -74,7 +77,9 @@ export function createGroupCommit(sqlite: Database, deps: { path: string; log: L
       const durable = done.filter(({ write }) => write.durable);
       if (durable.length > 0) await syncAll();
       for (const { write, value } of durable) write.resolve(value);
-      await durability.checkpointIfDue();
+      const force = checkpointWanted;
+      checkpointWanted = false;
+      await durability.checkpointIfDue({ force });
     } catch (error) {
       failure ??= refuse(error);
       // Without effect on those that were answered already.
@@ -100,17 +105,24 @@ export function createGroupCommit(sqlite: Database, deps: { path: string; log: L
     );
   }
 
+  function submit<T>(fn: () => T, options: { durable: boolean; weightBytes: number }): Promise<T> {
+    if (closed) return Promise.reject(new CollectiveError("unavailable", `${path} is closed`));
+    if (failure) return Promise.reject(failure);
+    if (queue.length >= queuedWritesMax) {
+      return Promise.reject(new CollectiveError("rate_limited", `${queue.length} writes to ${path} are waiting already`));
+    }
+    return new Promise<T>((resolve, reject) => {
+      queue.push({ fn, ...options, resolve: resolve as (value: unknown) => void, reject });
+      running ??= run();
+    });
+  }
+
   return {
-    submit<T>(fn: () => T, options: { durable: boolean; weightBytes: number }): Promise<T> {
-      if (closed) return Promise.reject(new CollectiveError("unavailable", `${path} is closed`));
-      if (failure) return Promise.reject(failure);
-      if (queue.length >= queuedWritesMax) {
-        return Promise.reject(new CollectiveError("rate_limited", `${queue.length} writes to ${path} are waiting already`));
-      }
-      return new Promise<T>((resolve, reject) => {
-        queue.push({ fn, ...options, resolve: resolve as (value: unknown) => void, reject });
-        running ??= run();
-      });
+    submit,
+    async checkpoint() {
+      checkpointWanted = true;
+      // The first one's group ends with the checkpoint, the second one's cannot begin before.
+      for (let i = 0; i < 2; i++) await submit(() => undefined, { durable: false, weightBytes: 0 });
     },
     async drain() {
       closed = true;

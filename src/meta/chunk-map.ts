@@ -2,8 +2,22 @@
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, chunkIdToBytes, type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
 import { uploadIdleMsMax } from "../../protocol/limits.ts";
-import type { Attr, FileCommit, OfferedChunk } from "../../protocol/schema.ts";
-import { attrOf, childRow, copyStateCodes, directoryRow, inodeRow, insertInode, linkEntry, type MetadataContext, nowNs, splitTime, statement, touchDirectory, typeCodes } from "./context.ts";
+import { type Attr, chunkCodecs, type FileCommit, type OfferedChunk } from "../../protocol/schema.ts";
+import {
+  attrOf,
+  childRow,
+  copyStateCodes,
+  directoryRow,
+  inodeRow,
+  insertInode,
+  linkEntry,
+  type MetadataContext,
+  nowNs,
+  splitTime,
+  statement,
+  touchDirectory,
+  typeCodes,
+} from "./context.ts";
 import { assertQuota, copiesOfChunk } from "./namespace.ts";
 import { reclaimStep } from "./reclaim.ts";
 import type { ChooseNodes, ChunkMap, ConfirmedCopies, Garbage } from "./store.ts";
@@ -37,7 +51,10 @@ interface ChunkRow {
 }
 
 function chunkRow(context: MetadataContext, store: number, id: ChunkId): ChunkRow | null {
-  return statement<ChunkRow, [Uint8Array, number]>(context, "SELECT id, stored_bytes, copies FROM chunk WHERE hash = ? AND store = ?").get(chunkIdToBytes(id), store);
+  return statement<ChunkRow, [Uint8Array, number]>(context, "SELECT id, stored_bytes, copies FROM chunk WHERE hash = ? AND store = ?").get(
+    chunkIdToBytes(id),
+    store,
+  );
 }
 
 function nodeId(context: MetadataContext, name: GlobalName): number {
@@ -63,14 +80,24 @@ function confirm(context: MetadataContext, store: number, confirmed: readonly Co
     const id = nodeId(context, node);
     for (const chunk of chunks) {
       const row = chunkRow(context, store, chunk);
-      if (row) statement<never, number[]>(context, `${upsertCopy} WHERE copy.state <> ${copyStateCodes.deleting}`).run(row.id, id, copyStateCodes.stored);
+      if (row)
+        statement<never, number[]>(context, `${upsertCopy} WHERE copy.state <> ${copyStateCodes.deleting}`).run(
+          row.id,
+          id,
+          copyStateCodes.stored,
+        );
     }
   }
 }
 
 function offer(
   context: MetadataContext,
-  announcement: { readonly upload: string; readonly store: Inode; readonly chunks: readonly OfferedChunk[]; readonly confirmed: readonly ConfirmedCopies[] },
+  announcement: {
+    readonly upload: string;
+    readonly store: Inode;
+    readonly chunks: readonly OfferedChunk[];
+    readonly confirmed: readonly ConfirmedCopies[];
+  },
   choose: ChooseNodes,
 ): { targets: (readonly GlobalName[])[]; stored: number[] } {
   const upload = touchUpload(context, announcement.upload);
@@ -78,15 +105,19 @@ function offer(
   const targets: (readonly GlobalName[])[] = [];
   const stored: number[] = [];
   for (const offered of announcement.chunks) {
-    const chunk = statement<{ id: number; copies: number }, [Uint8Array, number, number]>(
+    const chunk = statement<{ id: number; copies: number }, [Uint8Array, number, number, number]>(
       context,
-      "INSERT INTO chunk (hash, store, stored_bytes) VALUES (?, ?, ?) ON CONFLICT (hash, store) DO UPDATE SET hash = hash RETURNING id, copies",
-    ).get(chunkIdToBytes(offered.id), announcement.store, offered.storedBytes);
+      "INSERT INTO chunk (hash, store, stored_bytes, codec) VALUES (?, ?, ?, ?) ON CONFLICT (hash, store) DO UPDATE SET hash = hash RETURNING id, copies",
+    ).get(chunkIdToBytes(offered.id), announcement.store, offered.storedBytes, chunkCodecs.indexOf(offered.codec));
     if (!chunk) throw new CollectiveError("internal", "the chunk was not recorded");
     statement<never, [number, number]>(context, "INSERT OR IGNORE INTO pin (chunk, upload) VALUES (?, ?)").run(chunk.id, upload);
     const nodes = choose(offered, copiesOfChunk(context, chunk.id));
     for (const node of nodes) {
-      statement<never, number[]>(context, `${upsertCopy} WHERE copy.state = ${copyStateCodes.damaged}`).run(chunk.id, nodeId(context, node), copyStateCodes.offered);
+      statement<never, number[]>(context, `${upsertCopy} WHERE copy.state = ${copyStateCodes.damaged}`).run(
+        chunk.id,
+        nodeId(context, node),
+        copyStateCodes.offered,
+      );
     }
     targets.push(nodes);
     stored.push(chunk.copies);
@@ -96,15 +127,24 @@ function offer(
 
 function commit(
   context: MetadataContext,
-  request: { readonly upload: string; readonly files: readonly FileCommit[]; readonly confirmed: readonly ConfirmedCopies[]; readonly last: boolean; readonly owner: string },
+  request: {
+    readonly upload: string;
+    readonly files: readonly FileCommit[];
+    readonly confirmed: readonly ConfirmedCopies[];
+    readonly last: boolean;
+    readonly owner: string;
+  },
 ): { attrs: Attr[]; degradedChunks: number } {
   const upload = touchUpload(context, request.upload);
   let degradedChunks = 0;
   const attrs: Attr[] = [];
+  const confirmedIn = new Set<number>();
   for (const file of request.files) {
     const parent = directoryRow(context, file.parent);
-    if (parent.id === rootInode) throw new CollectiveError("invalid_argument", "only datastores can stand in the root", { hint: "write to /STORE/NAME" });
-    confirm(context, parent.store, request.confirmed);
+    if (parent.id === rootInode)
+      throw new CollectiveError("invalid_argument", "only datastores can stand in the root", { hint: "write to /STORE/NAME" });
+    if (!confirmedIn.has(parent.store)) confirm(context, parent.store, request.confirmed);
+    confirmedIn.add(parent.store);
     const { inode, degraded } = commitFile(context, { file, store: parent.store, owner: request.owner });
     degradedChunks += degraded;
     attrs.push(attrOf(inodeRow(context, inode)));
@@ -114,7 +154,10 @@ function commit(
   return { attrs, degradedChunks };
 }
 
-function commitFile(context: MetadataContext, { file, store, owner }: { file: FileCommit; store: number; owner: string }): { inode: Inode; degraded: number } {
+function commitFile(
+  context: MetadataContext,
+  { file, store, owner }: { file: FileCommit; store: number; owner: string },
+): { inode: Inode; degraded: number } {
   const existing = childRow(context, file.parent, file.name);
   if (existing && existing.type !== typeCodes.file) {
     const kind = existing.type === typeCodes.directory ? "a directory" : "a symbolic link";
@@ -122,13 +165,18 @@ function commitFile(context: MetadataContext, { file, store, owner }: { file: Fi
   }
   const version = existing?.version ?? 0;
   if (file.ifVersion !== undefined && file.ifVersion !== version) {
-    throw new CollectiveError(version !== 0 && file.ifVersion === 0 ? "already_exists" : "conflict", `${file.name} was changed meanwhile: it has version ${version}, not ${file.ifVersion}`, {
-      details: { version, expected: file.ifVersion },
-    });
+    throw new CollectiveError(
+      version !== 0 && file.ifVersion === 0 ? "already_exists" : "conflict",
+      `${file.name} was changed meanwhile: it has version ${version}, not ${file.ifVersion}`,
+      {
+        details: { version, expected: file.ifVersion },
+      },
+    );
   }
   assertQuota(context, store, file.sizeBytes - (existing?.size ?? 0));
   const inode = existing ? replaceContent(context, existing.id as Inode, file) : createFile(context, { file, store, owner });
-  const replicas = statement<{ replicas: number }, [number]>(context, "SELECT replicas FROM datastore WHERE inode = ?").get(store)?.replicas ?? 1;
+  const replicas =
+    statement<{ replicas: number }, [number]>(context, "SELECT replicas FROM datastore WHERE inode = ?").get(store)?.replicas ?? 1;
   return { inode, degraded: insertExtents(context, { inode, store, file, replicas }) };
 }
 
@@ -151,19 +199,30 @@ function replaceContent(context: MetadataContext, inode: Inode, file: FileCommit
 }
 
 /** Answers how many of the file's chunks have fewer copies than the store wants. */
-function insertExtents(context: MetadataContext, { inode, store, file, replicas }: { inode: Inode; store: number; file: FileCommit; replicas: number }): number {
+function insertExtents(
+  context: MetadataContext,
+  { inode, store, file, replicas }: { inode: Inode; store: number; file: FileCommit; replicas: number },
+): number {
   let offset = 0;
   let degraded = 0;
   for (const extent of file.extents) {
     const chunk = chunkRow(context, store, extent.chunk);
     if (!chunk || chunk.copies === 0) {
-      throw new CollectiveError("conflict", `chunk ${extent.chunk.slice(0, 12)}… of ${file.name} has no confirmed copy`, { hint: "write the file again" });
+      throw new CollectiveError("conflict", `chunk ${extent.chunk.slice(0, 12)}… of ${file.name} has no confirmed copy`, {
+        hint: "write the file again",
+      });
     }
     if (chunk.copies < replicas) degraded++;
-    statement<never, number[]>(context, "INSERT INTO extent (inode, offset, length, chunk) VALUES (?, ?, ?, ?)").run(inode, offset, extent.plainBytes, chunk.id);
+    statement<never, number[]>(context, "INSERT INTO extent (inode, offset, length, chunk) VALUES (?, ?, ?, ?)").run(
+      inode,
+      offset,
+      extent.plainBytes,
+      chunk.id,
+    );
     offset += extent.plainBytes;
   }
-  if (offset !== file.sizeBytes) throw new CollectiveError("invalid_argument", `${file.name} has ${file.sizeBytes} bytes, its chunks add up to ${offset}`);
+  if (offset !== file.sizeBytes)
+    throw new CollectiveError("invalid_argument", `${file.name} has ${file.sizeBytes} bytes, its chunks add up to ${offset}`);
   return degraded;
 }
 
@@ -171,13 +230,16 @@ function markCopy(context: MetadataContext, copy: { node: number; chunk: ChunkId
   const chunks = statement<{ id: number }, [Uint8Array]>(context, "SELECT id FROM chunk WHERE hash = ?").all(chunkIdToBytes(copy.chunk));
   for (const { id } of chunks) {
     if (copy.state === "missing") {
-      statement<never, [number, number, number]>(context, "DELETE FROM copy WHERE chunk = ? AND node = ? AND state <> ?").run(id, copy.node, copyStateCodes.deleting);
-    } else {
-      statement<never, number[]>(context, `UPDATE copy SET state = ? WHERE chunk = ? AND node = ? AND state <> ${copyStateCodes.deleting}`).run(
-        copyStateCodes[copy.state],
+      statement<never, [number, number, number]>(context, "DELETE FROM copy WHERE chunk = ? AND node = ? AND state <> ?").run(
         id,
         copy.node,
+        copyStateCodes.deleting,
       );
+    } else {
+      statement<never, number[]>(
+        context,
+        `UPDATE copy SET state = ? WHERE chunk = ? AND node = ? AND state <> ${copyStateCodes.deleting}`,
+      ).run(copyStateCodes[copy.state], id, copy.node);
     }
   }
 }
@@ -221,8 +283,14 @@ function deletingCopies(context: MetadataContext, limit: number): Garbage[] {
 function forgetCopies(context: MetadataContext, garbage: Garbage): void {
   const node = nodeId(context, garbage.node);
   for (const chunk of garbage.chunks) {
-    for (const { id } of statement<{ id: number }, [Uint8Array]>(context, "SELECT id FROM chunk WHERE hash = ?").all(chunkIdToBytes(chunk))) {
-      statement<never, number[]>(context, "DELETE FROM copy WHERE chunk = ? AND node = ? AND state = ?").run(id, node, copyStateCodes.deleting);
+    for (const { id } of statement<{ id: number }, [Uint8Array]>(context, "SELECT id FROM chunk WHERE hash = ?").all(
+      chunkIdToBytes(chunk),
+    )) {
+      statement<never, number[]>(context, "DELETE FROM copy WHERE chunk = ? AND node = ? AND state = ?").run(
+        id,
+        node,
+        copyStateCodes.deleting,
+      );
       statement<never, number[]>(
         context,
         `DELETE FROM chunk WHERE id = ?1 AND refs = 0 AND NOT EXISTS (SELECT 1 FROM copy WHERE chunk = ?1) AND NOT EXISTS (SELECT 1 FROM pin WHERE chunk = ?1)`,

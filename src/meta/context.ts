@@ -2,7 +2,7 @@
 import type { SQLQueryBindings } from "bun:sqlite";
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { GlobalName, Inode } from "../../protocol/ids.ts";
-import type { Attr, CopyState, FileType } from "../../protocol/schema.ts";
+import { type Attr, type ChunkCodec, type CopyState, chunkCodecs, type FileType } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
 import type { CollectiveDatabase } from "../db/database.ts";
 
@@ -26,6 +26,12 @@ export function copyState(code: number): CopyState {
   const state = copyStateOfCode[code];
   if (state === undefined) throw new CollectiveError("corrupt", `the database holds a copy in the unknown state ${code}`);
   return state;
+}
+
+export function chunkCodec(code: number): ChunkCodec {
+  const codec = chunkCodecs[code];
+  if (codec === undefined) throw new CollectiveError("corrupt", `the database holds a chunk of the unknown codec ${code}`);
+  return codec;
 }
 
 const nanosPerSecond = 1_000_000_000n;

@@ -56,12 +56,13 @@ CREATE TRIGGER file_removed AFTER DELETE ON inode WHEN old.type = 2 BEGIN
 END;
 
 -- A chunk belongs to one store: another store would have other keys, or could be removed alone.
--- refs: extents that name it. copies: copies in state stored.
+-- codec: 0 none, 1 zstd. refs: extents that name it. copies: copies in state stored.
 CREATE TABLE chunk (
   id INTEGER PRIMARY KEY,
   hash BLOB NOT NULL,
   store INTEGER NOT NULL,
   stored_bytes INTEGER NOT NULL,
+  codec INTEGER NOT NULL,
   refs INTEGER NOT NULL DEFAULT 0,
   copies INTEGER NOT NULL DEFAULT 0,
   UNIQUE (hash, store)

@@ -9,6 +9,7 @@ import { type Attr, defaultStorePolicy } from "../../protocol/schema.ts";
 import {
   attrOf,
   childRow,
+  chunkCodec,
   copyState,
   directoryRow,
   type InodeRow,
@@ -23,8 +24,8 @@ import {
   typeCodes,
 } from "./context.ts";
 import { detach, reclaimStep } from "./reclaim.ts";
-import { insertStore } from "./stores.ts";
 import type { EntryRef, LocatedExtent, Namespace } from "./store.ts";
+import { insertStore } from "./stores.ts";
 
 /** Rows freed within the call that removes them; the rest is left to `reclaim`. */
 const inlineReclaimRowsMax = 512;
@@ -78,24 +79,41 @@ function makeDirectory(
   const parent = directoryRow(context, directory.parent);
   const existing = childRow(context, directory.parent, directory.name);
   if (existing) {
-    if (existing.type !== typeCodes.directory) throw new CollectiveError("already_exists", `${directory.name} exists and is not a directory`);
+    if (existing.type !== typeCodes.directory)
+      throw new CollectiveError("already_exists", `${directory.name} exists and is not a directory`);
     if (options.existing === "fail") throw new CollectiveError("already_exists", `${directory.name} exists already`);
     return attrOf(existing);
   }
   if (parent.id === rootInode) {
-    return attrOf(inodeRow(context, insertStore(context, { name: directory.name, policy: defaultStorePolicy, owner: options.owner, mode: directory.mode })));
+    return attrOf(
+      inodeRow(
+        context,
+        insertStore(context, { name: directory.name, policy: defaultStorePolicy, owner: options.owner, mode: directory.mode }),
+      ),
+    );
   }
-  const inode = insertInode(context, { type: "directory", store: parent.store, mode: directory.mode, owner: options.owner, mtimeNs: nowNs(context) });
+  const inode = insertInode(context, {
+    type: "directory",
+    store: parent.store,
+    mode: directory.mode,
+    owner: options.owner,
+    mtimeNs: nowNs(context),
+  });
   linkEntry(context, directory.parent, directory.name, inode);
   touchDirectory(context, directory.parent);
   return attrOf(inodeRow(context, inode));
 }
 
-function makeSymlink(context: MetadataContext, link: EntryRef & { readonly target: string; readonly mtimeNs: bigint }, owner: string): Attr {
+function makeSymlink(
+  context: MetadataContext,
+  link: EntryRef & { readonly target: string; readonly mtimeNs: bigint },
+  owner: string,
+): Attr {
   const parent = directoryRow(context, link.parent);
   if (parent.id === rootInode) throw new CollectiveError("invalid_argument", "only datastores can stand in the root");
   const existing = childRow(context, link.parent, link.name);
-  if (existing && existing.type !== typeCodes.symlink) throw new CollectiveError("already_exists", `${link.name} exists and is not a symbolic link`);
+  if (existing && existing.type !== typeCodes.symlink)
+    throw new CollectiveError("already_exists", `${link.name} exists and is not a symbolic link`);
   if (existing) detach(context, { parent: link.parent, name: link.name }, existing.id as Inode);
   const inode = insertInode(context, {
     type: "symlink",
@@ -111,7 +129,11 @@ function makeSymlink(context: MetadataContext, link: EntryRef & { readonly targe
   return attrOf(inodeRow(context, inode));
 }
 
-function setAttr(context: MetadataContext, inode: Inode, change: { readonly mode?: number | undefined; readonly mtimeNs?: bigint | undefined }): Attr {
+function setAttr(
+  context: MetadataContext,
+  inode: Inode,
+  change: { readonly mode?: number | undefined; readonly mtimeNs?: bigint | undefined },
+): Attr {
   const row = inodeRow(context, inode);
   const mtime = change.mtimeNs === undefined ? { seconds: row.mtime_s, nanos: row.mtime_n } : splitTime(change.mtimeNs);
   const ctime = splitTime(nowNs(context));
@@ -165,7 +187,8 @@ function rename(context: MetadataContext, { from, to, replace }: { from: EntryRe
     throw new CollectiveError("cross_store", "source and target lie in different datastores", { hint: "copy it and remove the original" });
   }
   const isDirectory = source.type === typeCodes.directory;
-  if (isDirectory && isWithin(context, to.parent, source.id)) throw new CollectiveError("invalid_argument", "a directory cannot be moved below itself");
+  if (isDirectory && isWithin(context, to.parent, source.id))
+    throw new CollectiveError("invalid_argument", "a directory cannot be moved below itself");
   if (existing) {
     if (!replace) throw new CollectiveError("already_exists", `${to.name} exists already`);
     assertReplaceable(context, existing, { name: to.name, byDirectory: isDirectory });
@@ -230,10 +253,14 @@ export function assertQuota(context: MetadataContext, store: number, moreBytes: 
     "SELECT quota_bytes, logical_bytes FROM datastore WHERE inode = ?",
   ).get(store);
   if (row?.quota_bytes == null || moreBytes <= 0 || row.logical_bytes + moreBytes <= row.quota_bytes) return;
-  throw new CollectiveError("quota_exceeded", `the datastore's quota is ${row.quota_bytes} bytes, ${row.logical_bytes} are used and ${moreBytes} more were asked for`, {
-    hint: "remove files, or raise the quota with: collective store set NAME --quota SIZE",
-    details: { quotaBytes: row.quota_bytes, usedBytes: row.logical_bytes, neededBytes: moreBytes },
-  });
+  throw new CollectiveError(
+    "quota_exceeded",
+    `the datastore's quota is ${row.quota_bytes} bytes, ${row.logical_bytes} are used and ${moreBytes} more were asked for`,
+    {
+      hint: "remove files, or raise the quota with: collective store set NAME --quota SIZE",
+      details: { quotaBytes: row.quota_bytes, usedBytes: row.logical_bytes, neededBytes: moreBytes },
+    },
+  );
 }
 
 function usage(context: MetadataContext, inode: Inode) {
@@ -256,10 +283,19 @@ function usage(context: MetadataContext, inode: Inode) {
   };
 }
 
+interface ExtentRow {
+  readonly offset: number;
+  readonly length: number;
+  readonly chunk: number;
+  readonly id: string;
+  readonly stored_bytes: number;
+  readonly codec: number;
+}
+
 function extents(context: MetadataContext, inode: Inode, range: { offset: number; lengthBytes: number; limit: number }): LocatedExtent[] {
-  const rows = statement<{ offset: number; length: number; chunk: number; id: string; stored_bytes: number }, [number, number, number, number]>(
+  const rows = statement<ExtentRow, [number, number, number, number]>(
     context,
-    `SELECT extent.offset, extent.length, extent.chunk, lower(hex(chunk.hash)) AS id, chunk.stored_bytes
+    `SELECT extent.offset, extent.length, extent.chunk, lower(hex(chunk.hash)) AS id, chunk.stored_bytes, chunk.codec
      FROM extent JOIN chunk ON chunk.id = extent.chunk
      WHERE extent.inode = ?1 AND extent.offset < ?3
        AND extent.offset >= coalesce((SELECT max(offset) FROM extent WHERE inode = ?1 AND offset <= ?2), 0)
@@ -270,6 +306,7 @@ function extents(context: MetadataContext, inode: Inode, range: { offset: number
     chunk: row.id as ChunkId,
     plainBytes: row.length,
     storedBytes: row.stored_bytes,
+    codec: chunkCodec(row.codec),
     copies: copiesOfChunk(context, row.chunk),
   }));
 }

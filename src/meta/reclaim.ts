@@ -26,7 +26,10 @@ export function reclaimStep(context: MetadataContext, rowsMax: number): boolean 
 
 /** Frees children and extents of one inode, then the inode itself. Answers how many rows it touched. */
 function freePart(context: MetadataContext, inode: number, rowsMax: number): number {
-  const children = statement<{ name: string; inode: number }, [number, number]>(context, "SELECT name, inode FROM entry WHERE parent = ? LIMIT ?").all(inode, rowsMax);
+  const children = statement<{ name: string; inode: number }, [number, number]>(
+    context,
+    "SELECT name, inode FROM entry WHERE parent = ? LIMIT ?",
+  ).all(inode, rowsMax);
   for (const child of children) detach(context, { parent: inode as Inode, name: child.name }, child.inode as Inode);
   if (children.length === rowsMax) return rowsMax;
   const room = rowsMax - children.length;

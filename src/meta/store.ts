@@ -8,7 +8,7 @@
  * - Names are single path components that have passed `parseName`.
  */
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
-import type { Attr, CopyState, DirectoryEntry, FileCommit, OfferedChunk, Store, StorePolicy } from "../../protocol/schema.ts";
+import type { Attr, ChunkCodec, CopyState, DirectoryEntry, FileCommit, OfferedChunk, Store, StorePolicy } from "../../protocol/schema.ts";
 
 export interface EntryRef {
   readonly parent: Inode;
@@ -28,6 +28,7 @@ export interface LocatedExtent {
   readonly chunk: ChunkId;
   readonly plainBytes: number;
   readonly storedBytes: number;
+  readonly codec: ChunkCodec;
   readonly copies: readonly { readonly node: GlobalName; readonly state: CopyState }[];
 }
 
@@ -37,13 +38,19 @@ export interface Namespace {
   resolve(components: readonly string[]): Promise<{ parent: Attr | null; attr: Attr | null }>;
   getAttr(inode: Inode): Promise<Attr>;
   /** Sorted by the names' UTF-8 bytes, starting after `after`. */
-  list(inode: Inode, page: { readonly after?: string | undefined; readonly limit: number }): Promise<{ entries: DirectoryEntry[]; more: boolean }>;
+  list(
+    inode: Inode,
+    page: { readonly after?: string | undefined; readonly limit: number },
+  ): Promise<{ entries: DirectoryEntry[]; more: boolean }>;
   makeDirectories(
     directories: readonly (EntryRef & { readonly mode: number })[],
     options: { readonly existing: "keep" | "fail"; readonly owner: string },
   ): Promise<Attr[]>;
   /** Replaces an existing link of the same name, never a file or a directory. */
-  makeSymlinks(links: readonly (EntryRef & { readonly target: string; readonly mtimeNs: bigint })[], options: { readonly owner: string }): Promise<Attr[]>;
+  makeSymlinks(
+    links: readonly (EntryRef & { readonly target: string; readonly mtimeNs: bigint })[],
+    options: { readonly owner: string },
+  ): Promise<Attr[]>;
   setAttr(inode: Inode, change: { readonly mode?: number | undefined; readonly mtimeNs?: bigint | undefined }): Promise<Attr>;
   /** `file` also removes links; `directory` wants it empty; `tree` takes all below with it, in constant time for the caller. */
   remove(entry: EntryRef, kind: "file" | "directory" | "tree"): Promise<void>;
@@ -57,7 +64,10 @@ export interface Namespace {
 }
 
 /** Chooses nodes for the copies that a chunk still lacks. */
-export type ChooseNodes = (chunk: OfferedChunk, copies: readonly { readonly node: GlobalName; readonly state: CopyState }[]) => readonly GlobalName[];
+export type ChooseNodes = (
+  chunk: OfferedChunk,
+  copies: readonly { readonly node: GlobalName; readonly state: CopyState }[],
+) => readonly GlobalName[];
 
 export interface ConfirmedCopies {
   readonly node: GlobalName;
@@ -81,7 +91,12 @@ export interface ChunkMap {
    * power failure the upload has to announce again.
    */
   offer(
-    announcement: { readonly upload: string; readonly store: Inode; readonly chunks: readonly OfferedChunk[]; readonly confirmed: readonly ConfirmedCopies[] },
+    announcement: {
+      readonly upload: string;
+      readonly store: Inode;
+      readonly chunks: readonly OfferedChunk[];
+      readonly confirmed: readonly ConfirmedCopies[];
+    },
     choose: ChooseNodes,
   ): Promise<{ targets: (readonly GlobalName[])[]; stored: number[] }>;
   /**
@@ -97,7 +112,10 @@ export interface ChunkMap {
   }): Promise<{ attrs: Attr[]; degradedChunks: number }>;
   copiesOf(store: Inode, chunks: readonly ChunkId[]): Promise<(readonly { readonly node: GlobalName; readonly state: CopyState }[])[]>;
   /** What a check of copies on a node has shown, whatever store they belong to. */
-  markCopies(node: GlobalName, states: readonly { readonly chunk: ChunkId; readonly state: "stored" | "damaged" | "missing" }[]): Promise<void>;
+  markCopies(
+    node: GlobalName,
+    states: readonly { readonly chunk: ChunkId; readonly state: "stored" | "damaged" | "missing" }[],
+  ): Promise<void>;
   /** Takes up to `limit` copies that nothing needs out of use; they stay `deleting` until `forgetCopies`. */
   collectGarbage(limit: number): Promise<Garbage[]>;
   /** The node has confirmed that these are gone. */

@@ -39,7 +39,8 @@ export function createStoreRegistry(context: MetadataContext): StoreRegistry {
   return {
     createStore: (request) =>
       context.db.write(() => {
-        if (childRow(context, rootInode, request.name)) throw new CollectiveError("already_exists", `the datastore ${request.name} exists already`);
+        if (childRow(context, rootInode, request.name))
+          throw new CollectiveError("already_exists", `the datastore ${request.name} exists already`);
         insertStore(context, { ...request, mode: 0o755 });
         return byName(request.name);
       }),
@@ -60,7 +61,10 @@ export function createStoreRegistry(context: MetadataContext): StoreRegistry {
         return byName(name);
       }),
     storeKey: async (inode) => {
-      const row = statement<{ key: Uint8Array; encrypt: number }, [number]>(context, "SELECT key, encrypt FROM datastore WHERE inode = ?").get(inode);
+      const row = statement<{ key: Uint8Array; encrypt: number }, [number]>(
+        context,
+        "SELECT key, encrypt FROM datastore WHERE inode = ?",
+      ).get(inode);
       if (!row) throw new CollectiveError("not_found", "the datastore no longer exists");
       return { key: row.key, encrypt: row.encrypt === 1 };
     },

@@ -41,7 +41,12 @@ interface ControlEnv {
 export function createControlApp({ handlers, identify, log }: ControlAppOptions): Hono<ControlEnv> {
   const app = new Hono<ControlEnv>();
   app.onError((error, c) => errorResponse(error, { log, path: c.req.path }));
-  app.notFound((c) => errorResponse(new CollectiveError("unsupported", `this coordinator has no ${c.req.path}`, { hint: "update the older program" }), { log, path: c.req.path }));
+  app.notFound((c) =>
+    errorResponse(new CollectiveError("unsupported", `this coordinator has no ${c.req.path}`, { hint: "update the older program" }), {
+      log,
+      path: c.req.path,
+    }),
+  );
   app.use(async (c, next) => {
     c.set("caller", identify(c.env));
     await next();

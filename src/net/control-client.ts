@@ -15,7 +15,7 @@ import type { Random } from "../core/random.ts";
 import { type RetryPolicy, retry } from "../core/retry.ts";
 import type { Credentials } from "../pki/credentials.ts";
 import { neverSent, requestError, responseError } from "./errors.ts";
-import { clientTls, type ClientTls } from "./tls.ts";
+import { type ClientTls, clientTls } from "./tls.ts";
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -75,7 +75,7 @@ export function createControlClient(options: ControlClientOptions): ControlClien
         clock: options.clock,
         random: options.random,
         signal: call.signal,
-        retryable: (error) => neverSent(error) ? isTransient(error) : route.idempotent && isTransient(error),
+        retryable: (error) => (neverSent(error) ? isTransient(error) : route.idempotent && isTransient(error)),
       }) as Promise<z.output<R["output"]>>;
     },
   };
@@ -88,7 +88,11 @@ function isTransient(error: unknown): boolean {
 /** Says what is wrong with the own certificate before the other side can only refuse it. */
 function assertUsable(credentials: Credentials, nowMs: number): void {
   if (nowMs <= credentials.info.notAfterMs) return;
-  throw new CollectiveError("not_authenticated", `the certificate of ${credentials.identity.name} expired on ${new Date(credentials.info.notAfterMs).toISOString()}`, {
-    hint: "get a new one: collective auth cert on the coordinator's machine, or a new invite",
-  });
+  throw new CollectiveError(
+    "not_authenticated",
+    `the certificate of ${credentials.identity.name} expired on ${new Date(credentials.info.notAfterMs).toISOString()}`,
+    {
+      hint: "get a new one: collective auth cert on the coordinator's machine, or a new invite",
+    },
+  );
 }

@@ -97,10 +97,14 @@ function connectionOf(bindings: unknown): { connection: object; socket: TLSSocke
 
 function judge(socket: TLSSocket, credentials: Credentials, nowMs: number): Verdict {
   const raw = socket.getPeerCertificate(false)?.raw;
-  if (!raw) throw new CollectiveError("not_authenticated", "no client certificate was presented", { hint: "join first, or name the context to use with --context" });
+  if (!raw)
+    throw new CollectiveError("not_authenticated", "no client certificate was presented", {
+      hint: "join first, or name the context to use with --context",
+    });
   const identity = credentials.trust.identify({ raw }, nowMs);
   // Our own reading has accepted it; the TLS library must agree, on name constraints too.
-  if (!socket.authorized) throw new CollectiveError("not_authenticated", `the client certificate was refused: ${String(socket.authorizationError)}`);
+  if (!socket.authorized)
+    throw new CollectiveError("not_authenticated", `the client certificate was refused: ${String(socket.authorizationError)}`);
   return { caller: identity, credentials, notAfterMs: parseCertificate(raw).info.notAfterMs };
 }
 
@@ -142,13 +146,23 @@ export function listenError(error: unknown, { host, port }: { host: string; port
   const code = (error as { code?: string }).code;
   const where = `${host}:${port}`;
   if (code === "EADDRINUSE") {
-    return new CollectiveError("conflict", `the address ${where} is in use`, { cause: error, hint: "stop the other program, or choose another address with --address" });
+    return new CollectiveError("conflict", `the address ${where} is in use`, {
+      cause: error,
+      hint: "stop the other program, or choose another address with --address",
+    });
   }
-  if (code === "EACCES") return new CollectiveError("permission_denied", `this user may not listen on ${where}`, { cause: error, hint: "choose a port above 1023" });
+  if (code === "EACCES")
+    return new CollectiveError("permission_denied", `this user may not listen on ${where}`, {
+      cause: error,
+      hint: "choose a port above 1023",
+    });
   return new CollectiveError("configuration", `cannot listen on ${where}: ${(error as Error).message}`, { cause: error });
 }
 
-export function listen(server: Pick<NetServer, "listen" | "once" | "off">, where: { readonly host: string; readonly port: number }): Promise<void> {
+export function listen(
+  server: Pick<NetServer, "listen" | "once" | "off">,
+  where: { readonly host: string; readonly port: number },
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (error: unknown): void => reject(listenError(error, where));
     server.once("error", onError);

@@ -6,14 +6,22 @@
  */
 import type { z } from "zod";
 import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
-import { authorizationOf, chunkIdList, dataPaths, deletedManySchema, fetchedManySchema, type VerifiedState, verifiedManySchema } from "../../protocol/data.ts";
+import {
+  authorizationOf,
+  chunkIdList,
+  dataPaths,
+  deletedManySchema,
+  fetchedManySchema,
+  type VerifiedState,
+  verifiedManySchema,
+} from "../../protocol/data.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, chunkIdToBytes, type GlobalName, type Identity } from "../../protocol/ids.ts";
 import { dataTimeoutMs } from "../../protocol/limits.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
 import type { Credentials } from "../pki/credentials.ts";
 import { requestError, responseError } from "./errors.ts";
-import { clientTls, type ClientTls } from "./tls.ts";
+import { type ClientTls, clientTls } from "./tls.ts";
 
 export interface DataCallOptions {
   readonly signal?: AbortSignal | undefined;
@@ -22,7 +30,11 @@ export interface DataCallOptions {
 export interface DataClient {
   /** Answers the node's receipt: the chunk is durable there. `data` must stay unchanged until then. */
   put(target: TicketedNode, chunk: { readonly id: ChunkId; readonly data: Uint8Array }, options?: DataCallOptions): Promise<Uint8Array>;
-  putMany(target: TicketedNode, chunks: readonly { readonly id: ChunkId; readonly data: Uint8Array }[], options?: DataCallOptions): Promise<Uint8Array>;
+  putMany(
+    target: TicketedNode,
+    chunks: readonly { readonly id: ChunkId; readonly data: Uint8Array }[],
+    options?: DataCallOptions,
+  ): Promise<Uint8Array>;
   /** Writes the stored bytes to the start of `into` and answers how many; not verified yet. */
   get(target: TicketedNode, id: ChunkId, into: Uint8Array, options?: DataCallOptions): Promise<number>;
   /** In the order asked for, null where the node cannot give it; not verified yet. */
@@ -61,7 +73,10 @@ export function createDataClient(credentials: () => Credentials): DataClient {
     }
   };
   const bytesOf = async (response: Response): Promise<Uint8Array> => new Uint8Array(await response.arrayBuffer());
-  const batch = <S extends z.ZodType>(target: TicketedNode, call: { path: string; body: unknown; answer: S; signal?: AbortSignal | undefined }): Promise<z.output<S>> =>
+  const batch = <S extends z.ZodType>(
+    target: TicketedNode,
+    call: { path: string; body: unknown; answer: S; signal?: AbortSignal | undefined },
+  ): Promise<z.output<S>> =>
     request(target, { method: "POST", path: call.path, body: encodeMessage(call.body), signal: call.signal }, async (response) =>
       decodeMessage(call.answer, await bytesOf(response), `the answer of ${target.node}`, "unavailable"),
     );
@@ -71,12 +86,14 @@ export function createDataClient(credentials: () => Credentials): DataClient {
       const body = encodeMessage({ chunks: chunks.map(({ id, data }) => ({ id: chunkIdToBytes(id), data })) });
       return request(target, { method: "POST", path: dataPaths.storeMany, body, signal }, bytesOf);
     },
-    get: (target, id, into, { signal } = {}) => request(target, { method: "GET", path: chunkPath(id), signal }, (response) => readInto(response, into, target.node)),
+    get: (target, id, into, { signal } = {}) =>
+      request(target, { method: "GET", path: chunkPath(id), signal }, (response) => readInto(response, into, target.node)),
     getMany: async (target, ids, { signal } = {}) =>
       (await batch(target, { path: dataPaths.fetchMany, body: chunkIdList(ids), answer: fetchedManySchema, signal })).chunks,
     verify: async (target, ids, { signal } = {}) =>
       (await batch(target, { path: dataPaths.verify, body: chunkIdList(ids), answer: verifiedManySchema, signal })).states,
-    delete: (target, ids, { signal } = {}) => batch(target, { path: dataPaths.delete, body: chunkIdList(ids), answer: deletedManySchema, signal }),
+    delete: (target, ids, { signal } = {}) =>
+      batch(target, { path: dataPaths.delete, body: chunkIdList(ids), answer: deletedManySchema, signal }),
   };
 }
 

@@ -1,6 +1,7 @@
 /** What a failed request means, in words of this system: one table for both APIs' clients. */
-import { CollectiveError } from "../../protocol/errors.ts";
+
 import { decodeMessage } from "../../protocol/codec.ts";
+import { CollectiveError } from "../../protocol/errors.ts";
 import { errorBodySchema } from "../../protocol/routes.ts";
 
 /** The request never left this machine, so repeating it is safe whatever it would have done. */
@@ -43,11 +44,18 @@ export function requestError(thrown: unknown, facts: RequestFacts): CollectiveEr
   const code = error.code ?? "";
   const notSent = notSentCodes[code];
   if (notSent !== undefined) {
-    return new CollectiveError("unavailable", `cannot reach ${where}: ${notSent}`, { cause: thrown, details: { sent: false }, hint: "check that it runs and that the address is right" });
+    return new CollectiveError("unavailable", `cannot reach ${where}: ${notSent}`, {
+      cause: thrown,
+      details: { sent: false },
+      hint: "check that it runs and that the address is right",
+    });
   }
   const certificate = certificateCodes[code];
   if (certificate !== undefined) {
-    return new CollectiveError("not_authenticated", `${where} is not who it should be: ${certificate}`, { cause: thrown, details: { sent: false } });
+    return new CollectiveError("not_authenticated", `${where} is not who it should be: ${certificate}`, {
+      cause: thrown,
+      details: { sent: false },
+    });
   }
   return new CollectiveError("unavailable", `the connection to ${where} was lost${code === "" ? "" : ` (${code})`}`, { cause: thrown });
 }

@@ -17,7 +17,12 @@ export interface ClientTls {
 /** Throws `not_authenticated` when no authority of that site is trusted. */
 export function clientTls(credentials: Credentials, server: Identity): ClientTls {
   const site = siteOf(server.name);
-  return { ca: authorityOf(credentials, site), cert: credentials.certificatePem, key: credentials.privateKeyPem, serverName: dnsNameOf(server) };
+  return {
+    ca: authorityOf(credentials, site),
+    cert: credentials.certificatePem,
+    key: credentials.privateKeyPem,
+    serverName: dnsNameOf(server),
+  };
 }
 
 function authorityOf(credentials: Credentials, site: Site): string {

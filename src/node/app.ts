@@ -40,7 +40,9 @@ export function createNodeApp(options: NodeAppOptions): Hono {
   const buffers = createBufferPool({ bufferBytes: storedChunkBytesMax, keepMax: buffersKeptMax });
   const app = new Hono();
   app.onError((error, c) => errorResponse(error, { log, path: c.req.path }));
-  app.notFound((c) => errorResponse(new CollectiveError("unsupported", `this node has no ${c.req.method} ${c.req.path}`), { log, path: c.req.path }));
+  app.notFound((c) =>
+    errorResponse(new CollectiveError("unsupported", `this node has no ${c.req.method} ${c.req.path}`), { log, path: c.req.path }),
+  );
 
   const ticketOf = (c: Context): Ticket => options.tickets.verify(ticketFromAuthorization(c.req.header("authorization")));
   const allow = (ticket: Ticket, operation: TicketOperation, ids: readonly ChunkId[]): void => {
@@ -60,8 +62,10 @@ export function createNodeApp(options: NodeAppOptions): Hono {
     const ticket = ticketOf(c);
     allow(ticket, "put", [id]);
     const bytes = Number(c.req.header("content-length") ?? Number.NaN);
-    if (!Number.isSafeInteger(bytes) || bytes <= 0) throw new CollectiveError("invalid_argument", "the request must say how long its body is");
-    if (bytes > Math.min(ticket.bytesMax, storedChunkBytesMax)) throw new CollectiveError("too_large", `the ticket allows ${ticket.bytesMax} bytes, not ${bytes}`);
+    if (!Number.isSafeInteger(bytes) || bytes <= 0)
+      throw new CollectiveError("invalid_argument", "the request must say how long its body is");
+    if (bytes > Math.min(ticket.bytesMax, storedChunkBytesMax))
+      throw new CollectiveError("too_large", `the ticket allows ${ticket.bytesMax} bytes, not ${bytes}`);
     const { signal } = c.req.raw;
     await receiving.run(
       () =>

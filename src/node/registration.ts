@@ -36,7 +36,10 @@ export function startRegistration(options: RegistrationOptions): Registration {
   const stopping = new AbortController();
   const first = Promise.withResolvers<void>();
   const beat = async (): Promise<void> => {
-    const answer = await options.coordinator.call(routes.heartbeat, options.describe(), { signal: stopping.signal, timeoutMs: heartbeatTimeoutMs });
+    const answer = await options.coordinator.call(routes.heartbeat, options.describe(), {
+      signal: stopping.signal,
+      timeoutMs: heartbeatTimeoutMs,
+    });
     options.onCoordinator(answer.coordinatorCertificatePem);
   };
   const run = async (): Promise<void> => {

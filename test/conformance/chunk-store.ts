@@ -50,7 +50,10 @@ export function chunkStoreSuite(options: ChunkStoreSuiteOptions): void {
 
   function check(name: string, fn: (under: StoreUnderTest) => Promise<void>, capacityBytes = roomy): void {
     const reason = skipped.get(name);
-    if (reason !== undefined) return test.skip(`${name} (${reason})`, () => {});
+    if (reason !== undefined) {
+      test.skip(`${name} (${reason})`, () => {});
+      return;
+    }
     test(name, async () => {
       await using under = await options.create({ capacityBytes });
       await fn(under);

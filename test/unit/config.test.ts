@@ -1,8 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import { CollectiveError } from "../../protocol/errors.ts";
-import { environmentNameOf } from "../../src/core/serve-flags.ts";
 import { collectiveHome, loadServeConfig, type ServeConfig, type ServeSources, serveFlags } from "../../src/core/config.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
+import { environmentNameOf } from "../../src/core/serve-flags.ts";
 
 const environment = { COLLECTIVE_HOME: "/home/a/.collective" };
 
@@ -40,7 +40,13 @@ const coordinatorFile = {
 const nodeFile = {
   mode: "node",
   member_id: "alice@home.collective.local",
-  node: { node_id: "node-01", address: ":7001", coordinator_address: "localhost:8001", storage_capacity: "500GB", data_dir: "./data/alice-node-01" },
+  node: {
+    node_id: "node-01",
+    address: ":7001",
+    coordinator_address: "localhost:8001",
+    storage_capacity: "500GB",
+    data_dir: "./data/alice-node-01",
+  },
 };
 
 describe("defaults", () => {
@@ -88,7 +94,10 @@ describe("defaults", () => {
       "/home/a/.collective/data/alice-node-01",
       "node-01",
     ]);
-    for (const named of [load({ role: "all", flags: { member: "alice", "data-dir": "/d" } }), load({ role: "all", configFile: fileOf({ member_id: "alice", data_dir: "/d" }) })]) {
+    for (const named of [
+      load({ role: "all", flags: { member: "alice", "data-dir": "/d" } }),
+      load({ role: "all", configFile: fileOf({ member_id: "alice", data_dir: "/d" }) }),
+    ]) {
       expect([named.coordinator?.dataDir, named.node?.dataDir]).toEqual(["/d/coordinator", "/d/node"]);
     }
     const sections = load({ role: "all", configFile: fileOf({ member_id: "alice", data_dir: "/d", node: { data_dir: "/disk2" } }) });
@@ -106,12 +115,19 @@ describe("files of the contract", () => {
     const config = load({ configFile: fileOf(coordinatorFile) });
     expect(config.role).toBe("coordinator");
     expect(config.coordinator?.dataDir).toBe("./data/alice");
-    expect(config.coordinator?.bootstrapPeers as unknown).toEqual([{ member: "bob@garage.collective.local", address: { host: "localhost", port: 8002 } }]);
+    expect(config.coordinator?.bootstrapPeers as unknown).toEqual([
+      { member: "bob@garage.collective.local", address: { host: "localhost", port: 8002 } },
+    ]);
   });
 
   test("node", () => {
     const config = load({ configFile: fileOf(nodeFile) });
-    expect(config.node as unknown).toMatchObject({ nodeId: "node-01", coordinatorAddress: "localhost:8001", capacityBytes: 500e9, dataDir: "./data/alice-node-01" });
+    expect(config.node as unknown).toMatchObject({
+      nodeId: "node-01",
+      coordinatorAddress: "localhost:8001",
+      capacityBytes: 500e9,
+      dataDir: "./data/alice-node-01",
+    });
   });
 
   test("plain bytes may be a number, a byte order mark is no mistake, and :8001 of a coordinator is this machine", () => {
@@ -124,7 +140,12 @@ describe("files of the contract", () => {
 describe("precedence", () => {
   test("flag, then environment, then file, then default, for every setting", () => {
     const file = fileOf({ ...nodeFile, log_level: "warn", node: { ...nodeFile.node, address: ":1", storage_capacity: "1GB" } });
-    const env = { COLLECTIVE_LOG_LEVEL: "error", COLLECTIVE_ADDRESS: ":2", COLLECTIVE_STORAGE_CAPACITY: "2GB", COLLECTIVE_LOG_FORMAT: "json" };
+    const env = {
+      COLLECTIVE_LOG_LEVEL: "error",
+      COLLECTIVE_ADDRESS: ":2",
+      COLLECTIVE_STORAGE_CAPACITY: "2GB",
+      COLLECTIVE_LOG_FORMAT: "json",
+    };
     const flags = { "log-level": "debug", capacity: "3GB" };
     const seen = (config: ServeConfig) => [config.logLevel, config.logFormat, config.node?.address.port, config.node?.capacityBytes];
     expect(seen(load({ configFile: file }))).toEqual(["warn", "text", 1, 1e9]);
@@ -138,7 +159,10 @@ describe("precedence", () => {
   });
 
   test("a flag in front of a wrong environment variable puts it right", () => {
-    expect(load({ role: "coordinator", flags: { member: "alice", "log-level": "info" }, environment: { COLLECTIVE_LOG_LEVEL: "loud" } }).logLevel).toBe("info");
+    expect(
+      load({ role: "coordinator", flags: { member: "alice", "log-level": "info" }, environment: { COLLECTIVE_LOG_LEVEL: "loud" } })
+        .logLevel,
+    ).toBe("info");
   });
 
   test("names of the environment that the contract lists", () => {
@@ -155,13 +179,28 @@ describe("precedence", () => {
         COLLECTIVE_AUTO_TLS: "false",
       },
     });
-    expect([config.coordinator?.address.port, config.coordinator?.bootstrapAddress.port, config.metricsAddress, config.autoTls]).toEqual([18001, 19001, undefined, false]);
+    expect([config.coordinator?.address.port, config.coordinator?.bootstrapAddress.port, config.metricsAddress, config.autoTls]).toEqual([
+      18001,
+      19001,
+      undefined,
+      false,
+    ]);
     expect([config.logLevel, config.coordinator?.dataDir, config.certDir]).toEqual(["debug", "/d", "/c"]);
     const node = load({
       role: "node",
-      environment: { COLLECTIVE_MEMBER_ID: "alice", COLLECTIVE_COORDINATOR_ADDRESS: "nas:8001", COLLECTIVE_NODE_ID: "attic", COLLECTIVE_STORAGE_CAPACITY: "1TiB" },
+      environment: {
+        COLLECTIVE_MEMBER_ID: "alice",
+        COLLECTIVE_COORDINATOR_ADDRESS: "nas:8001",
+        COLLECTIVE_NODE_ID: "attic",
+        COLLECTIVE_STORAGE_CAPACITY: "1TiB",
+      },
     }).node;
-    expect(node as unknown).toMatchObject({ nodeId: "attic", coordinatorAddress: "nas:8001", capacityBytes: 2 ** 40, address: { port: 7001 } });
+    expect(node as unknown).toMatchObject({
+      nodeId: "attic",
+      coordinatorAddress: "nas:8001",
+      capacityBytes: 2 ** 40,
+      address: { port: 7001 },
+    });
   });
 
   test("an empty environment variable is as good as none", () => {
@@ -170,15 +209,15 @@ describe("precedence", () => {
 
   test("switches", () => {
     const member = { member: "alice" };
-    const context = (flags: ServeSources["flags"], env = {}) => load({ role: "coordinator", flags: { ...member, ...flags }, environment: env }).coordinator?.context;
-    expect([context({}), context({ "no-context": true }), context({ context: false }), context({ context: true }), context({}, { COLLECTIVE_NO_CONTEXT: "1" })]).toEqual([
-      true,
-      false,
-      false,
-      true,
-      false,
-    ]);
-    expect(load({ role: "coordinator", flags: { ...member, "auto-tls": false, "cert-dir": "/c" }, environment: { COLLECTIVE_AUTO_TLS: "true" } }).autoTls).toBe(false);
+    const context = (flags: ServeSources["flags"], env = {}) =>
+      load({ role: "coordinator", flags: { ...member, ...flags }, environment: env }).coordinator?.context;
+    const off: readonly ServeSources["flags"][] = [{ "no-context": true }, { context: false }];
+    for (const flags of off) expect(context(flags)).toBe(false);
+    expect([context({}), context({ context: true }), context({}, { COLLECTIVE_NO_CONTEXT: "1" })]).toEqual([true, true, false]);
+    expect(
+      load({ role: "coordinator", flags: { ...member, "auto-tls": false, "cert-dir": "/c" }, environment: { COLLECTIVE_AUTO_TLS: "true" } })
+        .autoTls,
+    ).toBe(false);
   });
 });
 
@@ -197,7 +236,12 @@ describe("mistakes", () => {
         bootstrap_address: ":9001",
         log_level: "verbose",
         auto_tls: "yes",
-        coordinator: { address: 8001, cert_validity: "2m", data_dir: null, bootstrap_peers: [{ member_id: "bob" }, { member_id: "UPPER", address: "x" }] },
+        coordinator: {
+          address: 8001,
+          cert_validity: "2m",
+          data_dir: null,
+          bootstrap_peers: [{ member_id: "bob" }, { member_id: "UPPER", address: "x y" }],
+        },
         node: { storage_capacity: "lots", node_id: "user" },
       }),
     });
@@ -214,15 +258,10 @@ describe("mistakes", () => {
         "alice.json: coordinator.data_dir: must be a text, not null",
         "alice.json: coordinator.bootstrap_peers[0].address: missing",
         'alice.json: coordinator.bootstrap_peers[1].member_id: "UPPER" cannot be a name',
-        'alice.json: coordinator.bootstrap_peers[1].address: "x" names no port',
+        'alice.json: coordinator.bootstrap_peers[1].address: "x y" is not an address',
         'alice.json: node.storage_capacity: "lots" is not a size',
         'alice.json: node.node_id: "user" cannot be a name',
-      ]
-        // An address of a peer may leave out the port of a coordinator, so "x" is none.
-        .filter((text) => !text.includes('"x" names no port'))
-        .concat("alice.json: coordinator.bootstrap_peers[1].address: unreachable")
-        .filter((text) => !text.endsWith("unreachable"))
-        .sort(),
+      ].sort(),
     );
   });
 
@@ -233,7 +272,7 @@ describe("mistakes", () => {
       flags: { address: "nowhere:99999", capacity: true, "cert-validity": "1h" },
     });
     expect(found.mistakes.sort()).toEqual([
-      "--address: \"nowhere:99999\" has a port above 65535",
+      '--address: "nowhere:99999" has a port above 65535',
       "--capacity: needs a value",
       "--cert-validity: not a flag of the role node, only of coordinator and all",
       'COLLECTIVE_LOG_LEVEL: "inof" is not one of error, warn, info, debug, did you mean info?',
@@ -252,6 +291,7 @@ describe("mistakes", () => {
       '--member: "A" cannot be a name',
     ]);
     expect(failure({}).message).toBe("role: missing, set --role to coordinator, node or all");
+    expect(failure({ role: "nod" }).message).toBe('--role: "nod" is not one of coordinator, node, all, did you mean node?');
   });
 
   test("text that is no JSON is named with the line", () => {
@@ -270,7 +310,10 @@ describe("mistakes", () => {
       "node.address: port 7001 is taken by coordinator.address already",
       "metrics_address: port 9001 is taken by coordinator.bootstrap_address already",
     ]);
-    const free = load({ role: "all", flags: { member: "alice", address: ":0", "bootstrap-address": ":0", "node-address": ":0", "metrics-address": "127.0.0.1:0" } });
+    const free = load({
+      role: "all",
+      flags: { member: "alice", address: ":0", "bootstrap-address": ":0", "node-address": ":0", "metrics-address": "127.0.0.1:0" },
+    });
     expect([free.coordinator?.address.port, free.node?.address.port]).toEqual([0, 0]);
     load({ role: "all", flags: { member: "alice", address: "127.0.0.1:5", "node-address": "127.0.0.2:5" } });
   });
@@ -278,9 +321,22 @@ describe("mistakes", () => {
   test.each<[string, Partial<ServeSources>, string]>([
     ["advertising nowhere", { role: "coordinator", flags: { member: "alice", advertise: ":8001" } }, "--advertise: "],
     ["no capacity", { role: "node", flags: { member: "alice", "node-id": "n", capacity: "0" } }, "--capacity: "],
-    ["a code and a directory", { role: "node", flags: { member: "alice", "node-id": "n", join: "secret-code", "enrol-from": "/d" } }, "--join: "],
+    [
+      "a code and a directory",
+      { role: "node", flags: { member: "alice", "node-id": "n", join: "secret-code", "enrol-from": "/d" } },
+      "--join: ",
+    ],
     ["certificates from nowhere", { role: "coordinator", flags: { member: "alice", "auto-tls": false } }, "cert_dir: missing"],
-    ["a peer twice", { configFile: fileOf({ ...coordinatorFile, coordinator: { bootstrap_peers: [0, 1].map((i) => ({ member_id: "bob", address: `a:${i + 1}` })) } }) }, "alice.json: coordinator.bootstrap_peers[1].member_id: "],
+    [
+      "a peer twice",
+      {
+        configFile: fileOf({
+          ...coordinatorFile,
+          coordinator: { bootstrap_peers: [0, 1].map((i) => ({ member_id: "bob", address: `a:${i + 1}` })) },
+        }),
+      },
+      "alice.json: coordinator.bootstrap_peers[1].member_id: ",
+    ],
     ["validity above 397 days", { role: "coordinator", flags: { member: "alice", "cert-validity": "398d" } }, "--cert-validity: "],
   ])("%s", (_, sources, start) => {
     const found = failure(sources);
@@ -292,16 +348,19 @@ describe("mistakes", () => {
 
 describe("the table of flags", () => {
   test("every flag has its environment name, and the loader understands every flag that a role has", () => {
-    const value: Record<string, string> = { "log-level": "info", "log-format": "json", "cert-validity": "1h", capacity: "1GB", member: "alice", "node-id": "n1", "data-dir": "/d", "cert-dir": "/c", join: "code" };
+    const plain = { DIR: "/d", CODE: "code", NAME: "alice", "HOST:PORT": "nas:5555" };
+    const byHint = new Map(Object.entries({ ...plain, LEVEL: "info", FORMAT: "json", DURATION: "1h", SIZE: "1GB" }));
     for (const flag of serveFlags) {
       expect(flag.environment).toContain(environmentNameOf(flag.name));
       for (const role of flag.roles) {
         const base = { member: "alice", ...(role === "node" ? { "node-id": "n1" } : {}) };
-        const given = flag.valueHint === undefined ? true : (value[flag.name] ?? "nas:5555");
-        load({ role, flags: { ...base, [flag.name]: given } });
-        // A wrong value is noticed, so the flag is really read.
-        if (flag.valueHint !== undefined) expect(failure({ role, flags: { ...base, [flag.name]: "" } }).message).toContain(`--${flag.name}`);
-        if (flag.valueHint !== undefined) expect(failure({ role, flags: { ...base, [flag.name]: undefined }, environment: { [environmentNameOf(flag.name)]: "\0" } }).message).toContain(environmentNameOf(flag.name));
+        load({ role, flags: { ...base, [flag.name]: flag.valueHint === undefined ? true : byHint.get(flag.valueHint) } });
+        if (flag.valueHint === undefined) continue;
+        // A wrong value is noticed, so the setting is really read.
+        const environmentName = environmentNameOf(flag.name);
+        const fromEnvironment = { role, flags: { ...base, [flag.name]: undefined }, environment: { [environmentName]: "\0" } };
+        expect(failure({ role, flags: { ...base, [flag.name]: "" } }).message).toContain(`--${flag.name}`);
+        expect(failure(fromEnvironment).message).toContain(environmentName);
       }
     }
   });
@@ -311,7 +370,8 @@ test("a file that was damaged gives a typed error or a configuration, never anyt
   const random = createSeededRandom(5);
   const sources = [JSON.stringify(coordinatorFile), JSON.stringify(nodeFile)];
   const alphabet = '{}[]",:\\0123456789eE.-abtfn \n\u0000é';
-  for (let i = 0; i < 3000; i++) {
+  const rounds = Number(process.env.MUTATIONS ?? 3000);
+  for (let i = 0; i < rounds; i++) {
     const text = [...(sources[i % 2] ?? "")];
     for (let edits = 1 + random.int(4); edits > 0; edits--) {
       const at = random.int(text.length);
@@ -323,7 +383,13 @@ test("a file that was damaged gives a typed error or a configuration, never anyt
       expect(error).toBeInstanceOf(CollectiveError);
     }
   }
-  for (const text of ["[".repeat(200_000), `{"a":${"[".repeat(100_000)}${"]".repeat(100_000)}}`, '{"__proto__":{"member_id":"alice"}}', '{"constructor":1,"toString":2}', "9".repeat(2 ** 20 + 1)]) {
+  for (const text of [
+    "[".repeat(200_000),
+    `{"a":${"[".repeat(100_000)}${"]".repeat(100_000)}}`,
+    '{"__proto__":{"member_id":"alice"}}',
+    '{"constructor":1,"toString":2}',
+    "9".repeat(2 ** 20 + 1),
+  ]) {
     expect(failure({ role: "coordinator", configFile: { path: "f.json", text } }).message.length).toBeLessThan(2000);
   }
 });

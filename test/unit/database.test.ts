@@ -309,6 +309,17 @@ describe("a file that is not fit", () => {
     await recovered.close();
   });
 
+  test("gone while its WAL is there: corrupt", async () => {
+    using dir = folder();
+    using copy = folder();
+    const database = dir.open();
+    await database.write(insert(database, 1));
+    copyWhileOpen(dir, copy);
+    await database.close();
+    rmSync(copy.path);
+    expect(refused(copy, "corrupt")).toContain("missing");
+  });
+
   test("overwritten inside: corrupt", async () => {
     using dir = folder();
     await filled(dir);
@@ -418,4 +429,17 @@ describe("migrations", () => {
     await dir.open().close();
     expect(statSync(dir.path).mode & 0o777).toBe(0o600);
   });
+});
+
+test("a checkpoint on demand gives the space of a shrunken database back", async () => {
+  using dir = folder();
+  const database = dir.open({ incrementalVacuum: true });
+  await database.write(insert(database, 1, "x".repeat(3_000_000)));
+  await database.checkpoint();
+  expect(statSync(dir.path).size).toBeGreaterThan(3_000_000);
+  await database.write(() => database.sqlite.run("DELETE FROM row"));
+  await database.write(() => database.sqlite.query("PRAGMA incremental_vacuum").all());
+  await database.checkpoint();
+  expect(statSync(dir.path).size).toBeLessThan(100_000);
+  await database.close();
 });

@@ -14,14 +14,26 @@ export function serveFlagsFor(role: ServeRole | undefined): Flag[] {
   const roleFlag: Flag = { name: "role", description: "what to run", valueHint: "ROLE", values: ["coordinator", "node", "all"] };
   const rest = serveFlags
     .filter((flag) => role === undefined || (flag.roles as readonly ServeRole[]).includes(role))
-    .map(({ name, description, ...more }): Flag => ({ name, description, ...("valueHint" in more ? { valueHint: more.valueHint } : {}), ...("default" in more ? { default: more.default } : {}) }));
+    .map(
+      ({ name, description, ...more }): Flag => ({
+        name,
+        description,
+        ...("valueHint" in more ? { valueHint: more.valueHint } : {}),
+        ...("default" in more ? { default: more.default } : {}),
+      }),
+    );
   return [...(role === undefined ? [roleFlag] : []), configFlag, ...rest];
 }
 
 export async function runServe(invocation: Invocation, role: ServeRole | undefined): Promise<void> {
   const { io } = invocation;
   const config = await readConfig(invocation, role);
-  const log = createLog({ level: config.logLevel, format: config.logFormat, write: (line) => void io.stderr.write(`${line}\n`), wallMs: () => io.clock.wallMs() });
+  const log = createLog({
+    level: config.logLevel,
+    format: config.logFormat,
+    write: (line) => void io.stderr.write(`${line}\n`),
+    wallMs: () => io.clock.wallMs(),
+  });
   const around: Surroundings = { home: io.home, clock: io.clock, random: io.random, log };
   const running: RunningRole[] = [];
   try {
@@ -38,7 +50,8 @@ export async function runServe(invocation: Invocation, role: ServeRole | undefin
 async function readConfig(invocation: Invocation, role: ServeRole | undefined): Promise<ServeConfig> {
   const given = role ?? (invocation.text("role") as ServeRole | undefined);
   const path = invocation.text("config");
-  const configFile = path === undefined ? undefined : { path, text: await readFile(path, "utf8").catch((error: unknown) => unreadable(path, error)) };
+  const configFile =
+    path === undefined ? undefined : { path, text: await readFile(path, "utf8").catch((error: unknown) => unreadable(path, error)) };
   const flags = Object.fromEntries(serveFlags.map((flag) => [flag.name, flagValue(invocation, flag)]));
   return loadServeConfig({ role: given, flags, environment: invocation.io.environment, configFile });
 }
@@ -52,13 +65,24 @@ function unreadable(path: string, error: unknown): never {
   throw new CollectiveError("configuration", `cannot read ${path}: ${toCollectiveError(error).message}`);
 }
 
-async function startRoles(config: ServeConfig, { around, running }: { around: Surroundings; running: RunningRole[] }): Promise<readonly RunningRole[]> {
+async function startRoles(
+  config: ServeConfig,
+  { around, running }: { around: Surroundings; running: RunningRole[] },
+): Promise<readonly RunningRole[]> {
   const { member, certDir } = config;
   if (config.coordinator) running.push(await startCoordinator({ member, config: config.coordinator, certDir }, around));
   if (config.node) {
     const local = running[0];
-    const node = local && config.coordinator ? { ...config.node, coordinatorAddress: local.address, enrolFrom: config.coordinator.dataDir } : config.node;
-    running.push(await startNode({ member, config: node, certDir: local ? undefined : certDir, certValidityMs: config.coordinator?.certValidityMs ?? 86_400_000 }, around));
+    const node =
+      local && config.coordinator
+        ? { ...config.node, coordinatorAddress: local.address, enrolFrom: config.coordinator.dataDir }
+        : config.node;
+    running.push(
+      await startNode(
+        { member, config: node, certDir: local ? undefined : certDir, certValidityMs: config.coordinator?.certValidityMs ?? 86_400_000 },
+        around,
+      ),
+    );
   }
   return running;
 }

@@ -26,9 +26,15 @@ const command: Command = {
     const session = await openSession(io);
     const { components } = session.path(text);
     const attr = await statPath(session.remote, components, io.signal);
-    const found = attr.type === "directory" ? walk(session.remote, { attr, prefix: "", recursive: on("recursive"), signal: io.signal }) : single(components.at(-1) ?? "/", attr);
+    const found =
+      attr.type === "directory"
+        ? walk(session.remote, { attr, prefix: "", recursive: on("recursive"), signal: io.signal })
+        : single(components.at(-1) ?? "/", attr);
     if (on("json")) {
-      printJson((await Array.fromAsync(found)).map((entry) => jsonEntry(entry)), io.stdout);
+      printJson(
+        (await Array.fromAsync(found)).map((entry) => jsonEntry(entry)),
+        io.stdout,
+      );
     } else if (on("long")) {
       printLong(io, await Array.fromAsync(found));
     } else {
@@ -43,7 +49,10 @@ async function* single(name: string, attr: Attr): AsyncGenerator<DirectoryEntry>
 }
 
 /** Depth first; with `recursive` names are paths below the start. */
-async function* walk(remote: Remote, at: { attr: Attr; prefix: string; recursive: boolean; signal: AbortSignal }): AsyncGenerator<DirectoryEntry> {
+async function* walk(
+  remote: Remote,
+  at: { attr: Attr; prefix: string; recursive: boolean; signal: AbortSignal },
+): AsyncGenerator<DirectoryEntry> {
   for await (const { name, attr } of listDirectory(remote, at.attr.inode, at.signal)) {
     if (at.signal.aborted) throw new CollectiveError("cancelled", "cancelled");
     yield { name: at.prefix + name, attr };
@@ -60,13 +69,22 @@ function shown(io: Io, name: string, attr: Attr): string {
 function printLong(io: Io, entries: readonly DirectoryEntry[]): void {
   if (entries.length === 0) return;
   const table = renderTable({
-    columns: [{ header: "MODE" }, { header: "OWNER", flexible: true }, { header: "SIZE", align: "right" }, { header: "MODIFIED" }, { header: "NAME" }],
+    columns: [
+      { header: "MODE" },
+      { header: "OWNER", flexible: true },
+      { header: "SIZE", align: "right" },
+      { header: "MODIFIED" },
+      { header: "NAME" },
+    ],
     rows: entries.map(({ name, attr }) => [
       formatMode(attr),
       attr.owner,
       attr.type === "directory" ? "-" : formatSize(attr.sizeBytes),
       formatTime(attr.mtimeNs),
-      { text: attr.type === "symlink" ? `${name} -> ${attr.target ?? ""}` : name, paint: attr.type === "directory" ? io.out.colours.accent : (plain) => plain },
+      {
+        text: attr.type === "symlink" ? `${name} -> ${attr.target ?? ""}` : name,
+        paint: attr.type === "directory" ? io.out.colours.accent : (plain) => plain,
+      },
     ]),
     width: io.out.columns,
     colours: io.out.colours,

@@ -1,8 +1,8 @@
 import { CollectiveError } from "../../../protocol/errors.ts";
 import { rootInode } from "../../../protocol/ids.ts";
 import { routes } from "../../../protocol/routes.ts";
-import { placeOf } from "../../client/files.ts";
 import { makeDirectoryPath } from "../../client/directories.ts";
+import { placeOf } from "../../client/files.ts";
 import type { Command } from "../command.ts";
 import { openSession } from "../session.ts";
 

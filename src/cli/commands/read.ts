@@ -22,7 +22,8 @@ const command: Command = {
     const length = text("length");
     const session = await openSession(io);
     const attr = await statPath(session.remote, session.path(path).components, io.signal);
-    if (attr.type !== "file") throw new CollectiveError(attr.type === "directory" ? "is_a_directory" : "invalid_argument", `${path} is a ${attr.type}, not a file`);
+    if (attr.type !== "file")
+      throw new CollectiveError(attr.type === "directory" ? "is_a_directory" : "invalid_argument", `${path} is a ${attr.type}, not a file`);
     const lengthBytes = Math.max(0, Math.min(length === undefined ? attr.sizeBytes : parseSize(length), attr.sizeBytes - offset));
     using progress = transferProgress(io, { label: "read", total: { bytes: lengthBytes } });
     for await (const piece of readRange(session.remote, { inode: attr.inode, offset, lengthBytes }, io.signal)) {

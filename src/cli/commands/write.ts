@@ -1,5 +1,5 @@
-import { createIngest } from "../../client/ingest.ts";
 import { filePlaceOf } from "../../client/files.ts";
+import { createIngest } from "../../client/ingest.ts";
 import { streamSource } from "../../client/sources.ts";
 import type { Command } from "../command.ts";
 import { transferProgress } from "../progress.ts";

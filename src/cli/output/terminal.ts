@@ -14,6 +14,8 @@ export interface Terminal {
   readonly columns: number | undefined;
   /** Whether bars and ellipses may leave ASCII. */
   readonly unicode: boolean;
+  /** Whether a line can be wiped and drawn again, as progress does. */
+  readonly redraws: boolean;
   readonly colours: Colours;
 }
 
@@ -29,6 +31,7 @@ export function describeTerminal({ stream, environment, noColour }: TerminalOpti
     isTerminal,
     columns: isTerminal ? stream.columns || 80 : undefined,
     unicode: showsUnicode(environment),
+    redraws: isTerminal && environment.TERM !== "dumb",
     colours: createColours(wantsColour({ isTerminal, environment, noColour })),
   };
 }

@@ -1,0 +1,119 @@
+/** `put` and `get`, and their older names: targets as in cp(1). */
+import { stat } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { CollectiveError } from "../../../protocol/errors.ts";
+import { rootInode } from "../../../protocol/ids.ts";
+import { routes } from "../../../protocol/routes.ts";
+import { placeOf, statPath } from "../../client/files.ts";
+import { type GetTarget, getTrees } from "../../client/get-tree.ts";
+import { type PutTarget, putTrees } from "../../client/put-tree.ts";
+import { formatSize } from "../../core/units.ts";
+import type { Io } from "../io.ts";
+import { transferProgress } from "../progress.ts";
+import { openSession, type Session } from "../session.ts";
+import { warnDegraded } from "../warnings.ts";
+
+export interface TransferRequest {
+  readonly sources: readonly string[];
+  readonly target: string;
+  readonly recursive: boolean;
+}
+
+export async function putPaths(io: Io, { sources, target, recursive }: TransferRequest): Promise<void> {
+  const session = await openSession(io);
+  const targets = await putTargets(session, { sources, target, signal: io.signal });
+  using progress = transferProgress(io, { label: "put" });
+  const found = { files: 0, bytes: 0 };
+  const startedMs = io.clock.monotonicMs();
+  const totals = await putTrees(session.remote, targets, {
+    recursive,
+    signal: io.signal,
+    onFound: ({ files, bytes }) => {
+      found.files += files;
+      found.bytes += bytes;
+      progress.setTotal(found);
+    },
+    onProgress: (done) => progress.add(done),
+    onNote: (line) => progress.note(line),
+  });
+  progress.finish();
+  summarize(io, { verb: "stored", totals, elapsedMs: io.clock.monotonicMs() - startedMs });
+  warnDegraded(io, totals.degradedChunks);
+}
+
+async function putTargets(
+  session: Session,
+  request: { sources: readonly string[]; target: string; signal: AbortSignal },
+): Promise<PutTarget[]> {
+  const { components } = session.path(request.target);
+  const call = { signal: request.signal };
+  const { attr: existing } = await session.remote.control.call(routes.resolve, { components: [...components] }, call);
+  if (existing?.type === "directory") {
+    return await Promise.all(
+      request.sources.map(async (localPath) => {
+        const name = basename(resolve(localPath));
+        const inside = await placeOf(session.remote, [...components, name], request.signal);
+        return { localPath, parent: inside.parent, name, existing: inside.existing };
+      }),
+    );
+  }
+  const [localPath, second] = request.sources;
+  if (localPath === undefined || second !== undefined)
+    throw new CollectiveError("not_a_directory", `${request.target} is not a directory, and several things cannot become one`);
+  const place = await placeOf(session.remote, components, request.signal);
+  return [{ localPath, parent: place.parent, name: place.name, existing: place.existing }];
+}
+
+export async function getPaths(io: Io, { sources, target, recursive }: TransferRequest): Promise<void> {
+  const session = await openSession(io);
+  const targets = await getTargets(session, { sources, target, signal: io.signal });
+  using progress = transferProgress(io, { label: "get" });
+  const found = { files: 0, bytes: 0 };
+  const startedMs = io.clock.monotonicMs();
+  const totals = await getTrees(session.remote, targets, {
+    recursive,
+    signal: io.signal,
+    onFound: ({ files, bytes }) => {
+      found.files += files;
+      found.bytes += bytes;
+      progress.setTotal(found);
+    },
+    onProgress: (done) => progress.add(done),
+  });
+  progress.finish();
+  summarize(io, { verb: "fetched", totals, elapsedMs: io.clock.monotonicMs() - startedMs });
+}
+
+async function getTargets(
+  session: Session,
+  request: { sources: readonly string[]; target: string; signal: AbortSignal },
+): Promise<GetTarget[]> {
+  const local = await stat(request.target).catch(() => undefined);
+  const inside = local?.isDirectory() === true;
+  if (!inside && request.sources.length > 1)
+    throw new CollectiveError("not_a_directory", `${request.target} is not a directory, and several things cannot become one`);
+  return await Promise.all(
+    request.sources.map(async (text) => {
+      const { components } = session.path(text);
+      const attr = await statPath(session.remote, components, request.signal);
+      const name = components.at(-1);
+      if (attr.inode === rootInode || name === undefined)
+        throw new CollectiveError("invalid_argument", "the root cannot be fetched as a whole", { hint: "name the datastores to fetch" });
+      return { attr, localPath: inside ? join(request.target, name) : request.target };
+    }),
+  );
+}
+
+interface Summary {
+  readonly verb: string;
+  readonly totals: { readonly files: number; readonly skippedFiles: number; readonly plainBytes: number };
+  readonly elapsedMs: number;
+}
+
+function summarize(io: Io, { verb, totals, elapsedMs }: Summary): void {
+  if (!io.err.isTerminal) return;
+  const skipped = totals.skippedFiles === 0 ? "" : `, ${totals.skippedFiles} unchanged`;
+  io.stderr.write(
+    `${verb} ${totals.files} ${totals.files === 1 ? "file" : "files"}, ${formatSize(totals.plainBytes)}${skipped} in ${(elapsedMs / 1000).toFixed(1)} s\n`,
+  );
+}

@@ -1,0 +1,68 @@
+/** Asks nodes whether their copies of chunks are what they should be, and tells the coordinator of those that are not. */
+import type { VerifiedState } from "../../protocol/data.ts";
+import { toCollectiveError } from "../../protocol/errors.ts";
+import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { TicketedNode } from "../../protocol/schema.ts";
+import type { Remote } from "./remote.ts";
+
+export type CopyOutcome = VerifiedState | "unreachable";
+
+export interface CopyCheck {
+  /** Outcomes of all copies that should exist, by chunk. At most `chunksPerTicketMax` chunks, which a node must manage within `dataTimeoutMs`. */
+  outcomesOf(store: Inode, ids: readonly ChunkId[]): Promise<Map<ChunkId, CopyOutcome[]>>;
+}
+
+/** A node that failed this often in a row is not asked any more. */
+const failuresMax = 3;
+
+export function createCopyCheck(remote: Remote, signal: AbortSignal | undefined): CopyCheck {
+  const failuresOf = new Map<GlobalName, number>();
+
+  const askNode = async (node: TicketedNode, ids: readonly ChunkId[]): Promise<readonly CopyOutcome[]> => {
+    const failures = failuresOf.get(node.node) ?? 0;
+    if (failures >= failuresMax) return ids.map(() => "unreachable");
+    try {
+      const states = await remote.data.verify(node, ids, { signal });
+      failuresOf.delete(node.node);
+      return ids.map((_, index) => states[index] ?? "missing");
+    } catch (thrown) {
+      const error = toCollectiveError(thrown);
+      if (error.code === "cancelled" || error.code === "internal") throw error;
+      if (failures === 0)
+        remote.log.warn("node could not be asked about its copies", { node: node.node, code: error.code, error: error.message });
+      failuresOf.set(node.node, failures + 1);
+      return ids.map(() => "unreachable");
+    }
+  };
+
+  const report = async (store: Inode, node: GlobalName, chunks: readonly ChunkId[]): Promise<void> => {
+    if (chunks.length === 0) return;
+    try {
+      await remote.control.call(routes.reportCopies, { store, node, chunks: [...chunks] }, { signal });
+    } catch (error) {
+      remote.log.warn("bad copies could not be reported", { node, chunks: chunks.length, error: toCollectiveError(error).message });
+    }
+  };
+
+  return {
+    outcomesOf: async (store, ids) => {
+      const { copies, nodes } = await remote.control.call(routes.verifyTickets, { store, chunks: [...ids] }, { signal });
+      const outcomes = new Map<ChunkId, CopyOutcome[]>(ids.map((id) => [id, []]));
+      await Promise.all(
+        nodes.map(async (node, at) => {
+          const held = ids.filter((_, index) => copies[index]?.includes(at));
+          if (held.length === 0) return;
+          const states = await askNode(node, held);
+          for (const [index, id] of held.entries()) outcomes.get(id)?.push(states[index] ?? "unreachable");
+          await report(
+            store,
+            node.node,
+            held.filter((_, index) => states[index] === "damaged" || states[index] === "missing"),
+          );
+        }),
+      );
+      return outcomes;
+    },
+  };
+}

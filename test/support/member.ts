@@ -1,0 +1,224 @@
+/**
+ * One member inside the test's process: its authority, its coordinator behind a real control server,
+ * and nodes behind real data servers, all over TLS on loopback. Time stands still until a test moves
+ * it, so a node is alive for as long as nobody says otherwise.
+ */
+import { type GlobalName, globalName, type Identity, parseLocalName, siteOf } from "../../protocol/ids.ts";
+import { gibibyte } from "../../protocol/limits.ts";
+import type { TicketOperation } from "../../protocol/ticket.ts";
+import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
+import type { ChunkStore } from "../../src/chunk/store.ts";
+import { createRemote, type Remote } from "../../src/client/remote.ts";
+import { createNodeDirectory } from "../../src/coordinator/directory.ts";
+import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
+import type { CoordinatorService } from "../../src/coordinator/service.ts";
+import { createSystemHandlers } from "../../src/coordinator/system-handlers.ts";
+import { createTicketOffice } from "../../src/coordinator/tickets.ts";
+import { createTransferHandlers } from "../../src/coordinator/transfer-handlers.ts";
+import { type Log, silentLog } from "../../src/core/log.ts";
+import { systemRandom } from "../../src/core/random.ts";
+import { openDatabase } from "../../src/db/database.ts";
+import { metadataApplicationId, metadataMigrations } from "../../src/meta/migrations.ts";
+import { createSqliteMetadata } from "../../src/meta/sqlite.ts";
+import type { MetadataStore } from "../../src/meta/store.ts";
+import { type Caller, type ControlHandlers, createControlApp } from "../../src/net/control-app.ts";
+import { type ControlClient, createControlClient } from "../../src/net/control-client.ts";
+import { type ControlServer, startControlServer } from "../../src/net/control-server.ts";
+import { createDataClient } from "../../src/net/data-client.ts";
+import { type DataServer, startDataServer } from "../../src/net/data-server.ts";
+import { createNodeApp } from "../../src/node/app.ts";
+import { type Authority, createAuthority } from "../../src/pki/authority.ts";
+import { assembleCredentials, type Credentials } from "../../src/pki/credentials.ts";
+import { createSigner, createTicketVerifier, type Signer } from "../../src/pki/ticket.ts";
+import { alice, type HandClock, handClock, leafOf } from "./pki.ts";
+
+export const loopback = "127.0.0.1";
+
+/** A name of the member's own site. */
+export function nameAt(local: string, member: GlobalName = alice): GlobalName {
+  return globalName(parseLocalName(local), siteOf(member));
+}
+
+export function memoryMetadata(clock: HandClock): MetadataStore {
+  const db = openDatabase({ path: ":memory:", applicationId: metadataApplicationId, migrations: metadataMigrations, log: silentLog });
+  return createSqliteMetadata({ db, clock });
+}
+
+export interface TestMember extends AsyncDisposable {
+  readonly member: GlobalName;
+  readonly clock: HandClock;
+  readonly authority: Authority;
+  readonly service: CoordinatorService;
+  readonly metadata: MetadataStore;
+  readonly server: ControlServer;
+  /** `host:port` of the control API. */
+  readonly address: string;
+  /** Signs tickets. */
+  readonly signer: Signer;
+  readonly handlers: ControlHandlers;
+  credentialsOf(identity: Identity, options?: { readonly trusted?: readonly string[] }): Promise<Credentials>;
+  /** What the coordinator itself uses, exchangeable by `server.reload`. */
+  readonly credentials: Credentials;
+  /** Calls as this identity; the member's administrator if none is given. */
+  client(credentials?: Credentials): ControlClient;
+  remote(options?: { readonly log?: Log }): Remote;
+  startNode(local: string, options?: TestNodeOptions): Promise<TestNode>;
+}
+
+export interface TestMemberOptions {
+  readonly metadata?: (clock: HandClock) => MetadataStore;
+  readonly authority?: Authority;
+  readonly trusted?: readonly string[];
+  /** Wraps what the coordinator does, to get in its way. */
+  readonly wrapHandlers?: (handlers: ControlHandlers) => ControlHandlers;
+}
+
+export interface TestNodeOptions {
+  readonly capacityBytes?: number;
+  readonly store?: ChunkStore;
+  /** Stands in front of the data API; answers undefined to let a request pass. */
+  readonly intercept?: (request: Request) => Response | undefined | Promise<Response | undefined>;
+}
+
+export interface TestNode {
+  readonly name: GlobalName;
+  readonly store: ChunkStore;
+  readonly server: DataServer;
+  readonly address: string;
+  readonly credentials: Credentials;
+  readonly signer: Signer;
+  /** As a heartbeat does. */
+  register(): Promise<void>;
+  /** Closes the server at once; the coordinator does not know yet. */
+  kill(): Promise<void>;
+}
+
+export async function startTestMember(options: TestMemberOptions = {}): Promise<TestMember> {
+  const member = alice;
+  const clock = handClock(Date.now());
+  const authority = options.authority ?? (await createAuthority({ site: siteOf(member), member, clock }));
+  const credentialsOf: TestMember["credentialsOf"] = async (identity, { trusted = [] } = {}) => {
+    const { certificatePem, privateKeyPem } = await leafOf(authority, identity, { nowMs: clock.nowMs });
+    return assembleCredentials({ certificatePem, privateKeyPem, authorityPem: authority.certificatePem, trustedAuthorityPems: trusted });
+  };
+  const credentials = await credentialsOf({ kind: "coordinator", name: member }, { trusted: options.trusted ?? [] });
+  const administrator = await credentialsOf({ kind: "user", name: member });
+  const signer = createSigner(credentials.privateKeyPem);
+  const metadata = options.metadata?.(clock) ?? memoryMetadata(clock);
+  const directory = await createNodeDirectory({ metadata, clock, log: silentLog });
+  const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random: systemRandom });
+  const service: CoordinatorService = {
+    member,
+    address: `${loopback}:0`,
+    version: "0.0.0-test",
+    metadata,
+    directory,
+    tickets,
+    authority,
+    credentials: () => credentials,
+    nodes: createDataClient(() => credentials),
+    certValidityMs: 24 * 60 * 60_000,
+    startedMonotonicMs: clock.monotonicMs(),
+    clock,
+    log: silentLog,
+  };
+  const made = { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) };
+  const handlers = options.wrapHandlers?.(made) ?? made;
+  const server = await startControlServer({
+    host: loopback,
+    port: 0,
+    credentials,
+    clock,
+    app: (identify) => createControlApp({ handlers, identify, log: silentLog }),
+  });
+  const address = `${loopback}:${server.port}`;
+  const nodes: TestNode[] = [];
+  return {
+    member,
+    clock,
+    authority,
+    service,
+    metadata,
+    server,
+    address,
+    signer,
+    handlers,
+    credentials,
+    credentialsOf,
+    client: (own = administrator) =>
+      createControlClient({ address, server: { kind: "coordinator", name: member }, credentials: () => own, clock, random: systemRandom }),
+    remote: ({ log = silentLog } = {}) => createRemote({ member, address, credentials: () => administrator, clock, random: systemRandom, log }),
+    startNode: async (local, nodeOptions) => {
+      const node = await startTestNode({ local, service, signer, clock, credentialsOf }, nodeOptions);
+      nodes.push(node);
+      return node;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([server.stop(), ...nodes.map((node) => node.kill())]);
+      await metadata.close();
+    },
+  };
+}
+
+interface NodeSurroundings {
+  readonly local: string;
+  readonly service: CoordinatorService;
+  readonly signer: Signer;
+  readonly clock: HandClock;
+  readonly credentialsOf: TestMember["credentialsOf"];
+}
+
+async function startTestNode(around: NodeSurroundings, options: TestNodeOptions = {}): Promise<TestNode> {
+  const { service, clock } = around;
+  const name = nameAt(around.local, service.member);
+  const capacityBytes = options.capacityBytes ?? gibibyte;
+  const store = options.store ?? createMemoryChunkStore({ capacityBytes });
+  const credentials = await around.credentialsOf({ kind: "node", name });
+  const signer = createSigner(credentials.privateKeyPem);
+  const site = siteOf(service.member);
+  const tickets = createTicketVerifier({
+    audience: name,
+    coordinatorKeyFor: (issuer) => (issuer === site ? around.signer.publicKeyRaw : undefined),
+    clock,
+    cacheEntriesMax: 16,
+  });
+  const app = createNodeApp({ name, store, tickets, signer: () => signer, clock, log: silentLog });
+  const server = await startDataServer({
+    host: loopback,
+    port: 0,
+    credentials,
+    fetch: async (request) => (await options.intercept?.(request)) ?? (await app.fetch(request)),
+  });
+  const address = `${loopback}:${server.port}`;
+  const node: TestNode = {
+    name,
+    store,
+    server,
+    address,
+    credentials,
+    signer,
+    register: async () => {
+      const caller: Caller = { kind: "node", name, publicKeyRaw: signer.publicKeyRaw };
+      const { usedBytes, freeBytes, chunkCount } = store.usage();
+      await service.directory.record(caller, { address, capacityBytes, usedBytes, freeBytes, chunkCount, version: "0.0.0-test" });
+    },
+    kill: () => server.stop(),
+  };
+  await node.register();
+  return node;
+}
+
+/** A ticket as the coordinator would sign it. */
+export function operationTicket(
+  member: TestMember,
+  request: { readonly operation: TicketOperation; readonly node: GlobalName; readonly chunks: Parameters<TestMember["service"]["tickets"]["issue"]>[0]["chunks"][number]["id"][] },
+): { node: GlobalName; address: string; ticket: Uint8Array } {
+  const { nodes } = member.service.tickets.issue({
+    holder: member.member,
+    operation: request.operation,
+    chunks: request.chunks.map((id) => ({ id, nodes: [request.node] })),
+  });
+  const [target] = nodes;
+  if (!target) throw new Error("no such node");
+  return target;
+}
