@@ -23,4 +23,15 @@ const exitCode = await runCli({
   stderr: process.stderr,
   signal: stopping.signal,
 });
+
+// What is still on its way into a pipe would be lost with the process. A reader that does not read holds
+// up nobody who was told to stop.
+const flushed = Promise.all([process.stdout, process.stderr].map((stream) => new Promise<void>((resolve) => stream.end(() => resolve()))));
+const flushTimeoutMs = 1_000;
+const waitedEnough = new Promise<void>((resolve) => {
+  const stop = (): void => void setTimeout(resolve, flushTimeoutMs);
+  if (stopping.signal.aborted) stop();
+  else stopping.signal.addEventListener("abort", stop);
+});
+await Promise.race([flushed, waitedEnough]);
 process.exit(exitCode);

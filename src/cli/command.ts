@@ -17,6 +17,8 @@ export interface Flag {
   /** What stands for the value in help; a flag without one is a switch. */
   readonly valueHint?: string;
   readonly default?: string;
+  /** An empty value is one, too. */
+  readonly allowsEmpty?: boolean;
   readonly values?: readonly string[];
 }
 
@@ -125,7 +127,7 @@ function assertKnownFlags(rawArgs: readonly string[], flags: readonly Flag[]): v
       continue;
     }
     const value = inline ?? rawArgs[++at];
-    if (value === undefined || value === "") throw usage(`${spelled} needs a value: ${spelled} ${flag.valueHint}`);
+    if (value === undefined || (value === "" && flag.allowsEmpty !== true)) throw usage(`${spelled} needs a value: ${spelled} ${flag.valueHint}`);
     if (flag.values && !flag.values.includes(value))
       throw usage(`${spelled} is one of ${flag.values.join(", ")}, not ${quoteInput(value)}`);
   }

@@ -12,3 +12,24 @@ export function transferProgress(io: Io, { label, total }: { readonly label: str
     ...(total ? { total } : {}),
   });
 }
+
+export interface HookedProgress extends Disposable {
+  readonly hooks: {
+    readonly onFound: (found: { readonly files: number; readonly bytes: number }) => void;
+    readonly onProgress: (done: { readonly files: number; readonly bytes: number }) => void;
+  };
+  finish(): void;
+}
+
+/** For work that says first how much there is: measured in bytes, or in files where no byte moves. */
+export function copyProgress(io: Io, label: string): HookedProgress {
+  const progress = transferProgress(io, { label });
+  return {
+    hooks: {
+      onFound: ({ files, bytes }) => progress.setTotal(bytes > 0 ? { files, bytes } : { files }),
+      onProgress: (done) => progress.add(done),
+    },
+    finish: () => progress.finish(),
+    [Symbol.dispose]: () => progress.finish(),
+  };
+}

@@ -8,7 +8,7 @@ import { systemRandom } from "../core/random.ts";
 import { nearestName } from "../core/suggest.ts";
 import { oneLine, quoteInput } from "../core/units.ts";
 import { version } from "../core/version.ts";
-import { type Command, type CommandGroup, toCitty } from "./command.ts";
+import { type Command, type CommandGroup, commonFlags, toCitty } from "./command.ts";
 import { commandHelp, groupHelp, section } from "./help.ts";
 import { commands } from "./index.ts";
 import type { Io } from "./io.ts";
@@ -27,7 +27,7 @@ const program = "collective";
 
 /** Never throws; answers the exit code. */
 export async function runCli(given: CliProcess): Promise<number> {
-  const [first, ...rest] = given.argv;
+  const [first, ...rest] = withoutLeadingFlags(given.argv);
   if (first === "--version") {
     given.stdout.write(`${program} ${version}\n`);
     return 0;
@@ -56,6 +56,18 @@ export async function runCli(given: CliProcess): Promise<number> {
   } catch (thrown) {
     return report(toUsageError(thrown), { io, what: what.join(" ") });
   }
+}
+
+/** Flags of every command may stand before it, too; `createIo` reads them wherever they are. */
+function withoutLeadingFlags(argv: readonly string[]): string[] {
+  let at = 0;
+  for (; at < argv.length; at++) {
+    const [spelled = "", inline] = (argv[at] ?? "").split("=", 2);
+    const flag = commonFlags.find((known) => known.name !== "help" && spelled === `--${known.name}`);
+    if (!flag) break;
+    if (flag.valueHint !== undefined && inline === undefined) at++;
+  }
+  return argv.slice(at);
 }
 
 async function runOne(command: Command, { io, rawArgs, prefix }: { io: Io; rawArgs: string[]; prefix: string }): Promise<void> {

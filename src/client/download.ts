@@ -2,7 +2,7 @@
  * Reads ranges of files: locates chunks in windows, fetches several at once, hands out plaintext in
  * order. Memory is bounded by the chunks on their way.
  */
-import { CollectiveError } from "../../protocol/errors.ts";
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
 import { largeChunkBytes, storedChunkBytesMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
@@ -24,6 +24,11 @@ export interface ReadRange {
 export interface LocatedChunk extends WantedChunk {
   readonly offset: number;
   readonly plainBytes: number;
+}
+
+export interface FileVersion {
+  readonly inode: Inode;
+  readonly version: number;
 }
 
 export interface LocatedFile {
@@ -51,6 +56,25 @@ export async function locate(remote: Remote, files: readonly ReadRange[], signal
 }
 
 /**
+ * Why content could not be had. A file that was replaced or removed after it was located has lost
+ * its chunks rightly: that is `conflict`, and nothing is damaged.
+ */
+export async function readFailure(remote: Remote, files: readonly FileVersion[], thrown: unknown): Promise<CollectiveError> {
+  const error = toCollectiveError(thrown);
+  if (error.code !== "corrupt" && error.code !== "unavailable") return error;
+  try {
+    await locate(
+      remote,
+      files.map(({ inode, version }) => ({ inode, offset: 0, lengthBytes: 0, ifVersion: version })),
+    );
+  } catch (reason) {
+    const { code } = toCollectiveError(reason);
+    if (code === "conflict" || code === "not_found") return new CollectiveError("conflict", "the file was changed while it was being read", { cause: thrown });
+  }
+  return error;
+}
+
+/**
  * Yields the range's bytes in order; each piece is a view that holds until the next is asked for. A
  * file that is replaced while it is read gives `conflict`, never a mixture.
  */
@@ -59,18 +83,20 @@ export async function* readRange(remote: Remote, range: ReadRange, signal?: Abor
   const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   const stored = createBufferPool({ bufferBytes: storedChunkBytesMax, keepMax: chunksInFlightMax });
   const plain = new Uint8Array(largeChunkBytes);
-  const window: { chunk: LocatedChunk; fetched: Promise<Uint8Array<ArrayBuffer>> }[] = [];
-  const start = (chunk: LocatedChunk): void => {
+  const window: { chunk: LocatedChunk; version: number; fetched: Promise<Uint8Array<ArrayBuffer>> }[] = [];
+  const start = (chunk: LocatedChunk, version: number): void => {
     const buffer = stored.take();
     const fetched = fetchChunk(remote, chunk, { into: buffer, signal: either }).then(() => buffer);
     fetched.catch(() => undefined);
-    window.push({ chunk, fetched });
+    window.push({ chunk, version, fetched });
   };
   const end = range.offset + range.lengthBytes;
   const deliver = async function* (): AsyncGenerator<Uint8Array> {
     const next = window.shift();
     if (!next) return;
-    const buffer = await next.fetched;
+    const buffer = await next.fetched.catch(async (thrown: unknown) => {
+      throw await readFailure(remote, [{ inode: range.inode, version: next.version }], thrown);
+    });
     const keys = await remote.keysOf(next.chunk.store);
     const opened = openChunk(buffer.subarray(0, next.chunk.storedBytes), { keys, out: plain });
     if (opened.length !== next.chunk.plainBytes)
@@ -79,9 +105,9 @@ export async function* readRange(remote: Remote, range: ReadRange, signal?: Abor
     stored.give(buffer);
   };
   try {
-    for await (const chunk of locatedChunks(remote, range, either)) {
+    for await (const { chunk, version } of locatedChunks(remote, range, either)) {
       if (window.length >= chunksInFlightMax) yield* deliver();
-      start(chunk);
+      start(chunk, version);
     }
     while (window.length > 0) yield* deliver();
   } finally {
@@ -90,16 +116,24 @@ export async function* readRange(remote: Remote, range: ReadRange, signal?: Abor
 }
 
 /** All chunks of the range, asked for window by window and always of one version. */
-async function* locatedChunks(remote: Remote, range: ReadRange, signal: AbortSignal): AsyncGenerator<LocatedChunk> {
+async function* locatedChunks(
+  remote: Remote,
+  range: ReadRange,
+  signal: AbortSignal,
+): AsyncGenerator<{ readonly chunk: LocatedChunk; readonly version: number }> {
   const end = range.offset + range.lengthBytes;
   let offset = range.offset;
   let ifVersion = range.ifVersion;
   while (offset < end) {
     const [file] = await locate(remote, [{ inode: range.inode, offset, lengthBytes: end - offset, ifVersion }], signal);
-    if (!file || file.chunks.length === 0) return;
+    if (!file) return;
+    // Of a file that was removed the chunks go little by little: what is left must not pass for the content.
+    const missing = offset < file.sizeBytes && (file.chunks[0]?.offset ?? file.sizeBytes) > offset;
+    if (missing) throw new CollectiveError("conflict", "the file was removed while it was being read");
+    if (file.chunks.length === 0) return;
     ifVersion = file.version;
     for (const chunk of file.chunks) {
-      yield chunk;
+      yield { chunk, version: file.version };
       offset = chunk.offset + chunk.plainBytes;
     }
     if (offset >= file.sizeBytes) return;

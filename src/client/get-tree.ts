@@ -3,8 +3,9 @@
  * content goes to a hidden part file that is renamed when it is whole. A large part file is kept when
  * the transfer is cut off, and the next run goes on behind its last whole chunk.
  */
-import { chmod, lstat, mkdir, open, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { createHash } from "node:crypto";
+import { chmod, type FileHandle, lstat, mkdir, open, readdir, readlink, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { chunksPerTicketMax, largeChunkBytes, mebibyte } from "../../protocol/limits.ts";
 import type { Attr } from "../../protocol/schema.ts";
@@ -12,7 +13,7 @@ import { chunkBytesFor } from "../codec/chunker.ts";
 import { forEachLimited } from "../core/limiter.ts";
 import { readRange } from "./download.ts";
 import { listDirectory } from "./files.ts";
-import { isIdentical, permissionBits } from "./local-entry.ts";
+import { isIdentical, isSameMode, permissionBits } from "./local-entry.ts";
 import type { PutTotals } from "./put-tree.ts";
 import { isSmallFile, readMany } from "./read-many.ts";
 import type { Remote } from "./remote.ts";
@@ -67,7 +68,10 @@ function createRun(remote: Remote, options: GetOptions) {
   const wants = async ({ attr, localPath }: GetTarget): Promise<boolean> => {
     const stats = await lstat(localPath, { bigint: true }).catch(() => undefined);
     if (stats?.isDirectory()) throw new CollectiveError("is_a_directory", `${localPath} is a directory`);
-    if (!stats || !isIdentical(stats, attr)) return true;
+    if (!stats) return true;
+    const isSameLink = stats.isSymbolicLink() && attr.type === "symlink" && (await readlink(localPath)) === attr.target;
+    if (!isSameLink && !isIdentical(stats, attr)) return true;
+    if (!isSameLink && !isSameMode(stats, attr)) await chmod(localPath, attr.mode & permissionBits);
     totals.skippedFiles++;
     return false;
   };
@@ -80,7 +84,7 @@ function createRun(remote: Remote, options: GetOptions) {
     );
     await forEachLimited(group.entries(), localWritesMax, async ([index, { attr, localPath }]) => {
       const part = partPath(localPath, attr);
-      await writeFile(part, contents[index] ?? new Uint8Array(0), { mode: attr.mode & permissionBits });
+      await writeFile(part, contents[index] ?? new Uint8Array(0), { mode: partMode });
       await publish(part, { attr, localPath });
       done(attr, attr.sizeBytes);
     });
@@ -88,17 +92,18 @@ function createRun(remote: Remote, options: GetOptions) {
 
   const getLarge = async ({ attr, localPath }: GetTarget): Promise<void> => {
     const part = partPath(localPath, attr);
+    await removeOtherParts(part);
     const startBytes = await resumeAt(part, attr);
     options.onProgress?.({ files: 0, bytes: startBytes });
-    const handle = await open(part, startBytes === 0 ? "w" : "r+", attr.mode & permissionBits);
+    const handle = await open(part, startBytes === 0 ? "w" : "r+", partMode);
     try {
       let at = startBytes;
       for await (const piece of readRange(
         remote,
-        { inode: attr.inode, offset: startBytes, lengthBytes: attr.sizeBytes - startBytes },
+        { inode: attr.inode, offset: startBytes, lengthBytes: attr.sizeBytes - startBytes, ifVersion: attr.version },
         signal,
       )) {
-        await handle.write(piece, 0, piece.length, at);
+        await writeWhole(handle, piece, at);
         at += piece.length;
         options.onProgress?.({ files: 0, bytes: piece.length });
       }
@@ -177,9 +182,37 @@ function* groups(files: readonly GetTarget[]): Generator<GetTarget[]> {
   if (group.length > 0) yield group;
 }
 
-/** Named after inode and version, so that a part of another content is never taken up. */
+/** Only the person's own until it is complete and gets the file's mode; and writable, which the file may not be. */
+const partMode = 0o600;
+const partPrefix = ".collective-part-";
+
+/**
+ * Named after the target and after what says which content this is, its time of storing included: a
+ * part of another version, or of a file with the same numbers in another collective, is never taken up.
+ */
 function partPath(localPath: string, attr: Attr): string {
-  return join(dirname(localPath), `.collective-part-${attr.inode}-${attr.version}`);
+  const content = [attr.inode, attr.version, attr.sizeBytes, attr.mtimeNs, attr.ctimeNs].join(" ");
+  return join(dirname(localPath), `${partPrefix}${digestOf(basename(localPath))}-${digestOf(content)}`);
+}
+
+function digestOf(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 16);
+}
+
+/** Parts of older contents of the same target, which nobody would ever take up. */
+async function removeOtherParts(part: string): Promise<void> {
+  const prefix = basename(part).slice(0, basename(part).lastIndexOf("-") + 1);
+  for (const name of await readdir(dirname(part))) {
+    if (name.startsWith(prefix) && name !== basename(part)) await rm(join(dirname(part), name), { force: true });
+  }
+}
+
+/** One write may take less than it is given, when the disk is about to be full. */
+async function writeWhole(handle: FileHandle, piece: Uint8Array, at: number): Promise<void> {
+  for (let done = 0; done < piece.length; ) {
+    const { bytesWritten } = await handle.write(piece, done, piece.length - done, at + done);
+    done += bytesWritten;
+  }
 }
 
 /** How much of a part file from an earlier run may stay: whole chunks only. */

@@ -67,7 +67,7 @@ export interface IngestOptions {
 
 const arenaBytes = largeChunkBytes + chunksPerTicketMax * chunkOverheadBytesMax;
 /** Batches on their way at once; with the one being filled they are the memory this takes. */
-const batchesInFlightMax = 4;
+const batchesInFlightMax = 3;
 const commitsInFlightMax = 2;
 
 interface Batch {
@@ -248,11 +248,13 @@ async function* pieces(source: ContentSource, buffer: Uint8Array): AsyncGenerato
     yield* cut(source, { buffer, chunkBytes: chunkBytesFor(source.sizeBytes) });
     return;
   }
-  const head = new Uint8Array(mediumFileBytesMax);
+  let head: Uint8Array | undefined = new Uint8Array(mediumFileBytesMax);
   const headBytes = await source.read(head);
   const more = headBytes < head.length ? 0 : await source.read(buffer);
   const chunkBytes = more > 0 ? largeChunkBytes : chunkBytesFor(headBytes);
   for (let at = 0; at < headBytes; at += chunkBytes) yield head.subarray(at, Math.min(at + chunkBytes, headBytes));
+  // This generator may live for hours.
+  head = undefined;
   if (more > 0) yield buffer.subarray(0, more);
   if (more === buffer.length) yield* cut(source, { buffer, chunkBytes, beforeBytes: headBytes + more });
 }

@@ -22,3 +22,8 @@ export function isIdentical(local: BigIntStats, remote: Attr): boolean {
 }
 
 export const permissionBits = 0o7777;
+
+/** Of what is identical otherwise. */
+export function isSameMode(local: BigIntStats, remote: Attr): boolean {
+  return (Number(local.mode) & permissionBits) === (remote.mode & permissionBits);
+}

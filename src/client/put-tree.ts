@@ -14,10 +14,11 @@ import { filesPerCommitMax, smallChunkBytes } from "../../protocol/limits.ts";
 import { parseName } from "../../protocol/path.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
+import { forEachLimited } from "../core/limiter.ts";
 import { makeDirectories } from "./directories.ts";
 import { listDirectory } from "./files.ts";
 import { type ContentSource, createIngest, type Ingest } from "./ingest.ts";
-import { isIdentical, type LocalEntry, permissionBits } from "./local-entry.ts";
+import { isIdentical, isSameMode, type LocalEntry, permissionBits } from "./local-entry.ts";
 import type { Remote } from "./remote.ts";
 import { bytesSource, fileSource } from "./sources.ts";
 
@@ -48,6 +49,8 @@ export interface PutTotals {
 /** Small files read while others are on their way; each is at most `smallChunkBytes`. */
 const readAheadMax = 32;
 const lookAheadMax = 64;
+/** The coordinator writes those that arrive together to disk together. */
+const modeChangesMax = 32;
 
 interface PlannedFile {
   readonly local: LocalEntry;
@@ -147,11 +150,9 @@ function createRun(remote: Remote, ingest: Ingest, options: PutOptions) {
   };
 
   const putFiles = async (files: readonly PlannedFile[]): Promise<void> => {
-    const wanted = files.filter((file) => {
-      if (!file.existing || !isIdentical(file.local.stats, file.existing)) return true;
-      skippedFiles++;
-      return false;
-    });
+    const wanted = files.filter((file) => !file.existing || !isIdentical(file.local.stats, file.existing));
+    skippedFiles += files.length - wanted.length;
+    await forEachLimited(files, modeChangesMax, ({ local, existing }) => putMode(local, existing));
     options.onFound?.({ files: wanted.length, bytes: wanted.reduce((sum, file) => sum + Number(file.local.stats.size), 0) });
     const links = wanted.filter((file) => file.local.stats.isSymbolicLink());
     await putLinks(links);
@@ -169,16 +170,26 @@ function createRun(remote: Remote, ingest: Ingest, options: PutOptions) {
     for (const file of regular) if (!isSmall(file)) await putLarge(file);
   };
 
+  /** Of a file that is left alone otherwise. */
+  const putMode = async ({ stats }: LocalEntry, existing: Attr | undefined): Promise<void> => {
+    if (!existing || !isIdentical(stats, existing) || isSameMode(stats, existing)) return;
+    await remote.control.call(routes.setAttr, { inode: existing.inode, mode: modeOf(stats) }, { signal: options.signal });
+  };
+
   const putLinks = async (links: readonly PlannedFile[]): Promise<void> => {
     for (let at = 0; at < links.length; at += filesPerCommitMax) {
       const group = links.slice(at, at + filesPerCommitMax);
       const targets = await Promise.all(group.map((link) => guarded(link.local.path, () => readlink(link.local.path))));
       const known = group.flatMap((link, index) => {
         const target = targets[index];
+        if (link.existing?.type === "symlink" && link.existing.target === target) {
+          skippedFiles++;
+          return [];
+        }
         return target === undefined ? [] : [{ parent: link.parent, name: link.local.name, target, mtimeNs: link.local.stats.mtimeNs }];
       });
       if (known.length > 0) await remote.control.call(routes.makeSymlinks, { links: known }, { signal: options.signal });
-      options.onProgress?.({ files: known.length, bytes: 0 });
+      options.onProgress?.({ files: group.length, bytes: 0 });
     }
   };
 

@@ -3,7 +3,7 @@ import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { largeChunkBytes, smallChunkBytes, storedChunkBytesMax } from "../../protocol/limits.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import { openChunk } from "../codec/sealed-chunk.ts";
-import { type LocatedChunk, locate } from "./download.ts";
+import { type LocatedChunk, locate, readFailure } from "./download.ts";
 import { fetchChunk, isWhole, noteBadCopy } from "./fetch-chunk.ts";
 import type { Remote } from "./remote.ts";
 
@@ -23,7 +23,9 @@ export async function readMany(remote: Remote, files: readonly Attr[], signal?: 
     remote,
     located.flatMap((file) => file.chunks),
     signal,
-  );
+  ).catch(async (thrown: unknown) => {
+    throw await readFailure(remote, files, thrown);
+  });
   const out = new Uint8Array(largeChunkBytes);
   const contents: Uint8Array[] = [];
   for (const file of located) {

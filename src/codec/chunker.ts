@@ -7,7 +7,7 @@ import { largeChunkBytes, mebibyte, mediumChunkBytes, smallChunkBytes } from "..
 
 const smallFileBytesMax = 1 * mebibyte;
 /** Also what a reader of a stream of unknown length has to hold before it knows the rule. */
-export const mediumFileBytesMax = 16 * mebibyte;
+export const mediumFileBytesMax = 8 * mebibyte;
 
 export function chunkBytesFor(fileBytes: number): number {
   if (fileBytes <= smallFileBytesMax) return smallChunkBytes;

@@ -62,8 +62,8 @@ export function createNamespaceHandlers({ metadata, member }: CoordinatorService
     },
     layout: async ({ inode, after, limit }, { caller }) => {
       requirePerson(caller, member);
-      const extents = await metadata.extents(inode, { offset: after + 1, lengthBytes: Number.MAX_SAFE_INTEGER / 2, limit: limit + 1 });
-      // An extent that begins before the page belongs to the page before.
+      // One more than the page shows whether there is another; and the first may reach in from the page before.
+      const extents = await metadata.extents(inode, { offset: after + 1, lengthBytes: Number.MAX_SAFE_INTEGER, limit: limit + 2 });
       const page = extents.filter((extent) => extent.offset > after);
       return {
         chunks: page.slice(0, limit).map(({ chunk, copies, ...rest }) => ({ id: chunk, copies: [...copies], ...rest })),

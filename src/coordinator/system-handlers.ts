@@ -1,12 +1,12 @@
 /** Stores, nodes, status and certificates. */
 import { CollectiveError } from "../../protocol/errors.ts";
-import { type GlobalName, globalName, type Identity, parseLocalName, rootInode, siteOf } from "../../protocol/ids.ts";
+import { type GlobalName, globalName, type Identity, parseLocalName, rootInode, type Site, siteOf } from "../../protocol/ids.ts";
 import type { NodeSummary } from "../../protocol/schema.ts";
 import type { ChunkTotals } from "../meta/store.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { leafValidityMsMax } from "../pki/authority.ts";
 import { requireAdministrator, requirePerson } from "./access.ts";
-import { requireNode } from "./directory.ts";
+import { type NodeDirectory, requireNode } from "./directory.ts";
 import type { CoordinatorService } from "./service.ts";
 
 type SystemRoutes =
@@ -29,10 +29,13 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
     },
     listStores: async (_, { caller }) => {
       requirePerson(caller, member);
-      return { stores: await metadata.listStores() };
+      return { stores: await metadata.listStores(deadNodes(directory)) };
     },
     setStore: async ({ name, policy }, { caller }) => {
       requirePerson(caller, member);
+      if (policy.encrypt !== undefined && policy.encrypt !== (await metadata.storeByName(name)).policy.encrypt) {
+        throw new CollectiveError("unsupported", `whether ${name} is encrypted was decided when it was made`, { hint: "make another datastore and copy the files into it" });
+      }
       const given = Object.fromEntries(Object.entries(policy).filter(([, value]) => value !== undefined));
       return await metadata.setStore(name, given);
     },
@@ -63,7 +66,7 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
     },
     issueCertificate: async ({ csrPem, kind, name, validityMs }, { caller }) => {
       requireAdministrator(caller, member);
-      const identity = { kind, name: nameInSite(name, member) };
+      const identity = { kind, name: nameInSite(name, siteOf(member)) };
       return await issue(service, { csrPem, identity, validityMs });
     },
   };
@@ -87,17 +90,24 @@ async function issue(service: CoordinatorService, request: { csrPem: string; ide
 }
 
 /** `dora` or `dora@home.collective.local`, and no other site: an authority speaks for its own alone. */
-function nameInSite(text: string, member: GlobalName): GlobalName {
-  const site = siteOf(member);
+export function nameInSite(text: string, site: Site): GlobalName {
   const [local, given] = text.split("@", 2);
   if (given !== undefined && given !== site)
     throw new CollectiveError("permission_denied", `the authority of ${site} cannot speak for ${given}`);
   return globalName(parseLocalName(local ?? ""), site);
 }
 
+/** Whose copies do not count. */
+function deadNodes(directory: NodeDirectory): GlobalName[] {
+  return directory
+    .list()
+    .filter((node) => node.state === "dead")
+    .map((node) => node.name);
+}
+
 async function status(service: CoordinatorService) {
   const nodes = service.directory.list();
-  const totals = await service.metadata.totals(nodes.filter((node) => node.state === "dead").map((node) => node.name));
+  const totals = await service.metadata.totals(deadNodes(service.directory));
   return {
     member: service.member,
     address: service.address,
@@ -120,9 +130,10 @@ export function judgeHealth(
   if (nodes.length > 0 && down.length === nodes.length) unhealthy.push("no node is alive: nothing can be read or written");
   else if (down.length > 0) degraded.push(`${down.map((node) => `${node.name} is ${node.state}`).join(", ")}`);
   if (nodes.length === 0) degraded.push("no node has joined yet: nothing can be stored");
-  if (totals.lostChunks > 0) unhealthy.push(`${totals.lostChunks} chunks have no readable copy`);
+  const chunks = (count: number): string => (count === 1 ? "1 chunk has" : `${count} chunks have`);
+  if (totals.lostChunks > 0) unhealthy.push(`${chunks(totals.lostChunks)} no readable copy`);
   if (totals.degradedChunks > totals.lostChunks)
-    degraded.push(`${totals.degradedChunks - totals.lostChunks} chunks have fewer copies than their store asks for`);
+    degraded.push(`${chunks(totals.degradedChunks - totals.lostChunks)} fewer copies than their store asks for`);
   const score = unhealthy.length > 0 ? 20 : Math.max(40, 100 - 20 * degraded.length);
   return {
     health: unhealthy.length > 0 ? "unhealthy" : degraded.length > 0 ? "degraded" : "healthy",

@@ -8,7 +8,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
-import { type GlobalName, type Identity, localNameOf, siteOf } from "../../protocol/ids.ts";
+import { type GlobalName, type Identity, localNameOf } from "../../protocol/ids.ts";
 import { openContexts } from "../client/context-file.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
@@ -26,10 +26,9 @@ import { createSqliteMetadata } from "../meta/sqlite.ts";
 import { createControlApp } from "../net/control-app.ts";
 import { startControlServer } from "../net/control-server.ts";
 import { createDataClient } from "../net/data-client.ts";
-import { type Authority, createAuthority, loadAuthority } from "../pki/authority.ts";
 import { type Credentials, enrolFromAuthorityDir, loadCredentials, watchCredentials } from "../pki/credentials.ts";
-import { writePublicFile, writeSecretFile } from "../pki/keys.ts";
 import { createSigner } from "../pki/ticket.ts";
+import { ownAuthority } from "./authority.ts";
 import { needsRenewal, startRenewal } from "./renewal.ts";
 import { advertisedAddress, type RunningRole, type Surroundings } from "./role.ts";
 
@@ -45,10 +44,11 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
   const log = around.log.tagged("coordinator");
   const { clock, random } = around;
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
-  const authority = await ownAuthority(config.dataDir, member, around);
+  const { authority, dir: authorityDir, isNew } = await ownAuthority(config.dataDir, member, clock);
+  if (isNew) log.info("made a certificate authority", { site: authority.site, path: join(authorityDir, "ca.pem") });
   const identity: Identity = { kind: "coordinator", name: member };
   const enrolment = {
-    authorityDir: join(config.dataDir, "authority"),
+    authorityDir,
     credentialsDir: certDir ?? join(config.dataDir, "credentials"),
     identity,
     clock,
@@ -125,32 +125,6 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     await db.close();
     throw error;
   }
-}
-
-/** Loads the member's authority, or makes it on the first start. */
-async function ownAuthority(dataDir: string, member: GlobalName, { clock, log }: Surroundings): Promise<Authority> {
-  const dir = join(dataDir, "authority");
-  const read = (name: string) => readFile(join(dir, name), "utf8").catch(() => undefined);
-  const certificatePem = await read("ca.pem");
-  const privateKeyPem = await read("ca.key");
-  const site = siteOf(member);
-  if (certificatePem !== undefined && privateKeyPem !== undefined) {
-    const authority = loadAuthority({ certificatePem, privateKeyPem });
-    if (authority.site === site) return authority;
-    throw new CollectiveError("configuration", `${dataDir} belongs to ${authority.site}, not to ${site}`, {
-      hint: "name the right --member, or another --data-dir",
-    });
-  }
-  // A certificate without its key was never complete only if nothing was built on it yet.
-  if (certificatePem !== undefined)
-    throw new CollectiveError("configuration", `the authority's key ${join(dir, "ca.key")} is missing`, {
-      hint: "restore it from a backup",
-    });
-  const authority = await createAuthority({ site, member, clock });
-  await writeSecretFile(join(dir, "ca.key"), authority.privateKeyPem);
-  await writePublicFile(join(dir, "ca.pem"), authority.certificatePem);
-  log.tagged("coordinator").info("made a certificate authority", { site, path: join(dir, "ca.pem") });
-  return authority;
 }
 
 /** What is there and still good for a while, or newly enrolled. */

@@ -63,31 +63,55 @@ function nodeId(context: MetadataContext, name: GlobalName): number {
   return row.id;
 }
 
-function touchUpload(context: MetadataContext, token: string): number {
-  const row = statement<{ id: number }, [string, number]>(
-    context,
-    "INSERT INTO upload (token, touched_ms) VALUES (?1, ?2) ON CONFLICT (token) DO UPDATE SET touched_ms = ?2 RETURNING id",
-  ).get(token, Math.trunc(context.clock.wallMs()));
-  if (!row) throw new CollectiveError("internal", "the upload was not recorded");
-  return row.id;
+/**
+ * A sign of life. What an upload that was given up had stored may be collected by now, so receipts of one
+ * that is not known any more prove nothing.
+ */
+function touchUpload(context: MetadataContext, request: { readonly upload: string; readonly confirmed: readonly ConfirmedCopies[] }): number {
+  const nowMs = Math.trunc(context.clock.wallMs());
+  const known = statement<{ id: number }, [number, string]>(context, "UPDATE upload SET touched_ms = ? WHERE token = ? RETURNING id").get(
+    nowMs,
+    request.upload,
+  );
+  if (known) return known.id;
+  if (request.confirmed.length > 0) {
+    throw new CollectiveError("conflict", "the upload was given up because nothing was heard of it for too long", {
+      hint: "run the command again",
+    });
+  }
+  const { lastInsertRowid } = statement<never, [string, number]>(context, "INSERT INTO upload (token, touched_ms) VALUES (?, ?)").run(
+    request.upload,
+    nowMs,
+  );
+  return Number(lastInsertRowid);
 }
 
-const upsertCopy = "INSERT INTO copy (chunk, node, state) VALUES (?1, ?2, ?3) ON CONFLICT (chunk, node) DO UPDATE SET state = ?3";
+const deletingThere = `EXISTS (SELECT 1 FROM chunk AS same JOIN copy ON copy.chunk = same.id
+  WHERE same.hash = chunk.hash AND copy.node = ?1 AND copy.state = ${copyStateCodes.deleting})`;
 
-/** A copy being deleted stays so: its bytes may vanish at any moment. */
+/** Where these bytes are being deleted, for whatever store, nothing is confirmed: they may vanish at any moment. */
 function confirm(context: MetadataContext, store: number, confirmed: readonly ConfirmedCopies[]): void {
   for (const { node, chunks } of confirmed) {
     const id = nodeId(context, node);
     for (const chunk of chunks) {
-      const row = chunkRow(context, store, chunk);
-      if (row)
-        statement<never, number[]>(context, `${upsertCopy} WHERE copy.state <> ${copyStateCodes.deleting}`).run(
-          row.id,
-          id,
-          copyStateCodes.stored,
-        );
+      statement<never, [number, Uint8Array, number]>(
+        context,
+        `INSERT INTO copy (chunk, node, state) SELECT id, ?1, ${copyStateCodes.stored} FROM chunk
+         WHERE hash = ?2 AND store = ?3 AND NOT ${deletingThere}
+         ON CONFLICT (chunk, node) DO UPDATE SET state = ${copyStateCodes.stored}`,
+      ).run(id, chunkIdToBytes(chunk), store);
     }
   }
+}
+
+/** Its copies, and where another store's copy of the same bytes is being deleted. */
+function copiesToChooseBy(context: MetadataContext, chunk: { readonly id: number; readonly hash: Uint8Array }) {
+  const elsewhere = statement<{ node: GlobalName }, [Uint8Array, number]>(
+    context,
+    `SELECT DISTINCT node.name AS node FROM chunk JOIN copy ON copy.chunk = chunk.id JOIN node ON node.id = copy.node
+     WHERE chunk.hash = ? AND chunk.id <> ? AND copy.state = ${copyStateCodes.deleting}`,
+  ).all(chunk.hash, chunk.id);
+  return [...copiesOfChunk(context, chunk.id), ...elsewhere.map(({ node }) => ({ node, state: "deleting" as const }))];
 }
 
 function offer(
@@ -100,24 +124,25 @@ function offer(
   },
   choose: ChooseNodes,
 ): { targets: (readonly GlobalName[])[]; stored: number[] } {
-  const upload = touchUpload(context, announcement.upload);
+  const upload = touchUpload(context, announcement);
   confirm(context, announcement.store, announcement.confirmed);
   const targets: (readonly GlobalName[])[] = [];
   const stored: number[] = [];
   for (const offered of announcement.chunks) {
+    const hash = chunkIdToBytes(offered.id);
     const chunk = statement<{ id: number; copies: number }, [Uint8Array, number, number, number]>(
       context,
       "INSERT INTO chunk (hash, store, stored_bytes, codec) VALUES (?, ?, ?, ?) ON CONFLICT (hash, store) DO UPDATE SET hash = hash RETURNING id, copies",
-    ).get(chunkIdToBytes(offered.id), announcement.store, offered.storedBytes, chunkCodecs.indexOf(offered.codec));
+    ).get(hash, announcement.store, offered.storedBytes, chunkCodecs.indexOf(offered.codec));
     if (!chunk) throw new CollectiveError("internal", "the chunk was not recorded");
     statement<never, [number, number]>(context, "INSERT OR IGNORE INTO pin (chunk, upload) VALUES (?, ?)").run(chunk.id, upload);
-    const nodes = choose(offered, copiesOfChunk(context, chunk.id));
+    const nodes = choose(offered, copiesToChooseBy(context, { id: chunk.id, hash }));
     for (const node of nodes) {
-      statement<never, number[]>(context, `${upsertCopy} WHERE copy.state = ${copyStateCodes.damaged}`).run(
-        chunk.id,
-        nodeId(context, node),
-        copyStateCodes.offered,
-      );
+      statement<never, number[]>(
+        context,
+        `INSERT INTO copy (chunk, node, state) VALUES (?1, ?2, ${copyStateCodes.offered})
+         ON CONFLICT (chunk, node) DO UPDATE SET state = ${copyStateCodes.offered} WHERE copy.state = ${copyStateCodes.damaged}`,
+      ).run(chunk.id, nodeId(context, node));
     }
     targets.push(nodes);
     stored.push(chunk.copies);
@@ -135,7 +160,7 @@ function commit(
     readonly owner: string;
   },
 ): { attrs: Attr[]; degradedChunks: number } {
-  const upload = touchUpload(context, request.upload);
+  const upload = touchUpload(context, request);
   let degradedChunks = 0;
   const attrs: Attr[] = [];
   const confirmedIn = new Set<number>();
@@ -251,12 +276,16 @@ function markCopy(context: MetadataContext, copy: { node: number; chunk: ChunkId
 function collectGarbage(context: MetadataContext, limit: number): Garbage[] {
   statement<never, [number]>(context, "DELETE FROM upload WHERE touched_ms < ?").run(Math.trunc(context.clock.wallMs()) - uploadIdleMsMax);
   const notPinned = "NOT EXISTS (SELECT 1 FROM pin WHERE pin.chunk = chunk.id)";
-  const unused = statement<{ id: number }, [number]>(context, `SELECT id FROM chunk WHERE refs = 0 AND ${notPinned} LIMIT ?`).all(limit);
-  for (const { id } of unused) {
-    const copies = statement<{ one: number }, [number]>(context, "SELECT 1 AS one FROM copy WHERE chunk = ? LIMIT 1").get(id);
-    if (copies) statement<never, number[]>(context, "UPDATE copy SET state = ? WHERE chunk = ?").run(copyStateCodes.deleting, id);
-    else statement<never, [number]>(context, "DELETE FROM chunk WHERE id = ?").run(id);
-  }
+  const unused = `SELECT id FROM chunk WHERE refs = 0 AND ${notPinned}`;
+  statement<never, [number]>(
+    context,
+    `UPDATE copy SET state = ${copyStateCodes.deleting} WHERE state <> ${copyStateCodes.deleting} AND chunk IN (
+       ${unused} AND EXISTS (SELECT 1 FROM copy WHERE copy.chunk = chunk.id AND copy.state <> ${copyStateCodes.deleting}) LIMIT ?)`,
+  ).run(limit);
+  statement<never, [number]>(
+    context,
+    `DELETE FROM chunk WHERE id IN (${unused} AND NOT EXISTS (SELECT 1 FROM copy WHERE copy.chunk = chunk.id) LIMIT ?)`,
+  ).run(limit);
   statement<never, number[]>(
     context,
     `UPDATE copy SET state = ?1 WHERE (chunk, node) IN (
@@ -268,16 +297,16 @@ function collectGarbage(context: MetadataContext, limit: number): Garbage[] {
   return deletingCopies(context, limit);
 }
 
+/** By node, so that what a node that is away has to delete does not stand in the way of the others. */
 function deletingCopies(context: MetadataContext, limit: number): Garbage[] {
-  const rows = statement<{ node: GlobalName; id: string }, [number, number]>(
-    context,
-    `SELECT node.name AS node, lower(hex(chunk.hash)) AS id FROM copy JOIN chunk ON chunk.id = copy.chunk JOIN node ON node.id = copy.node
-     WHERE copy.state = ? LIMIT ?`,
-  ).all(copyStateCodes.deleting, limit);
-  return Map.groupBy(rows, (row) => row.node)
-    .entries()
-    .map(([node, group]) => ({ node, chunks: group.map((row) => row.id as ChunkId) }))
-    .toArray();
+  const nodes = statement<{ id: number; name: GlobalName }, []>(context, "SELECT id, name FROM node ORDER BY id").all();
+  return nodes.flatMap(({ id, name }) => {
+    const chunks = statement<{ id: ChunkId }, [number, number, number]>(
+      context,
+      "SELECT lower(hex(chunk.hash)) AS id FROM copy JOIN chunk ON chunk.id = copy.chunk WHERE copy.node = ? AND copy.state = ? LIMIT ?",
+    ).all(id, copyStateCodes.deleting, limit);
+    return chunks.length === 0 ? [] : [{ node: name, chunks: chunks.map((chunk) => chunk.id) }];
+  });
 }
 
 function forgetCopies(context: MetadataContext, garbage: Garbage): void {

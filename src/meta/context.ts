@@ -1,7 +1,7 @@
 /** What the parts of the SQLite engine share: the database, the time, and how rows become values. */
 import type { SQLQueryBindings } from "bun:sqlite";
 import { CollectiveError } from "../../protocol/errors.ts";
-import type { GlobalName, Inode } from "../../protocol/ids.ts";
+import { type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
 import { type Attr, type ChunkCodec, type CopyState, chunkCodecs, type FileType } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
 import type { CollectiveDatabase } from "../db/database.ts";
@@ -86,8 +86,25 @@ export function inodeRow(context: MetadataContext, inode: Inode): InodeRow {
 
 export function directoryRow(context: MetadataContext, inode: Inode, what = "the parent"): InodeRow {
   const row = inodeRow(context, inode);
+  assertNamed(context, inode);
   if (row.type !== typeCodes.directory) throw new CollectiveError("not_a_directory", `${what} is not a directory`);
   return row;
+}
+
+/** What hung below a removed tree is still there until it is freed; whatever is added to it would be freed too. */
+export function assertNamed(context: MetadataContext, inode: Inode): void {
+  const removed = statement<{ one: number }, []>(context, "SELECT 1 AS one FROM reclaim LIMIT 1").get();
+  if (removed && !isWithin(context, inode, rootInode)) throw new CollectiveError("not_found", "the file or directory no longer exists");
+}
+
+/** True when `inode` is `ancestor` or lies below it, however deep. */
+export function isWithin(context: MetadataContext, inode: Inode, ancestor: number): boolean {
+  const found = statement<{ one: number }, [number, number]>(
+    context,
+    `WITH RECURSIVE up (id) AS (VALUES (?1) UNION SELECT entry.parent FROM up JOIN entry ON entry.inode = up.id)
+     SELECT 1 AS one FROM up WHERE id = ?2`,
+  ).get(inode, ancestor);
+  return found !== null;
 }
 
 export function childRow(context: MetadataContext, parent: Inode, name: string): InodeRow | null {
@@ -146,4 +163,15 @@ export interface CopyRow {
   readonly chunk: number;
   readonly node: GlobalName;
   readonly state: number;
+}
+
+/**
+ * How many copies of `chunk` count when those on some nodes do not. Without such nodes the partial
+ * index on chunks in use answers alone; with them, each chunk in question is looked at.
+ */
+export function usableCopies(unusable: readonly GlobalName[]): { readonly sql: string; readonly params: string[] } {
+  if (unusable.length === 0) return { sql: "chunk.copies", params: [] };
+  const sql = `chunk.copies - (SELECT count(*) FROM copy JOIN node ON node.id = copy.node WHERE copy.chunk = chunk.id
+    AND copy.state = ${copyStateCodes.stored} AND node.name IN (SELECT value FROM json_each(?1)))`;
+  return { sql, params: [JSON.stringify(unusable)] };
 }

@@ -4,9 +4,9 @@
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
-import { pathComponentsMax } from "../../protocol/limits.ts";
 import { type Attr, defaultStorePolicy } from "../../protocol/schema.ts";
 import {
+  assertNamed,
   attrOf,
   childRow,
   chunkCodec,
@@ -15,6 +15,7 @@ import {
   type InodeRow,
   inodeRow,
   insertInode,
+  isWithin,
   linkEntry,
   type MetadataContext,
   nowNs,
@@ -165,16 +166,6 @@ function remove(context: MetadataContext, entry: EntryRef, kind: "file" | "direc
   reclaimStep(context, inlineReclaimRowsMax);
 }
 
-/** True when `inode` is `ancestor` or lies below it. */
-function isWithin(context: MetadataContext, inode: Inode, ancestor: number): boolean {
-  let current: number | undefined = inode;
-  for (let depth = 0; depth <= pathComponentsMax && current !== undefined; depth++) {
-    if (current === ancestor) return true;
-    current = statement<{ parent: number }, [number]>(context, "SELECT parent FROM entry WHERE inode = ?").get(current)?.parent;
-  }
-  return false;
-}
-
 function rename(context: MetadataContext, { from, to, replace }: { from: EntryRef; to: EntryRef; replace: boolean }): void {
   directoryRow(context, from.parent);
   const target = directoryRow(context, to.parent);
@@ -214,6 +205,7 @@ function assertReplaceable(context: MetadataContext, existing: InodeRow, by: { n
 
 function clone(context: MetadataContext, request: { source: Inode; to: EntryRef; replace: boolean; owner: string }): Attr {
   const source = inodeRow(context, request.source);
+  assertNamed(context, request.source);
   if (source.type === typeCodes.directory) throw new CollectiveError("is_a_directory", "a directory cannot be cloned as a file");
   const parent = directoryRow(context, request.to.parent);
   if (parent.id === rootInode) throw new CollectiveError("invalid_argument", "only datastores can stand in the root");
@@ -226,7 +218,7 @@ function clone(context: MetadataContext, request: { source: Inode; to: EntryRef;
     detach(context, request.to, existing.id as Inode);
   }
   const attr = attrOf(source);
-  assertQuota(context, source.store, source.size);
+  assertQuota(context, source.store, fileBytes(source) - (existing ? fileBytes(existing) : 0));
   const inode = insertInode(context, {
     type: attr.type,
     store: source.store,
@@ -244,6 +236,11 @@ function clone(context: MetadataContext, request: { source: Inode; to: EntryRef;
   touchDirectory(context, request.to.parent);
   reclaimStep(context, inlineReclaimRowsMax);
   return attrOf(inodeRow(context, inode));
+}
+
+/** Links do not count against a quota. */
+function fileBytes(row: InodeRow): number {
+  return row.type === typeCodes.file ? row.size : 0;
 }
 
 /** Throws `quota_exceeded` when the store's files would grow past its quota by `moreBytes`. */
@@ -297,7 +294,7 @@ function extents(context: MetadataContext, inode: Inode, range: { offset: number
     context,
     `SELECT extent.offset, extent.length, extent.chunk, lower(hex(chunk.hash)) AS id, chunk.stored_bytes, chunk.codec
      FROM extent JOIN chunk ON chunk.id = extent.chunk
-     WHERE extent.inode = ?1 AND extent.offset < ?3
+     WHERE extent.inode = ?1 AND extent.offset < ?3 AND extent.offset + extent.length > ?2
        AND extent.offset >= coalesce((SELECT max(offset) FROM extent WHERE inode = ?1 AND offset <= ?2), 0)
      ORDER BY extent.offset LIMIT ?4`,
   ).all(inode, range.offset, range.offset + range.lengthBytes, range.limit);

@@ -3,7 +3,7 @@ import type { GlobalName } from "../../protocol/ids.ts";
 import type { Clock } from "../core/clock.ts";
 import type { CollectiveDatabase } from "../db/database.ts";
 import { createChunkMap } from "./chunk-map.ts";
-import { copyStateCodes, type MetadataContext, statement } from "./context.ts";
+import { type MetadataContext, statement, usableCopies } from "./context.ts";
 import { createNamespace } from "./namespace.ts";
 import { createNodeRegistry } from "./nodes.ts";
 import type { ChunkTotals, MetadataStore } from "./store.ts";
@@ -27,16 +27,11 @@ function totals(context: MetadataContext, unusable: readonly GlobalName[]): Chun
     context,
     "SELECT coalesce(sum(files), 0) AS files, coalesce(sum(chunks), 0) AS chunks FROM datastore",
   ).get();
-  // Without lost nodes the partial index on chunks in use answers alone; with them, each chunk they hold is looked at.
-  const usable =
-    unusable.length === 0
-      ? "chunk.copies"
-      : `chunk.copies - (SELECT count(*) FROM copy JOIN node ON node.id = copy.node WHERE copy.chunk = chunk.id
-           AND copy.state = ${copyStateCodes.stored} AND node.name IN (SELECT value FROM json_each(?1)))`;
+  const { sql: usable, params } = usableCopies(unusable);
   const count = statement<{ degraded: number; lost: number }, string[]>(
     context,
     `SELECT count(*) AS degraded, coalesce(sum(${usable} <= 0), 0) AS lost
      FROM datastore JOIN chunk ON chunk.store = datastore.inode AND chunk.refs > 0 WHERE ${usable} < datastore.replicas`,
-  ).get(...(unusable.length === 0 ? [] : [JSON.stringify(unusable)]));
+  ).get(...params);
   return { files: sums?.files ?? 0, chunks: sums?.chunks ?? 0, degradedChunks: count?.degraded ?? 0, lostChunks: count?.lost ?? 0 };
 }

@@ -63,7 +63,10 @@ export interface Namespace {
   extents(inode: Inode, range: { readonly offset: number; readonly lengthBytes: number; readonly limit: number }): Promise<LocatedExtent[]>;
 }
 
-/** Chooses nodes for the copies that a chunk still lacks. */
+/**
+ * Chooses nodes for the copies that a chunk still lacks. `copies` also names, as `deleting`, each node that
+ * is about to delete the same bytes for another store: what is written there now would go with them.
+ */
 export type ChooseNodes = (
   chunk: OfferedChunk,
   copies: readonly { readonly node: GlobalName; readonly state: CopyState }[],
@@ -116,7 +119,7 @@ export interface ChunkMap {
     node: GlobalName,
     states: readonly { readonly chunk: ChunkId; readonly state: "stored" | "damaged" | "missing" }[],
   ): Promise<void>;
-  /** Takes up to `limit` copies that nothing needs out of use; they stay `deleting` until `forgetCopies`. */
+  /** Takes copies that nothing needs out of use, up to `limit` of each node; they stay `deleting` until `forgetCopies`. */
   collectGarbage(limit: number): Promise<Garbage[]>;
   /** The node has confirmed that these are gone. */
   forgetCopies(garbage: Garbage): Promise<void>;
@@ -126,7 +129,8 @@ export interface ChunkMap {
 
 export interface StoreRegistry {
   createStore(request: { readonly name: string; readonly policy: StorePolicy; readonly owner: string }): Promise<Store>;
-  listStores(): Promise<Store[]>;
+  /** Copies on `unusable` nodes do not count. */
+  listStores(unusable?: readonly GlobalName[]): Promise<Store[]>;
   storeByName(name: string): Promise<Store>;
   storeOf(inode: Inode): Promise<Store>;
   setStore(name: string, policy: Partial<StorePolicy>): Promise<Store>;

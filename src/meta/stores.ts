@@ -4,7 +4,7 @@ import { type Inode, rootInode } from "../../protocol/ids.ts";
 import type { Store, StorePolicy } from "../../protocol/schema.ts";
 import { strategies } from "../../protocol/schema.ts";
 import { systemRandom } from "../core/random.ts";
-import { childRow, insertInode, linkEntry, type MetadataContext, nowNs, statement, touchDirectory } from "./context.ts";
+import { childRow, insertInode, linkEntry, type MetadataContext, nowNs, statement, touchDirectory, usableCopies } from "./context.ts";
 import type { StoreRegistry } from "./store.ts";
 
 const storeKeyBytes = 32;
@@ -26,9 +26,13 @@ interface StoreRow {
   readonly degraded: number;
 }
 
-const selectStores = `SELECT datastore.*, entry.name, inode.owner,
-    (SELECT count(*) FROM chunk WHERE chunk.store = datastore.inode AND chunk.refs > 0 AND chunk.copies < datastore.replicas) AS degraded
+function selectStoresBy(copies: string): string {
+  return `SELECT datastore.*, entry.name, inode.owner,
+    (SELECT count(*) FROM chunk WHERE chunk.store = datastore.inode AND chunk.refs > 0 AND ${copies} < datastore.replicas) AS degraded
   FROM datastore JOIN entry ON entry.inode = datastore.inode AND entry.parent = 1 JOIN inode ON inode.id = datastore.inode`;
+}
+
+const selectStores = selectStoresBy("chunk.copies");
 
 export function createStoreRegistry(context: MetadataContext): StoreRegistry {
   const byName = (name: string): Store => {
@@ -44,7 +48,12 @@ export function createStoreRegistry(context: MetadataContext): StoreRegistry {
         insertStore(context, { ...request, mode: 0o755 });
         return byName(request.name);
       }),
-    listStores: async () => statement<StoreRow, []>(context, `${selectStores} ORDER BY entry.name`).all().map(storeOf),
+    listStores: async (unusable = []) => {
+      const { sql, params } = usableCopies(unusable);
+      return statement<StoreRow, string[]>(context, `${selectStoresBy(sql)} ORDER BY entry.name`)
+        .all(...params)
+        .map(storeOf);
+    },
     storeByName: async (name) => byName(name),
     storeOf: async (inode) => {
       const row = statement<StoreRow, [number]>(context, `${selectStores} WHERE datastore.inode = ?`).get(inode);

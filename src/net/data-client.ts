@@ -1,6 +1,6 @@
 /**
  * Calls nodes. Bodies travel over pooled HTTP/1.1 connections: measured on loopback with mutual TLS
- * and 4 MiB bodies it moves about twice what one HTTP/2 connection does (test/bench/README.md).
+ * and 4 MiB bodies they move about 30 % more than one HTTP/2 connection does (test/bench/README.md).
  *
  * Nothing is repeated here: the caller knows the other copies and decides.
  */

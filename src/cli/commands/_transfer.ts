@@ -47,10 +47,12 @@ async function putTargets(
 ): Promise<PutTarget[]> {
   const { components } = session.path(request.target);
   const call = { signal: request.signal };
-  const { attr: existing } = await session.remote.control.call(routes.resolve, { components: [...components] }, call);
+  const { attr: existing, parent } = await session.remote.control.call(routes.resolve, { components: [...components] }, call);
   if (existing?.type === "directory") {
+    const ownName = components.at(-1);
     return await Promise.all(
       request.sources.map(async (localPath) => {
+        if (meansContents(localPath) && parent && ownName !== undefined) return { localPath, parent, name: ownName, existing };
         const name = basename(resolve(localPath));
         const inside = await placeOf(session.remote, [...components, name], request.signal);
         return { localPath, parent: inside.parent, name, existing: inside.existing };
@@ -99,9 +101,14 @@ async function getTargets(
       const name = components.at(-1);
       if (attr.inode === rootInode || name === undefined)
         throw new CollectiveError("invalid_argument", "the root cannot be fetched as a whole", { hint: "name the datastores to fetch" });
-      return { attr, localPath: inside ? join(request.target, name) : request.target };
+      return { attr, localPath: inside && !meansContents(text) ? join(request.target, name) : request.target };
     }),
   );
+}
+
+/** As to cp(1), `tree/.` is what is in the tree, so that it goes into the target itself; `tree` goes there by its name. */
+function meansContents(source: string): boolean {
+  return /(^|\/)\.{1,2}\/*$/.test(source);
 }
 
 interface Summary {

@@ -1,3 +1,26 @@
+import { copyPath } from "../../client/copy.ts";
 import type { Command } from "../command.ts";
-const command: Command = { name: "cp", description: "", example: "", run: async () => {} };
+import { copyProgress } from "../progress.ts";
+import { openSession } from "../session.ts";
+import { warnDegraded } from "../warnings.ts";
+
+const command: Command = {
+  name: "cp",
+  description: "copy inside the collective; inside one datastore no data moves",
+  positionals: [
+    { name: "FROM", description: "what to copy", isPath: true },
+    { name: "TO", description: "the new name, or a directory to copy it into", isPath: true },
+  ],
+  flags: [{ name: "recursive", short: "r", description: "directories with all that is below them" }],
+  example: "collective cp -r /media/films /backup/films",
+  run: async ({ io, positionals, on }) => {
+    const [from = "", to = ""] = positionals;
+    const session = await openSession(io);
+    const request = { from: session.path(from).components, to: session.path(to).components, recursive: on("recursive") };
+    using progress = copyProgress(io, "cp");
+    const { degradedChunks } = await copyPath(session.remote, request, { signal: io.signal, ...progress.hooks });
+    progress.finish();
+    warnDegraded(io, degradedChunks);
+  },
+};
 export default command;

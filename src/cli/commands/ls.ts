@@ -1,5 +1,6 @@
 import { CollectiveError } from "../../../protocol/errors.ts";
 import type { Attr, DirectoryEntry } from "../../../protocol/schema.ts";
+import { completePath } from "../../client/complete-path.ts";
 import { listDirectory, statPath } from "../../client/files.ts";
 import type { Remote } from "../../client/remote.ts";
 import { formatSize } from "../../core/units.ts";
@@ -18,12 +19,18 @@ const command: Command = {
   flags: [
     { name: "long", short: "l", description: "with mode, owner, size and time" },
     { name: "recursive", short: "R", description: "everything below, too" },
+    { name: "completion", description: "for shells: paths that begin like this, one a line", valueHint: "PREFIX", allowsEmpty: true },
     jsonFlag,
   ],
   example: "collective ls -l /media/films",
-  run: async ({ io, positionals, on }) => {
+  run: async ({ io, positionals, given, on }) => {
     const [text = "/"] = positionals;
     const session = await openSession(io);
+    const prefix = given("completion");
+    if (prefix !== undefined) {
+      for (const candidate of await completePath(session.remote, prefix, io.signal)) io.stdout.write(`${candidate}\n`);
+      return;
+    }
     const { components } = session.path(text);
     const attr = await statPath(session.remote, components, io.signal);
     const found =

@@ -1,3 +1,25 @@
+import { movePath } from "../../client/move.ts";
 import type { Command } from "../command.ts";
-const command: Command = { name: "mv", description: "", example: "", run: async () => {} };
+import { copyProgress } from "../progress.ts";
+import { openSession } from "../session.ts";
+import { warnDegraded } from "../warnings.ts";
+
+const command: Command = {
+  name: "mv",
+  description: "move or rename; an existing directory takes the source inside, a file at the target is replaced",
+  positionals: [
+    { name: "FROM", description: "what to move", isPath: true },
+    { name: "TO", description: "the new name, or a directory to move it into", isPath: true },
+  ],
+  example: "collective mv /media/films/draft.mkv /media/films/final.mkv",
+  run: async ({ io, positionals }) => {
+    const [from = "", to = ""] = positionals;
+    const session = await openSession(io);
+    const paths = { from: session.path(from).components, to: session.path(to).components };
+    using progress = copyProgress(io, "mv");
+    const { degradedChunks } = await movePath(session.remote, paths, { signal: io.signal, ...progress.hooks });
+    progress.finish();
+    warnDegraded(io, degradedChunks);
+  },
+};
 export default command;

@@ -7,6 +7,9 @@ import { writeStdout } from "../output/stdout-writer.ts";
 import { transferProgress } from "../progress.ts";
 import { openSession } from "../session.ts";
 
+/** A file that is replaced all the time is not read for ever. */
+const attemptsMax = 10;
+
 const command: Command = {
   name: "read",
   description: "print a file, or a part of it, to standard output",
@@ -20,15 +23,29 @@ const command: Command = {
     const [path = ""] = positionals;
     const offset = parseSize(text("offset") ?? "0");
     const length = text("length");
+    const lengthBytesMax = length === undefined ? Number.MAX_SAFE_INTEGER : parseSize(length);
     const session = await openSession(io);
-    const attr = await statPath(session.remote, session.path(path).components, io.signal);
-    if (attr.type !== "file")
-      throw new CollectiveError(attr.type === "directory" ? "is_a_directory" : "invalid_argument", `${path} is a ${attr.type}, not a file`);
-    const lengthBytes = Math.max(0, Math.min(length === undefined ? attr.sizeBytes : parseSize(length), attr.sizeBytes - offset));
-    using progress = transferProgress(io, { label: "read", total: { bytes: lengthBytes } });
-    for await (const piece of readRange(session.remote, { inode: attr.inode, offset, lengthBytes }, io.signal)) {
-      await writeStdout(piece);
-      progress.add({ bytes: piece.length });
+    const { components } = session.path(path);
+    using progress = transferProgress(io, { label: "read" });
+    for (let attempt = 1; ; attempt++) {
+      const attr = await statPath(session.remote, components, io.signal);
+      if (attr.type !== "file")
+        throw new CollectiveError(attr.type === "directory" ? "is_a_directory" : "invalid_argument", `${path} is a ${attr.type}, not a file`);
+      const { inode, version: ifVersion, sizeBytes } = attr;
+      const lengthBytes = Math.max(0, Math.min(lengthBytesMax, sizeBytes - offset));
+      progress.setTotal({ bytes: lengthBytes });
+      let written = false;
+      try {
+        for await (const piece of readRange(session.remote, { inode, offset, lengthBytes, ifVersion }, io.signal)) {
+          written = true;
+          await writeStdout(piece);
+          progress.add({ bytes: piece.length });
+        }
+        return;
+      } catch (error) {
+        // Replaced since we looked: as long as nothing has left us, the new content does as well.
+        if (written || attempt >= attemptsMax || !(error instanceof CollectiveError) || error.code !== "conflict") throw error;
+      }
     }
   },
 };

@@ -1,10 +1,12 @@
 import { filePlaceOf } from "../../client/files.ts";
 import { createIngest } from "../../client/ingest.ts";
-import { streamSource } from "../../client/sources.ts";
+import { descriptorSource } from "../../client/sources.ts";
 import type { Command } from "../command.ts";
 import { transferProgress } from "../progress.ts";
 import { openSession } from "../session.ts";
 import { warnDegraded } from "../warnings.ts";
+
+const stdinFd = 0;
 
 const command: Command = {
   name: "write",
@@ -20,7 +22,7 @@ const command: Command = {
     const mtimeNs = BigInt(Math.trunc(io.clock.wallMs())) * 1_000_000n;
     await ingest.add(
       { parent: place.parent.inode, name: place.name, store: place.store, mode: place.existing?.mode ?? 0o644, mtimeNs },
-      streamSource(Bun.stdin.stream()),
+      descriptorSource(stdinFd, io.clock),
     );
     const { degradedChunks } = await ingest.finish();
     progress.finish();

@@ -39,3 +39,13 @@ export function padText(text: string, width: number, align: "left" | "right"): s
   const padding = " ".repeat(Math.max(0, width - textWidth(text)));
   return align === "right" ? padding + text : text + padding;
 }
+
+/** `12,345` */
+export function formatCount(count: number): string {
+  return count.toLocaleString("en-US");
+}
+
+/** `1 file`, `2,048 files`; `many` is needed where an s does not do. */
+export function countOf(count: number, one: string, many = `${one}s`): string {
+  return `${formatCount(count)} ${count === 1 ? one : many}`;
+}

@@ -1,0 +1,27 @@
+/** A datastore's policy in words and as the fields of the command-line contract. */
+import type { Store, StorePolicy } from "../../../protocol/schema.ts";
+
+/** `replicas 2` */
+export function redundancyText(policy: Pick<StorePolicy, "replicas">): string {
+  return `replicas ${policy.replicas}`;
+}
+
+export function jsonStore(store: Store): Record<string, unknown> {
+  const { policy } = store;
+  return {
+    name: store.name,
+    inode: store.inode,
+    owner: store.owner,
+    created: new Date(store.createdMs).toISOString(),
+    strategy: policy.strategy,
+    redundancy: redundancyText(policy),
+    quota: policy.quotaBytes,
+    min_members: policy.minMembers,
+    encrypt: policy.encrypt,
+    files: store.files,
+    size: store.logicalBytes,
+    chunks: store.chunks,
+    stored_size: store.storedBytes,
+    degraded_chunks: store.degradedChunks,
+  };
+}

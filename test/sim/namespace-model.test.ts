@@ -1,0 +1,280 @@
+/**
+ * Random sequences of namespace operations, against a plain model: the same answer or the same error
+ * to each, and the same tree in the end. `SEEDS=2000` runs more of them, `SEED=17` runs that one.
+ */
+import { expect, test } from "bun:test";
+import { CollectiveError } from "../../protocol/errors.ts";
+import { type Inode, parseInode, rootInode } from "../../protocol/ids.ts";
+import { createSeededRandom, type Random } from "../../src/core/random.ts";
+import type { MetadataStore } from "../../src/meta/store.ts";
+import { memoryMetadata } from "../support/member.ts";
+import { chunkId, collectAll, fileCommit, knownNode, newUpload, nodeNames, offerPieces, owner, piece } from "../support/metadata.ts";
+import { createNamespaceModel, type ModelFile, modelRoot, type NamespaceModel, type Place, Refused, sizeOf } from "../support/namespace-model.ts";
+import { type HandClock, handClock } from "../support/pki.ts";
+
+const stepsPerSeed = 60;
+const names = ["a", "b", "c", "é", "\u{1f600}"];
+const contents = ["p:1", "q:2", "r:3", "s:5", "t:8"];
+
+interface World {
+  readonly model: NamespaceModel;
+  readonly metadata: MetadataStore;
+  readonly clock: HandClock;
+  readonly random: Random;
+  /** What each record of the model is called in the store; those that are gone stay. */
+  readonly inodeOf: Map<number, Inode>;
+  readonly trace: string[];
+}
+
+const [n1] = nodeNames;
+
+function pick<T>(random: Random, from: readonly T[]): T {
+  return from[random.int(from.length)] as T;
+}
+
+/** Mostly something that exists, sometimes something that did. The root only now and then, where hardly anything may be. */
+function someId({ random, model, inodeOf }: World, type: "directory" | "other"): number {
+  if (random.int(25) === 0) return pick(random, [...inodeOf.keys()]);
+  const isWanted = (id: number, isDirectory: boolean) => (id !== modelRoot || random.int(6) === 0) && isDirectory === (type === "directory");
+  const wanted = [...model.entries].filter(([id, entry]) => isWanted(id, entry.type === "directory") || random.int(12) === 0);
+  return wanted.length === 0 ? modelRoot : pick(random, wanted)[0];
+}
+
+function somePlace(world: World): Place {
+  return { parent: someId(world, "directory"), name: pick(world.random, names) };
+}
+
+/** Mostly one where something is. */
+function takenPlace(world: World): Place {
+  const entries = [...world.model.entries.values()].filter((entry) => entry.parent > modelRoot || (entry.parent !== 0 && world.random.int(6) === 0));
+  if (entries.length === 0 || world.random.int(6) === 0) return somePlace(world);
+  const { parent, name } = pick(world.random, entries);
+  return { parent, name };
+}
+
+function someTime(random: Random): bigint {
+  return BigInt(random.int(4_000_000_000) - 2_000_000_000) * 1_000_000_000n + BigInt(random.int(1_000_000_000));
+}
+
+function inodeFor({ inodeOf }: World, id: number): Inode {
+  return inodeOf.get(id) ?? parseInode(999_999_999);
+}
+
+function placeFor(world: World, place: Place): { parent: Inode; name: string } {
+  return { parent: inodeFor(world, place.parent), name: place.name };
+}
+
+/** Runs both sides of one operation and compares how they end. */
+async function both<T>(world: World, what: string, sides: { readonly model: () => T; readonly real: () => Promise<unknown> }): Promise<T | undefined> {
+  let answer: T | undefined;
+  let expected = "done";
+  try {
+    answer = world.model.attempt(sides.model);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    expected = error.code;
+  }
+  world.trace.push(`${what} -> ${expected}`);
+  const outcome = await sides.real().then(
+    () => "done",
+    (error: unknown) => {
+      if (!(error instanceof CollectiveError)) throw error;
+      return error.code;
+    },
+  );
+  expect(`${what} -> ${outcome}`).toBe(`${what} -> ${expected}`);
+  return answer;
+}
+
+async function learn(world: World, ids: readonly number[] | undefined): Promise<void> {
+  for (const id of ids ?? []) {
+    const path: string[] = [];
+    for (let at = id; at !== modelRoot; at = world.model.entries.get(at)?.parent ?? modelRoot) path.unshift(world.model.entries.get(at)?.name ?? "");
+    const { attr } = await world.metadata.resolve(path);
+    if (attr) world.inodeOf.set(id, attr.inode);
+  }
+}
+
+async function makeDirectories(world: World): Promise<void> {
+  const { random, model, metadata } = world;
+  const places = Array.from({ length: 1 + random.int(3) }, () => (random.int(6) === 0 ? { parent: modelRoot, name: pick(random, names) } : somePlace(world)));
+  const mode = random.int(0o1000);
+  const existing = pick(random, ["keep", "fail"] as const);
+  const made = await both(world, `mkdir ${JSON.stringify(places)} ${existing}`, {
+    model: () => places.map((place) => model.makeDirectory(place, { mode, existing })),
+    real: () => metadata.makeDirectories(places.map((place) => ({ ...placeFor(world, place), mode })), { existing, owner }),
+  });
+  await learn(world, made);
+}
+
+async function commit(world: World): Promise<void> {
+  const { random, model, metadata } = world;
+  const files = Array.from({ length: 1 + random.int(3) }, (): ModelFile => {
+    const pieces = Array.from({ length: random.int(4) }, () => pick(random, contents));
+    const ifVersion = random.int(3) === 0 ? random.int(3) : undefined;
+    return { ...somePlace(world), pieces, mode: random.int(0o1000), mtimeNs: someTime(random), ifVersion };
+  });
+  const upload = newUpload();
+  const pieces = files.flatMap((file) => file.pieces);
+  const stores = new Set(files.map((file) => model.entries.get(file.parent)?.store ?? 0));
+  for (const store of stores) await offerPieces(metadata, { upload, store: inodeFor(world, store), pieces });
+  if (!n1) throw new Error("no node");
+  const confirmed = [{ node: n1, chunks: [...new Set(pieces)].map(chunkId) }];
+  const commits = files.map(({ ifVersion, ...file }) =>
+    fileCommit({ ...file, parent: inodeFor(world, file.parent), ...(ifVersion === undefined ? {} : { ifVersion }) }),
+  );
+  const made = await both(world, `commit ${files.map((file) => `${file.parent}/${file.name} v${file.ifVersion}`).join(" ")}`, {
+    model: () => files.map((file) => model.commitFile(file)),
+    real: () => metadata.commit({ upload, files: commits, confirmed, last: true, owner }),
+  });
+  await learn(world, made);
+}
+
+async function makeSymlink(world: World): Promise<void> {
+  const { random, model, metadata } = world;
+  const place = somePlace(world);
+  const link = { target: `${pick(random, names)}/${pick(random, names)}`, mtimeNs: someTime(random) };
+  const made = await both(world, `symlink ${JSON.stringify(place)}`, {
+    model: () => [model.makeSymlink(place, link)],
+    real: () => metadata.makeSymlinks([{ ...placeFor(world, place), ...link }], { owner }),
+  });
+  await learn(world, made);
+}
+
+async function rename(world: World): Promise<void> {
+  const { random, model, metadata } = world;
+  const place = takenPlace(world);
+  const to = somePlace(world);
+  const replace = random.int(3) > 0;
+  await both(world, `rename ${JSON.stringify(place)} ${JSON.stringify(to)} ${replace}`, {
+    model: () => model.rename(place, to, replace),
+    real: () => metadata.rename(placeFor(world, place), placeFor(world, to), { replace }),
+  });
+}
+
+async function remove(world: World): Promise<void> {
+  const { random, model, metadata } = world;
+  const place = takenPlace(world);
+  const kind = pick(random, ["file", "file", "directory", "tree"] as const);
+  await both(world, `remove ${JSON.stringify(place)} ${kind}`, {
+    model: () => model.remove(place, kind),
+    real: () => metadata.remove(placeFor(world, place), kind),
+  });
+}
+
+async function clone(world: World): Promise<void> {
+  const { random, model, metadata } = world;
+  const source = someId(world, "other");
+  const to = random.int(2) === 0 ? somePlace(world) : takenPlace(world);
+  const replace = random.int(2) === 0;
+  const made = await both(world, `clone ${source} ${JSON.stringify(to)} ${replace}`, {
+    model: () => [model.clone(source, to, replace)],
+    real: () => metadata.clone(inodeFor(world, source), placeFor(world, to), { replace, owner }),
+  });
+  await learn(world, made);
+}
+
+async function setAttr(world: World): Promise<void> {
+  const { random, model, metadata } = world;
+  const id = pick(random, [...model.entries.keys()]);
+  const change = { mode: random.int(2) === 0 ? random.int(0o1000) : undefined, mtimeNs: random.int(2) === 0 ? someTime(random) : undefined };
+  await both(world, `setattr ${id}`, { model: () => model.setAttr(id, change), real: () => metadata.setAttr(inodeFor(world, id), change) });
+}
+
+async function setQuota(world: World): Promise<void> {
+  const { random, model, metadata } = world;
+  const stores = [...model.entries].filter(([, entry]) => entry.parent === modelRoot);
+  if (stores.length === 0) return;
+  const [id, { name }] = pick(random, stores);
+  const quotaBytes = random.int(3) === 0 ? null : 1 + random.int(80);
+  await both(world, `quota ${name} ${quotaBytes}`, {
+    model: () => model.setQuota(id, quotaBytes),
+    real: () => metadata.setStore(name, { quotaBytes, replicas: 1 }),
+  });
+}
+
+const operations = [makeDirectories, makeDirectories, commit, commit, commit, makeSymlink, rename, rename, rename, remove, clone, clone, setAttr, setQuota];
+
+/** Sorted by UTF-8 bytes, as the store lists. */
+function modelTree(model: NamespaceModel, id = modelRoot): unknown {
+  const entry = model.entries.get(id);
+  if (!entry) throw new Error("the model has lost a record");
+  const { type, mode, mtimeNs, version, target, pieces } = entry;
+  const children = [...entry.children].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return {
+    ...{ type, mode, mtimeNs, version, target, sizeBytes: sizeOf(entry) },
+    chunks: pieces.map((text) => piece(text).chunk),
+    children: children.map(([name, child]) => [name, modelTree(model, child)]),
+  };
+}
+
+async function realTree(metadata: MetadataStore, inode: Inode = rootInode): Promise<unknown> {
+  const attr = await metadata.getAttr(inode);
+  const { type, mode, mtimeNs, version, target, sizeBytes } = attr;
+  const isDirectory = type === "directory";
+  const { entries } = isDirectory ? await metadata.list(inode, { limit: 1_000 }) : { entries: [] };
+  const extents = isDirectory ? [] : await metadata.extents(inode, { offset: 0, lengthBytes: 1_000_000, limit: 1_000 });
+  return {
+    ...{ type, mode, mtimeNs, version, target, sizeBytes },
+    chunks: extents.map((extent) => extent.chunk),
+    children: await Promise.all(entries.map(async (entry) => [entry.name, await realTree(metadata, entry.attr.inode)])),
+  };
+}
+
+async function compareAccounts({ model, metadata, inodeOf }: World): Promise<void> {
+  const files = [...model.entries.values()].filter((entry) => entry.type === "file");
+  for (const [id, entry] of model.entries) {
+    if (entry.parent !== modelRoot) continue;
+    const own = files.filter((file) => file.store === id);
+    const chunks = new Set(own.flatMap((file) => file.pieces));
+    const storedBytes = [...chunks].reduce((sum, text) => sum + piece(text).plainBytes + 64, 0);
+    const facts = { files: own.length, logicalBytes: model.used(id), storedBytes };
+    expect(await metadata.storeByName(entry.name)).toMatchObject({ ...facts, chunks: chunks.size, degradedChunks: 0 });
+    const directories = model.below(id).filter((below) => model.entries.get(below)?.type === "directory").length;
+    expect(await metadata.usage(inodeOf.get(id) ?? rootInode)).toEqual({ ...facts, directories });
+  }
+  // What no file needs goes, and nothing else does.
+  await collectAll(metadata);
+  const stored = [...model.entries].filter(([, entry]) => entry.type === "file");
+  for (const [id, entry] of stored) {
+    const extents = await metadata.extents(inodeOf.get(id) ?? rootInode, { offset: 0, lengthBytes: 1_000_000, limit: 1_000 });
+    expect(extents.map((extent) => extent.copies.length)).toEqual(entry.pieces.map(() => 1));
+  }
+}
+
+async function runSeed(seed: number): Promise<void> {
+  const clock = handClock(1_700_000_000_000);
+  const metadata = memoryMetadata(clock);
+  const random = createSeededRandom(seed);
+  const model = createNamespaceModel(() => BigInt(clock.nowMs) * 1_000_000n);
+  const world: World = { model, metadata, clock, random, inodeOf: new Map([[modelRoot, rootInode]]), trace: [] };
+  try {
+    await metadata.saveNodes(nodeNames.map(knownNode));
+    // Copies are of one node here, so the store asks for one.
+    for (const name of ["a", "b"]) {
+      await learn(world, [model.makeDirectory({ parent: modelRoot, name }, { mode: 0o755, existing: "fail" })]);
+      await metadata.makeDirectories([{ parent: rootInode, name, mode: 0o755 }], { existing: "fail", owner });
+    }
+    for (const id of [...model.entries.keys()]) await learn(world, [id]);
+    for (let step = 0; step < stepsPerSeed; step++) {
+      clock.nowMs += 1 + random.int(1_000);
+      await pick(random, operations)(world);
+      if (step % 15 === 14) expect(await realTree(metadata)).toEqual(modelTree(model));
+    }
+    for (const { name } of await metadata.listStores()) await metadata.setStore(name, { replicas: 1 });
+    await compareAccounts(world);
+    expect(await realTree(metadata)).toEqual(modelTree(model));
+  } catch (error) {
+    console.error(`SEED=${seed}\n${world.trace.slice(-12).join("\n")}`);
+    throw error;
+  } finally {
+    await metadata.close();
+  }
+}
+
+const only = process.env.SEED;
+const seeds = only === undefined ? Array.from({ length: Number(process.env.SEEDS ?? 200) }, (_, index) => index + 1) : [Number(only)];
+
+test(`${seeds.length} random histories give the tree that the model gives`, async () => {
+  for (const seed of seeds) await runSeed(seed);
+});

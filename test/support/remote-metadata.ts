@@ -1,0 +1,68 @@
+/**
+ * A metadata store as somebody far away sees it: every method that the control API offers goes
+ * through a client, TLS, a real control server and its handlers to the store behind them. What only a
+ * coordinator does (choosing nodes, garbage, its own registry) is asked of that store directly.
+ */
+import { type ChunkId, type GlobalName, type Inode, parseGlobalName } from "../../protocol/ids.ts";
+import { chunksPerTicketMax } from "../../protocol/limits.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { ConfirmedCopies, LocatedExtent, MetadataStore } from "../../src/meta/store.ts";
+import { generateKeyPair } from "../../src/pki/keys.ts";
+import { createSigner, type Signer, signReceipt } from "../../src/pki/ticket.ts";
+import type { TestMember } from "./member.ts";
+import { knownNode } from "./metadata.ts";
+
+/** Two, so that every layout of more than two chunks comes in pages. */
+const layoutPageChunks = 2;
+
+export async function remoteMetadata(member: TestMember, nodes: readonly GlobalName[]): Promise<MetadataStore> {
+  const { call } = member.client();
+  const behind = member.metadata;
+  const signers = new Map<GlobalName, Signer>(nodes.map((node) => [node, createSigner(generateKeyPair().privateKeyPem)]));
+  for (const [name, { publicKeyRaw }] of signers) await member.service.directory.record({ kind: "node", name, publicKeyRaw }, knownNode(name));
+
+  const receiptsOf = (confirmed: readonly ConfirmedCopies[]): { node: GlobalName; receipt: Uint8Array }[] =>
+    confirmed.flatMap(({ node, chunks }) => batches(chunks).map((batch) => ({ node, receipt: receiptOf(node, batch) })));
+  const receiptOf = (node: GlobalName, chunks: readonly ChunkId[]): Uint8Array => {
+    const signer = signers.get(node);
+    if (!signer) throw new Error(`${node} has no key`);
+    return signReceipt(signer, { version: 1, node: parseGlobalName(node), chunks, storedAtMs: member.clock.nowMs });
+  };
+  const layoutOf = async (inode: Inode): Promise<LocatedExtent[]> => {
+    const extents: LocatedExtent[] = [];
+    for (;;) {
+      const page = await call(routes.layout, { inode, after: extents.at(-1)?.offset ?? -1, limit: layoutPageChunks });
+      extents.push(...page.chunks.map(({ id, ...rest }) => ({ chunk: id, ...rest })));
+      if (!page.more) return extents;
+    }
+  };
+
+  return {
+    ...behind,
+    resolve: (components) => call(routes.resolve, { components: [...components] }),
+    getAttr: (inode) => call(routes.getAttr, { inode }),
+    list: (inode, page) => call(routes.list, { inode, ...page }),
+    makeDirectories: async (directories, { existing }) => (await call(routes.makeDirectories, { directories: [...directories], existing })).attrs,
+    makeSymlinks: async (links) => (await call(routes.makeSymlinks, { links: [...links] })).attrs,
+    setAttr: (inode, change) => call(routes.setAttr, { inode, ...change }),
+    remove: async (entry, kind) => void (await call(routes.remove, { ...entry, kind })),
+    rename: async (from, to, { replace }) => void (await call(routes.rename, { from, to, replace })),
+    clone: (source, to, { replace }) => call(routes.clone, { source, to, replace }),
+    usage: (inode) => call(routes.usage, { inode }),
+    extents: async (inode, { offset, lengthBytes, limit }) =>
+      (await layoutOf(inode))
+        .filter((extent) => extent.offset < offset + lengthBytes && extent.offset + extent.plainBytes > offset)
+        .slice(0, limit),
+    commit: ({ upload, files, confirmed, last }) => call(routes.commit, { upload, files: [...files], receipts: receiptsOf(confirmed), last }),
+    createStore: ({ name, policy }) => call(routes.createStore, { name, policy }),
+    listStores: async () => (await call(routes.listStores, {})).stores,
+    storeByName: (name) => call(routes.setStore, { name, policy: {} }),
+    setStore: (name, policy) => call(routes.setStore, { name, policy }),
+    storeKey: (store) => call(routes.storeKey, { store }),
+  };
+}
+
+function batches(chunks: readonly ChunkId[]): ChunkId[][] {
+  const count = Math.ceil(chunks.length / chunksPerTicketMax);
+  return Array.from({ length: count }, (_, index) => chunks.slice(index * chunksPerTicketMax, (index + 1) * chunksPerTicketMax));
+}
