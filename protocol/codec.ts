@@ -7,8 +7,9 @@
 import { Decoder, Encoder } from "@msgpack/msgpack";
 import type { z } from "zod";
 import { CollectiveError, type ErrorCode } from "./errors.ts";
+import { messageDepthMax, structureFault } from "./message-structure.ts";
 
-const encoder = new Encoder({ useBigInt64: true, ignoreUndefined: true, maxDepth: 32 });
+const encoder = new Encoder({ useBigInt64: true, ignoreUndefined: true, maxDepth: messageDepthMax });
 const decoder = new Decoder({ useBigInt64: true });
 
 export function encodeMessage(value: unknown): Uint8Array<ArrayBuffer> {
@@ -22,6 +23,8 @@ export function decodeMessage<S extends z.ZodType>(
   what: string,
   code: ErrorCode = "invalid_argument",
 ): z.output<S> {
+  const fault = structureFault(bytes);
+  if (fault !== undefined) throw new CollectiveError(code, `${what} is not valid msgpack: ${fault}`);
   let value: unknown;
   try {
     value = decoder.decode(bytes);

@@ -175,5 +175,13 @@ export function toCollectiveError(thrown: unknown): CollectiveError {
   if (thrown.name === "TimeoutError") return new CollectiveError("timed_out", "no answer in time", { cause: thrown });
   const systemCode = (thrown as Error & { code?: unknown }).code;
   const code = typeof systemCode === "string" ? codeOfSystemError[systemCode] : undefined;
-  return new CollectiveError(code ?? "internal", thrown.message, { cause: thrown });
+  if (code === undefined) return new CollectiveError("internal", thrown.message, { cause: thrown });
+  return new CollectiveError(code, systemMessage(thrown), { cause: thrown });
+}
+
+/** `ENOENT: no such file or directory, open '/a'` speaks to programmers; people read `no such file or directory: /a`. */
+function systemMessage(error: Error & { path?: unknown }): string {
+  const reason = /^[A-Z][A-Z0-9_]+: ([^,]+), /.exec(error.message)?.[1];
+  if (reason === undefined) return error.message;
+  return typeof error.path === "string" ? `${reason}: ${error.path}` : reason;
 }

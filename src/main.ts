@@ -1,4 +1,6 @@
 /** The executable: signals in, exit code out. */
+import { writeSync } from "node:fs";
+import { exitCodeOf, toCollectiveError } from "../protocol/errors.ts";
 import { runCli } from "./cli/run.ts";
 
 const stopping = new AbortController();
@@ -10,10 +12,12 @@ for (const name of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
-// A reader that closes early, like `head`, is not a failure of ours.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  // A reader that closes early, like `head`, is not a failure of ours.
   if (error.code === "EPIPE") process.exit(0);
-  throw error;
+  const { code, message } = toCollectiveError(error);
+  writeSync(2, `collective: cannot write to standard output: ${message} (${code})\n`);
+  process.exit(exitCodeOf[code]);
 });
 
 const exitCode = await runCli({

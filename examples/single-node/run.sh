@@ -16,7 +16,6 @@ fi
 
 work=$(mktemp -d)
 server=
-# shellcheck disable=SC2329
 clean_up() {
   if [ -n "$server" ]; then
     kill "$server" 2>/dev/null || true
@@ -61,9 +60,10 @@ run write /documents/hello.txt <"$work/hello.txt"
 run ls -l -R /documents
 
 run get -r /documents/example "$work/fetched"
-run read /documents/hello.txt >"$work/read.txt"
+printf '\n$ collective read /documents/hello.txt\n'
+"$collective" read /documents/hello.txt | tee "$work/read.txt"
 diff -r "$here" "$work/fetched"
-tail -n 1 "$work/read.txt" | diff "$work/hello.txt" -
+diff "$work/hello.txt" "$work/read.txt"
 printf '\nWhat was fetched is what was stored.\n'
 
 run verify -r /documents

@@ -127,7 +127,8 @@ function assertKnownFlags(rawArgs: readonly string[], flags: readonly Flag[]): v
       continue;
     }
     const value = inline ?? rawArgs[++at];
-    if (value === undefined || (value === "" && flag.allowsEmpty !== true)) throw usage(`${spelled} needs a value: ${spelled} ${flag.valueHint}`);
+    if (value === undefined || (value === "" && flag.allowsEmpty !== true))
+      throw usage(`${spelled} needs a value: ${spelled} ${flag.valueHint}`);
     if (flag.values && !flag.values.includes(value))
       throw usage(`${spelled} is one of ${flag.values.join(", ")}, not ${quoteInput(value)}`);
   }

@@ -3,7 +3,8 @@ import type { Command, CommandGroup } from "./command.ts";
 
 export interface Listed {
   readonly description: string;
-  readonly section: string;
+  /** In the overview; a command without one is not for people. */
+  readonly section?: string;
   readonly load: () => Promise<Command | CommandGroup>;
 }
 
@@ -78,5 +79,9 @@ export const commands: Readonly<Record<string, Listed>> = {
     section: collective,
     description: "print a completion script for a shell",
     load: async () => (await import("./commands/completion.ts")).default,
+  },
+  "issue-certificates": {
+    description: "used by the coordinator itself",
+    load: async () => (await import("./commands/issue-certificates.ts")).default,
   },
 };

@@ -145,7 +145,7 @@ function createIo({ argv, environment, stdout, stderr, signal }: CliProcess): Io
       format: "text",
       write: (line) => void stderr.write(`${line}\n`),
       wallMs: () => systemClock.wallMs(),
-    }),
+    }).tagged("client"),
     signal,
     contextName: flagValue(argv, "--context") ?? environment.COLLECTIVE_CONTEXT,
   };
@@ -160,7 +160,8 @@ function flagValue(argv: readonly string[], flag: string): string | undefined {
 
 function overview(io: Io): string {
   const { bold } = createColours(io.out.colours.enabled);
-  const sections = Object.entries(Object.groupBy(Object.entries(commands), ([, listed]) => listed.section));
+  const listed = Object.entries(commands).filter(([, command]) => command.section !== undefined);
+  const sections = Object.entries(Object.groupBy(listed, ([, command]) => command.section ?? ""));
   const lines = [
     `${program} ${version}: a storage pool for friends and homelabs`,
     "",
@@ -168,7 +169,7 @@ function overview(io: Io): string {
     ...sections.flatMap(([title, rows = []]) =>
       section(
         bold(`${title}:`),
-        rows.map(([name, listed]) => [name, listed.description]),
+        rows.map(([name, command]) => [name, command.description]),
       ),
     ),
     "",

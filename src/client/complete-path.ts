@@ -33,7 +33,11 @@ async function entriesFrom(
   try {
     // A name does not come after itself, so it is asked for on its own where it can be one.
     const isName = begun !== "" && begun !== "." && begun !== "..";
-    const { parent, attr } = await remote.control.call(routes.resolve, { components: isName ? [...components, begun] : [...components] }, call);
+    const { parent, attr } = await remote.control.call(
+      routes.resolve,
+      { components: isName ? [...components, begun] : [...components] },
+      call,
+    );
     const above = isName ? parent : attr;
     if (above?.type !== "directory") return [];
     const { entries } = await remote.control.call(

@@ -69,7 +69,8 @@ export async function readFailure(remote: Remote, files: readonly FileVersion[],
     );
   } catch (reason) {
     const { code } = toCollectiveError(reason);
-    if (code === "conflict" || code === "not_found") return new CollectiveError("conflict", "the file was changed while it was being read", { cause: thrown });
+    if (code === "conflict" || code === "not_found")
+      return new CollectiveError("conflict", "the file was changed while it was being read", { cause: thrown });
   }
   return error;
 }

@@ -52,8 +52,11 @@ function inOrder(remote: Remote, nodes: readonly TicketedNode[]): TicketedNode[]
 /** Reporting must never fail or hold up the read that found it. */
 export function noteBadCopy(remote: Remote, found: { chunk: WantedChunk; node: GlobalName; error: CollectiveError }): void {
   const { chunk, node, error } = found;
-  remote.log.warn("copy could not be read, trying another", { node, chunk: chunk.id, code: error.code, error: error.message });
-  if (error.code === "corrupt" || error.code === "not_found") {
+  const isCopyBad = error.code === "corrupt" || error.code === "not_found";
+  // That a node is away is said once, not for each of its chunks.
+  const level = isCopyBad || !remote.hasFailedLately(node) ? "warn" : "info";
+  remote.log[level]("copy could not be read, trying another", { node, chunk: chunk.id, code: error.code, error: error.message });
+  if (isCopyBad) {
     remote.control.call(routes.reportCopies, { store: chunk.store, node, chunks: [chunk.id] }).catch((thrown: unknown) => {
       remote.log.debug("damage could not be reported", { node, chunk: chunk.id, error: toCollectiveError(thrown).message });
     });

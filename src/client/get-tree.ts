@@ -4,7 +4,21 @@
  * the transfer is cut off, and the next run goes on behind its last whole chunk.
  */
 import { createHash } from "node:crypto";
-import { chmod, type FileHandle, lstat, mkdir, open, readdir, readlink, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { chunksPerTicketMax, largeChunkBytes, mebibyte } from "../../protocol/limits.ts";

@@ -6,7 +6,7 @@
  * is filled. A file whose batches are all stored is ready, and ready files are committed together.
  * So memory is bounded by the arenas, and the round trips by the batches, not by the files.
  */
-import { CollectiveError } from "../../protocol/errors.ts";
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
 import {
   chunkOverheadBytesMax,
@@ -22,6 +22,7 @@ import { chunkBytesFor, mediumFileBytesMax } from "../codec/chunker.ts";
 import { sealChunk, sealedBytesMax } from "../codec/sealed-chunk.ts";
 import { createBufferPool } from "../core/buffers.ts";
 import { createLimiter } from "../core/limiter.ts";
+import type { CallOptions } from "../net/control-client.ts";
 import type { Remote } from "./remote.ts";
 import { createUpload, type PreparedChunk } from "./upload.ts";
 
@@ -69,6 +70,8 @@ const arenaBytes = largeChunkBytes + chunksPerTicketMax * chunkOverheadBytesMax;
 /** Batches on their way at once; with the one being filled they are the memory this takes. */
 const batchesInFlightMax = 3;
 const commitsInFlightMax = 2;
+/** How long the end of a failed upload may take. */
+const giveUpWaitMs = 5_000;
 
 interface Batch {
   readonly store: Inode;
@@ -170,6 +173,11 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
     return { extents, sizeBytes, batches };
   };
 
+  const commit = (files: readonly FileCommit[], { last, ...call }: { readonly last: boolean } & CallOptions) =>
+    upload.showReceipts((receipts) =>
+      remote.control.call(routes.commit, { upload: upload.token, files: [...files], receipts: [...receipts], last }, call),
+    );
+
   /** One commit takes all that is ready, so they grow by themselves while the coordinator is busy. */
   const commitReady = (): Promise<void> =>
     committing.run(async () => {
@@ -180,8 +188,10 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
       if (files.length === 0) return;
       const last = finishing && files.length === uncommittedFiles;
       try {
-        const request = { upload: upload.token, files: files.map((file) => file.commit), receipts: upload.takeReceipts(), last };
-        const answer = await remote.control.call(routes.commit, request, { signal });
+        const answer = await commit(
+          files.map((file) => file.commit),
+          { last, signal },
+        );
         uncommittedFiles -= files.length;
         ended = last;
         totals.degradedChunks += answer.degradedChunks;
@@ -193,41 +203,53 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
       }
     });
 
-  return {
-    add: async (target, source) => {
-      assertGoing();
-      const { extents, sizeBytes, batches } = await addContent(target, source);
-      const outcome = Promise.withResolvers<Attr>();
-      outcome.promise.catch(() => undefined);
-      const { store: _, ...place } = target;
-      const publish = async (): Promise<void> => {
-        try {
-          await Promise.all(batches);
-        } catch (error) {
-          outcome.reject(error);
-          throw error;
-        }
-        ready.push({ commit: { ...place, extents, sizeBytes }, outcome });
-        await commitReady();
-      };
-      uncommittedFiles++;
-      track(publish());
-      return { committed: outcome.promise };
-    },
-    finish: async () => {
-      finishing = true;
-      await flush();
+  /**
+   * After an error that the same command would meet again, lets the coordinator collect what was announced
+   * and not published. After any other the next run finds its chunks there and goes on.
+   */
+  const giveUp = async (thrown: unknown): Promise<never> => {
+    const error = toCollectiveError(thrown);
+    if (ended || error.retryable || error.code === "cancelled") throw thrown;
+    ended = true;
+    // A chunk that arrives after it was collected would stay for ever.
+    const arrived = (async () => {
       while (underWay.size > 0) await Promise.all(underWay);
-      assertGoing();
-      if (totals.files > 0 && !ended)
-        await remote.control.call(
-          routes.commit,
-          { upload: upload.token, files: [], receipts: upload.takeReceipts(), last: true },
-          { signal },
-        );
-      return { ...totals };
-    },
+      return true;
+    })();
+    const quiet = await Promise.race([arrived, remote.clock.sleep(giveUpWaitMs).then(() => false)]);
+    if (quiet) await commit([], { last: true, timeoutMs: giveUpWaitMs }).catch(() => undefined);
+    throw thrown;
   };
+
+  const add: Ingest["add"] = async (target, source) => {
+    assertGoing();
+    const { extents, sizeBytes, batches } = await addContent(target, source);
+    const outcome = Promise.withResolvers<Attr>();
+    outcome.promise.catch(() => undefined);
+    const { store: _, ...place } = target;
+    const publish = async (): Promise<void> => {
+      try {
+        await Promise.all(batches);
+      } catch (error) {
+        outcome.reject(error);
+        throw error;
+      }
+      ready.push({ commit: { ...place, extents, sizeBytes }, outcome });
+      await commitReady();
+    };
+    uncommittedFiles++;
+    track(publish());
+    return { committed: outcome.promise };
+  };
+  const finish: Ingest["finish"] = async () => {
+    finishing = true;
+    await flush();
+    while (underWay.size > 0) await Promise.all(underWay);
+    assertGoing();
+    if (totals.files > 0 && !ended) await commit([], { last: true, signal });
+    return { ...totals };
+  };
+  return { add: (target, source) => add(target, source).catch(giveUp), finish: () => finish().catch(giveUp) };
 }
 
 /** As many of the ready files as one commit may carry; at least one. */

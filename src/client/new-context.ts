@@ -46,7 +46,10 @@ export async function makeContext(
   return { context: await contexts.get(name), credentials };
 }
 
-async function takeCredentials(contexts: Contexts, { name, member, authorityFile, certificate }: ContextWish): Promise<Credentials | undefined> {
+async function takeCredentials(
+  contexts: Contexts,
+  { name, member, authorityFile, certificate }: ContextWish,
+): Promise<Credentials | undefined> {
   const files = contexts.credentials(name);
   const known = await loadCredentials(files.folder).catch((error: unknown) => {
     if (error instanceof CollectiveError && error.code === "not_found") return undefined;
@@ -57,7 +60,8 @@ async function takeCredentials(contexts: Contexts, { name, member, authorityFile
   const authorityPem = authorityFile === undefined ? await readOptional(files.authorityFile) : await readPem(authorityFile);
   if (authorityPem !== undefined) assertAuthorityOf(member, authorityPem);
   if (certificate) {
-    if (authorityPem === undefined) throw new CollectiveError("invalid_argument", "the certificate's authority is missing", { hint: "name it with --ca-cert" });
+    if (authorityPem === undefined)
+      throw new CollectiveError("invalid_argument", "the certificate's authority is missing", { hint: "name it with --ca-cert" });
     const [certificatePem, privateKeyPem] = await Promise.all([readPem(certificate.certificateFile), readPem(certificate.keyFile)]);
     return await saveCredentials(files.folder, { certificatePem, privateKeyPem, authorityPem });
   }
@@ -79,5 +83,6 @@ async function readPem(file: string): Promise<string> {
 /** Another one could not tell the member's coordinator from anybody else. */
 function assertAuthorityOf(member: GlobalName, authorityPem: string): void {
   const { site } = readAuthority(authorityPem);
-  if (site !== siteOf(member)) throw new CollectiveError("configuration", `the certificate authority is that of ${site}, ${member} is of ${siteOf(member)}`);
+  if (site !== siteOf(member))
+    throw new CollectiveError("configuration", `the certificate authority is that of ${site}, ${member} is of ${siteOf(member)}`);
 }

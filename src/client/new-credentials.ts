@@ -18,18 +18,25 @@ export interface CertificateWish {
   readonly validityMs?: number | undefined;
 }
 
-export type Issuer = (wish: CertificateWish & { readonly csrPem: string }) => Promise<{ readonly certificatePem: string; readonly authorityPem: string }>;
+export type Issuer = (
+  wish: CertificateWish & { readonly csrPem: string },
+) => Promise<{ readonly certificatePem: string; readonly authorityPem: string }>;
 
 /** The coordinator as issuer; it obeys its administrator alone. */
 export function remoteIssuer(remote: Remote, signal?: AbortSignal): Issuer {
-  return ({ csrPem, kind, name, validityMs }) => remote.control.call(routes.issueCertificate, { csrPem, kind, name, validityMs }, { signal });
+  return ({ csrPem, kind, name, validityMs }) =>
+    remote.control.call(routes.issueCertificate, { csrPem, kind, name, validityMs }, { signal });
 }
 
 /** Durable on return. Throws `already_exists` when any of the files is there, before anything is asked for. */
-export async function makeCredentials(dir: string, { wish, issuer }: { readonly wish: CertificateWish; readonly issuer: Issuer }): Promise<Credentials> {
+export async function makeCredentials(
+  dir: string,
+  { wish, issuer }: { readonly wish: CertificateWish; readonly issuer: Issuer },
+): Promise<Credentials> {
   for (const name of [credentialFiles.key, credentialFiles.certificate, credentialFiles.authority]) {
     const path = join(dir, name);
-    if (await exists(path)) throw new CollectiveError("already_exists", `${path} exists already`, { hint: "choose another folder with --output" });
+    if (await exists(path))
+      throw new CollectiveError("already_exists", `${path} exists already`, { hint: "choose another folder with --output" });
   }
   const { privateKeyPem } = generateKeyPair();
   const csrPem = await createCsr({ privateKeyPem, commonName: wish.name });

@@ -28,8 +28,11 @@ export interface Upload {
   readonly token: string;
   /** Resolves when the chunks are stored as well as the nodes allow. Their memory may be used again then. */
   store(store: Inode, chunks: readonly PreparedChunk[], signal?: AbortSignal): Promise<{ sentBytes: number }>;
-  /** Receipts not yet shown to the coordinator; they are the caller's to deliver. */
-  takeReceipts(): NodeReceipt[];
+  /**
+   * Runs a call that shows the coordinator all receipts it may not have seen: those that no answered
+   * call has carried. Calls overtake each other on their way, so some are shown more than once.
+   */
+  showReceipts<T>(call: (receipts: readonly NodeReceipt[]) => Promise<T>): Promise<T>;
 }
 
 const attemptsMax = 5;
@@ -37,11 +40,12 @@ const uploadTokenBytes = 16;
 
 export function createUpload(remote: Remote): Upload {
   const token = Buffer.from(remote.random.bytes(uploadTokenBytes)).toString("base64url");
-  let receipts: NodeReceipt[] = [];
-  const takeReceipts = (): NodeReceipt[] => {
-    const taken = receipts;
-    receipts = [];
-    return taken;
+  const receipts = new Set<NodeReceipt>();
+  const showReceipts = async <T>(call: (receipts: readonly NodeReceipt[]) => Promise<T>): Promise<T> => {
+    const shown = [...receipts];
+    const answer = await call(shown);
+    for (const receipt of shown) receipts.delete(receipt);
+    return answer;
   };
   /** Sends what one node is to have; the ids it did not take are answered with the reason. */
   const send = async (node: TicketedNode, chunks: readonly PreparedChunk[], signal?: AbortSignal): Promise<SendResult> => {
@@ -55,12 +59,14 @@ export function createUpload(remote: Remote): Upload {
       const [first] = group;
       const receipt =
         group.length === 1 && first ? await remote.data.put(node, first, { signal }) : await remote.data.putMany(node, group, { signal });
-      receipts.push({ node: node.node, receipt });
+      receipts.add({ node: node.node, receipt });
       return { failed: [], reason: undefined };
     } catch (thrown) {
       const error = toCollectiveError(thrown);
       if (error.code === "cancelled" || error.code === "internal") throw error;
-      remote.log.warn("node did not take chunks", { node: node.node, code: error.code, error: error.message });
+      // A full node is no news for the person: another one takes it, or the command says so.
+      const level = error.code === "no_space" || remote.hasFailedLately(node.node) ? "info" : "warn";
+      remote.log[level]("node did not take chunks", { node: node.node, code: error.code, error: error.message });
       if (error.code !== "no_space") remote.noteFailure(node.node);
       return { failed: group.map((chunk) => chunk.id), reason: error };
     }
@@ -90,27 +96,22 @@ export function createUpload(remote: Remote): Upload {
     return { sentBytes };
 
     async function allocate(chunks: readonly PreparedChunk[]) {
-      const shown = takeReceipts();
+      const offered = chunks.map((chunk) => ({ id: chunk.id, storedBytes: chunk.data.length, codec: chunk.codec }));
       try {
-        return await remote.control.call(
-          routes.allocate,
-          {
-            upload: token,
-            store: storeInode,
-            chunks: chunks.map((chunk) => ({ id: chunk.id, storedBytes: chunk.data.length, codec: chunk.codec })),
-            exclude: [...exclude],
-            receipts: shown,
-          },
-          { signal },
+        return await showReceipts((shown) =>
+          remote.control.call(
+            routes.allocate,
+            { upload: token, store: storeInode, chunks: offered, exclude: [...exclude], receipts: [...shown] },
+            { signal },
+          ),
         );
       } catch (error) {
-        receipts.push(...shown);
         // "No node took it" is better explained by what the last node said.
         throw reason?.code === "no_space" && toCollectiveError(error).code === "unavailable" ? reason : error;
       }
     }
   };
-  return { token, store, takeReceipts };
+  return { token, store, showReceipts };
 }
 
 interface SendResult {

@@ -54,8 +54,10 @@ export async function verifyPath(
   const verification = createVerification(remote, { signal, onProgress: (bytes) => onProgress?.({ files: 0, bytes }) });
   let files = 0;
   for await (const group of groups(filesAt(remote, { components, attr }, signal))) {
-    for await (const { file, chunks } of locateAll(remote, group, signal)) await verification.add(file, chunks);
-    files += group.length;
+    for await (const { file, chunks, isStart } of locateAll(remote, group, signal)) {
+      if (isStart) files++;
+      await verification.add(file, chunks);
+    }
     onProgress?.({ files: group.length, bytes: 0 });
   }
   return { files, ...(await verification.finish()) };
@@ -92,6 +94,8 @@ async function* groups(files: AsyncIterable<FileAt>): AsyncGenerator<FileAt[]> {
 }
 
 interface LocatedPart {
+  /** Of the file, which every file has once. */
+  readonly isStart: boolean;
   readonly file: CheckedFile;
   readonly chunks: readonly LocatedChunk[];
 }
@@ -103,7 +107,7 @@ async function* locateAll(remote: Remote, group: readonly FileAt[], signal: Abor
     // A file that was removed since it was listed needs no verifying.
     if (!at || !located) continue;
     const file = { path: at.path, inode: at.attr.inode, version: located.version };
-    yield { file, chunks: located.chunks };
+    yield { file, chunks: located.chunks, isStart: true };
     yield* rest(remote, { file, located }, signal);
   }
 }
@@ -132,7 +136,7 @@ async function* rest(
   while (offset < located.sizeBytes) {
     const [next] = await locateGroup(remote, [{ inode: file.inode, offset, lengthBytes: located.sizeBytes - offset }], signal);
     if (!next || next.version !== file.version || next.chunks.length === 0) return;
-    yield { file, chunks: next.chunks };
+    yield { file, chunks: next.chunks, isStart: false };
     offset = endOf(next, offset);
   }
 }

@@ -1,13 +1,19 @@
 /** What the handlers of the control API share. */
-import type { GlobalName } from "../../protocol/ids.ts";
+import type { GlobalName, Identity } from "../../protocol/ids.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { MetadataStore } from "../meta/store.ts";
 import type { DataClient } from "../net/data-client.ts";
-import type { Authority } from "../pki/authority.ts";
 import type { Credentials } from "../pki/credentials.ts";
 import type { NodeDirectory } from "./directory.ts";
 import type { TicketOffice } from "./tickets.ts";
+
+export interface CertificateIssuer {
+  /** Of the member's own authority. */
+  readonly authorityPem: string;
+  /** Certifies the key of a request under the identity given, and answers PEM. Throws as `Authority.issue`. */
+  issue(request: { readonly csrPem: string; readonly identity: Identity; readonly validityMs: number }): Promise<string>;
+}
 
 export interface CoordinatorService {
   readonly member: GlobalName;
@@ -16,7 +22,7 @@ export interface CoordinatorService {
   readonly metadata: MetadataStore;
   readonly directory: NodeDirectory;
   readonly tickets: TicketOffice;
-  readonly authority: Authority;
+  readonly certificates: CertificateIssuer;
   readonly credentials: () => Credentials;
   /** For garbage and checks: the coordinator never moves file bytes. */
   readonly nodes: DataClient;

@@ -34,7 +34,9 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
     setStore: async ({ name, policy }, { caller }) => {
       requirePerson(caller, member);
       if (policy.encrypt !== undefined && policy.encrypt !== (await metadata.storeByName(name)).policy.encrypt) {
-        throw new CollectiveError("unsupported", `whether ${name} is encrypted was decided when it was made`, { hint: "make another datastore and copy the files into it" });
+        throw new CollectiveError("unsupported", `whether ${name} is encrypted was decided when it was made`, {
+          hint: "make another datastore and copy the files into it",
+        });
       }
       const given = Object.fromEntries(Object.entries(policy).filter(([, value]) => value !== undefined));
       return await metadata.setStore(name, given);
@@ -79,14 +81,9 @@ async function issue(service: CoordinatorService, request: { csrPem: string; ide
   const { csrPem, identity } = request;
   const validityMs = request.validityMs ?? (identity.kind === "user" ? personValidityMs : service.certValidityMs);
   if (validityMs > leafValidityMsMax) throw new CollectiveError("invalid_argument", "a certificate lives at most 397 days");
-  const certificatePem = await service.authority.issue({
-    csrPem,
-    identity: { kind: identity.kind, name: identity.name },
-    validityMs,
-    nowMs: service.clock.wallMs(),
-  });
+  const certificatePem = await service.certificates.issue({ csrPem, identity: { kind: identity.kind, name: identity.name }, validityMs });
   service.log.info("certificate issued", { kind: identity.kind, name: identity.name, validityMs });
-  return { certificatePem, authorityPem: service.authority.certificatePem };
+  return { certificatePem, authorityPem: service.certificates.authorityPem };
 }
 
 /** `dora` or `dora@home.collective.local`, and no other site: an authority speaks for its own alone. */

@@ -3,7 +3,7 @@
  * comes through here.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
-import type { ChunkId, GlobalName } from "../../protocol/ids.ts";
+import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { chunksPerTicketMax, uploadIdleMsMax } from "../../protocol/limits.ts";
 import type { CopyState, NodeState, OfferedChunk } from "../../protocol/schema.ts";
 import { chooseNodes } from "../cluster/placement.ts";
@@ -18,15 +18,27 @@ type TransferRoutes = "allocate" | "commit" | "locate" | "verifyTickets" | "repo
 export function createTransferHandlers(service: CoordinatorService): Pick<ControlHandlers, TransferRoutes> {
   const { metadata, member, directory, tickets } = service;
   return {
-    allocate: async ({ upload, store, chunks, exclude, receipts }, { caller }) => {
+    allocate: async ({ upload, store, chunks, exclude, receipts }, { caller, signal }) => {
       requirePerson(caller, member);
       const { policy } = await metadata.storeOf(store);
-      const nodes = directory.list();
       const excluded = new Set(exclude);
       const confirmed = confirmedBy(service, receipts);
-      const { targets, stored } = await metadata.offer({ upload, store, chunks, confirmed }, (chunk, copies) =>
-        chooseNodes({ chunk: chunk.id, storedBytes: chunk.storedBytes, replicas: policy.replicas, nodes, copies, exclude: excluded }),
-      );
+      const offer = async () => {
+        const nodes = directory.list();
+        const beingDeleted: ChunkId[] = [];
+        const answer = await metadata.offer({ upload, store, chunks, confirmed }, ({ id, storedBytes }, copies) => {
+          const chosen = chooseNodes({ chunk: id, storedBytes, replicas: policy.replicas, nodes, copies, exclude: excluded });
+          const found = chosen.length + copies.filter((copy) => copy.state === "stored").length;
+          if (found < policy.replicas && hasDeletions(service, copies)) beingDeleted.push(id);
+          return chosen;
+        });
+        return { ...answer, beingDeleted };
+      };
+      let { targets, stored, beingDeleted } = await offer();
+      if (beingDeleted.length > 0) {
+        await deletionsDone(service, { store, chunks: beingDeleted, signal });
+        ({ targets, stored } = await offer());
+      }
       for (const [index, chunk] of chunks.entries()) {
         if ((targets[index] ?? []).length === 0 && stored[index] === 0) throw nowhereToStore(service, chunk, excluded);
       }
@@ -111,6 +123,31 @@ async function checkCopies(service: CoordinatorService, request: { node: GlobalN
   return states;
 }
 
+type Copies = readonly { readonly node: GlobalName; readonly state: CopyState }[];
+
+/** A node that does not answer deletes nothing, so it is not worth waiting for. */
+function hasDeletions({ directory }: CoordinatorService, copies: Copies): boolean {
+  return copies.some((copy) => copy.state === "deleting" && directory.get(copy.node)?.state === "alive");
+}
+
+const deletionPollMs = 50;
+const deletionPollsMax = 100;
+
+/**
+ * Waits until garbage collection has deleted what it is about to delete of these chunks: sent before,
+ * new copies could vanish with the old ones. Gives up after a while; the chunks then get fewer nodes.
+ */
+async function deletionsDone(
+  service: CoordinatorService,
+  { store, chunks, signal }: { readonly store: Inode; readonly chunks: readonly ChunkId[]; readonly signal: AbortSignal },
+): Promise<void> {
+  for (let polls = 0; polls < deletionPollsMax; polls++) {
+    const copies = await service.metadata.copiesOf(store, chunks);
+    if (!copies.some((ofChunk) => hasDeletions(service, ofChunk))) return;
+    await service.clock.sleep(deletionPollMs, signal);
+  }
+}
+
 /** Receipts that do not hold are an error, not ignored: the client would believe its chunks safe. */
 function confirmedBy(service: CoordinatorService, receipts: readonly { node: GlobalName; receipt: Uint8Array }[]): ConfirmedCopies[] {
   return receipts.map(({ node, receipt }) => {
@@ -139,10 +176,10 @@ function nowhereToStore(service: CoordinatorService, chunk: OfferedChunk, exclud
   if (roomy.length > 0 && roomy.every((node) => excluded.has(node.name))) {
     return new CollectiveError("unavailable", `none of the ${alive.length} nodes alive took the data`, { hint: "see: collective status" });
   }
-  const freeBytes = alive.reduce((sum, node) => sum + node.freeBytes, 0);
+  const freeBytes = Math.max(...alive.map((node) => node.freeBytes));
   return new CollectiveError(
     "no_space",
-    `no node has room for ${chunk.storedBytes} bytes: ${freeBytes} bytes are free on ${alive.length} nodes`,
+    `no node has room for ${chunk.storedBytes} bytes: the roomiest of ${alive.length} has ${freeBytes} bytes free`,
     {
       hint: "remove files, raise a node's --capacity, or add a node",
       details: { freeBytes, neededBytes: chunk.storedBytes },

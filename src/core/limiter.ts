@@ -39,6 +39,8 @@ export function createLimiter(permitsMax: number): Limiter {
       const onAbort = (): void => {
         const at = queue.indexOf(waiter);
         if (at >= 0) queue.splice(at, 1);
+        // It may have been all that kept smaller ones waiting.
+        grantNext();
         reject(new CollectiveError("cancelled", "cancelled while waiting"));
       };
       signal?.addEventListener("abort", onAbort, { once: true });
@@ -72,17 +74,21 @@ export async function forEachLimited<T>(
   let failed = false;
   let failure: unknown;
   const running = new Set<Promise<void>>();
-  for await (const item of items) {
-    if (failed) break;
-    const run = task(item)
-      .catch((error: unknown) => {
-        if (!failed) failure = error;
-        failed = true;
-      })
-      .finally(() => running.delete(run));
-    running.add(run);
-    if (running.size >= concurrency) await Promise.race(running);
+  try {
+    for await (const item of items) {
+      if (failed) break;
+      const run = task(item)
+        .catch((error: unknown) => {
+          if (!failed) failure = error;
+          failed = true;
+        })
+        .finally(() => running.delete(run));
+      running.add(run);
+      if (running.size >= concurrency) await Promise.race(running);
+    }
+  } finally {
+    // Also when the items themselves come to a bad end: nothing goes on behind the caller's back.
+    await Promise.all(running);
   }
-  await Promise.all(running);
   if (failed) throw failure;
 }

@@ -8,7 +8,7 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
-import { type GlobalName, type Identity, localNameOf } from "../../protocol/ids.ts";
+import { type GlobalName, type Identity, localNameOf, siteOf } from "../../protocol/ids.ts";
 import { openContexts } from "../client/context-file.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
@@ -26,10 +26,14 @@ import { createSqliteMetadata } from "../meta/sqlite.ts";
 import { createControlApp } from "../net/control-app.ts";
 import { startControlServer } from "../net/control-server.ts";
 import { createDataClient } from "../net/data-client.ts";
+import { authorityFiles } from "../pki/authority-folder.ts";
+import { readOptional } from "../pki/credential-files.ts";
 import { type Credentials, enrolFromAuthorityDir, loadCredentials, watchCredentials } from "../pki/credentials.ts";
 import { createSigner } from "../pki/ticket.ts";
-import { ownAuthority } from "./authority.ts";
-import { needsRenewal, startRenewal } from "./renewal.ts";
+import { readAuthority } from "../pki/trust-bundle.ts";
+import { authorityDirOf } from "./authority.ts";
+import { authorityJob, type CertificateProcess, createCertificateProcess, enrolJob } from "./certificate-process.ts";
+import { startRenewal, usableCredentials } from "./renewal.ts";
 import { advertisedAddress, type RunningRole, type Surroundings } from "./role.ts";
 
 const credentialPollMs = 1_000;
@@ -44,17 +48,12 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
   const log = around.log.tagged("coordinator");
   const { clock, random } = around;
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
-  const { authority, dir: authorityDir, isNew } = await ownAuthority(config.dataDir, member, clock);
-  if (isNew) log.info("made a certificate authority", { site: authority.site, path: join(authorityDir, "ca.pem") });
+  const certificates = createCertificateProcess(around.program);
+  const credentialsDir = certDir ?? join(config.dataDir, "credentials");
   const identity: Identity = { kind: "coordinator", name: member };
-  const enrolment = {
-    authorityDir,
-    credentialsDir: certDir ?? join(config.dataDir, "credentials"),
-    identity,
-    clock,
-  };
-  const enrol = () => enrolFromAuthorityDir({ ...enrolment, validityMs: config.certValidityMs });
-  let credentials = await ownCredentials(enrolment.credentialsDir, { identity, enrol, nowMs: clock.wallMs() });
+  const enrol = () => certificates.run(enrolJob({ dataDir: config.dataDir, credentialsDir, identity, validityMs: config.certValidityMs }));
+  const authorityPem = await prepare({ member, config, enrol, credentialsDir, certificates }, { ...around, log });
+  let credentials = await loadCredentials(credentialsDir);
   let signer = createSigner(credentials.privateKeyPem);
 
   const db = openDatabase({
@@ -77,7 +76,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       metadata,
       directory,
       tickets,
-      authority,
+      certificates: { authorityPem, issue: (request) => certificates.run({ job: "issue", dataDir: config.dataDir, ...request }) },
       credentials: () => credentials,
       nodes: createDataClient(() => credentials),
       certValidityMs: config.certValidityMs,
@@ -93,10 +92,10 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       app: (identify) => createControlApp({ handlers, identify, log }),
     });
     address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: server.port });
-    if (config.context) await writeAdministratorContext({ member, address, authorityDir: enrolment.authorityDir }, around);
+    if (config.context) await writeAdministratorContext({ member, address }, around);
 
     const watch = watchCredentials(
-      enrolment.credentialsDir,
+      credentialsDir,
       { clock, intervalMs: credentialPollMs, log, revision: credentials.revision },
       (fresh) => {
         credentials = fresh;
@@ -127,41 +126,58 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
   }
 }
 
-/** What is there and still good for a while, or newly enrolled. */
-export async function ownCredentials(
-  dir: string,
-  options: { identity: Identity; enrol: () => Promise<Credentials>; nowMs: number },
-): Promise<Credentials> {
-  try {
-    const known = await loadCredentials(dir);
-    if (
-      known.identity.name === options.identity.name &&
-      known.identity.kind === options.identity.kind &&
-      !needsRenewal(known, options.nowMs)
-    )
-      return known;
-  } catch (error) {
-    if (!(error instanceof CollectiveError) || error.code !== "not_found") throw error;
+interface Preparation {
+  readonly member: GlobalName;
+  readonly config: CoordinatorConfig;
+  readonly credentialsDir: string;
+  readonly enrol: () => Promise<unknown>;
+  readonly certificates: CertificateProcess;
+}
+
+/**
+ * Sees that the member's authority, the coordinator's certificate and the administrator's are there;
+ * what is missing is made by one child process. Answers the authority's certificate.
+ */
+async function prepare({ member, config, credentialsDir, enrol, certificates }: Preparation, around: Surroundings): Promise<string> {
+  const nowMs = around.clock.wallMs();
+  const authorityFile = join(authorityDirOf(config.dataDir), authorityFiles.certificate);
+  const before = await readOptional(authorityFile);
+  const jobs: Promise<unknown>[] = [];
+  if (before === undefined) jobs.push(certificates.run(authorityJob(config.dataDir, member)));
+  else assertOwnSite(before, { member, dataDir: config.dataDir });
+  if (!(await usableCredentials(credentialsDir, { kind: "coordinator", name: member }, nowMs))) jobs.push(enrol());
+  if (config.context) {
+    const administrator: Identity = { kind: "user", name: member };
+    const { folder } = openContexts(around.home).credentials(localNameOf(member));
+    const known = await usableCredentials(folder, administrator, nowMs);
+    // Left over from a collective of the same name that was thrown away: its key goes too.
+    const newKey = known !== undefined && known.authorityPem !== before;
+    if (!known || newKey) {
+      const { dataDir } = config;
+      jobs.push(
+        certificates.run(enrolJob({ dataDir, credentialsDir: folder, identity: administrator, validityMs: personValidityMs, newKey })),
+      );
+    }
   }
-  return await options.enrol();
+  await Promise.all(jobs);
+  if (before === undefined) around.log.info("made a certificate authority", { site: siteOf(member), path: authorityFile });
+  return before ?? (await readFile(authorityFile, "utf8"));
+}
+
+function assertOwnSite(authorityPem: string, { member, dataDir }: { member: GlobalName; dataDir: string }): void {
+  const { site } = readAuthority(authorityPem);
+  if (site === siteOf(member)) return;
+  throw new CollectiveError("configuration", `${dataDir} belongs to ${site}, not to ${siteOf(member)}`, {
+    hint: "name the right --member, or another --data-dir",
+  });
 }
 
 /** So that whoever starts a coordinator can use it at once: the person with the member's own name. */
 async function writeAdministratorContext(
-  options: { member: GlobalName; address: string; authorityDir: string },
+  { member, address }: { member: GlobalName; address: string },
   { home, clock, log }: Surroundings,
 ): Promise<void> {
-  const { member, address, authorityDir } = options;
   const name = localNameOf(member);
-  const contexts = openContexts(home);
-  const credentialsDir = contexts.credentials(name).folder;
-  const identity: Identity = { kind: "user", name: member };
-  const enrol = () => enrolFromAuthorityDir({ authorityDir, credentialsDir, identity, validityMs: personValidityMs, clock });
-  const authorityPem = await readFile(join(authorityDir, "ca.pem"), "utf8");
-  const known = await ownCredentials(credentialsDir, { identity, enrol, nowMs: clock.wallMs() });
-  // Left over from a collective of the same name that was thrown away.
-  if (known.authorityPem !== authorityPem)
-    await enrolFromAuthorityDir({ authorityDir, credentialsDir, identity, validityMs: personValidityMs, clock, newKey: true });
-  await contexts.put(name, { member, coordinator: address, identity: member, created: new Date(clock.wallMs()).toISOString() });
+  await openContexts(home).put(name, { member, coordinator: address, identity: member, created: new Date(clock.wallMs()).toISOString() });
   log.tagged("coordinator").debug("context written", { context: name, home });
 }

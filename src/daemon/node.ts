@@ -17,8 +17,8 @@ import { startRegistration } from "../node/registration.ts";
 import { createCsr } from "../pki/authority.ts";
 import { type Credentials, enrolFromAuthorityDir, loadCredentials, saveCredentials, watchCredentials } from "../pki/credentials.ts";
 import { createSigner, createTicketVerifier } from "../pki/ticket.ts";
-import { ownCredentials } from "./coordinator.ts";
-import { startRenewal } from "./renewal.ts";
+import { authorityDirOf } from "./authority.ts";
+import { startRenewal, usableCredentials } from "./renewal.ts";
 import { advertisedAddress, type RunningRole, type Surroundings } from "./role.ts";
 
 const credentialPollMs = 1_000;
@@ -146,9 +146,9 @@ async function nodeCredentials(
 ): Promise<Credentials> {
   const { enrolFrom } = config;
   if (enrolFrom !== undefined) {
-    const enrol = () =>
-      enrolFromAuthorityDir({ authorityDir: join(enrolFrom, "authority"), credentialsDir, identity, validityMs: certValidityMs, clock });
-    return await ownCredentials(credentialsDir, { identity, enrol, nowMs: clock.wallMs() });
+    const authorityDir = authorityDirOf(enrolFrom);
+    const known = await usableCredentials(credentialsDir, identity, clock.wallMs());
+    return known ?? (await enrolFromAuthorityDir({ authorityDir, credentialsDir, identity, validityMs: certValidityMs, clock }));
   }
   if (config.join !== undefined)
     throw new CollectiveError("unsupported", "joining with a code is not possible yet", {

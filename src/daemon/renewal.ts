@@ -1,7 +1,8 @@
-/** Keeps a process's own certificate fresh: at two thirds of its life, with jitter, for as long as it runs. */
-import { toCollectiveError } from "../../protocol/errors.ts";
+/** A process's own certificate: there when it starts, and renewed at two thirds of its life, with jitter, for as long as it runs. */
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
+import type { Identity } from "../../protocol/ids.ts";
 import { lifeLeft } from "../pki/certificate.ts";
-import type { Credentials } from "../pki/credentials.ts";
+import { type Credentials, loadCredentials } from "../pki/credentials.ts";
 import type { Surroundings } from "./role.ts";
 
 export interface RenewalOptions {
@@ -43,4 +44,14 @@ export function startRenewal({ clock, random, log }: Surroundings, options: Rene
       await running;
     },
   };
+}
+
+/** What is in the folder, if it is of that identity and good for a while. Throws `configuration` when it cannot be used at all. */
+export async function usableCredentials(dir: string, identity: Identity, nowMs: number): Promise<Credentials | undefined> {
+  const known = await loadCredentials(dir).catch((error: unknown) => {
+    if (error instanceof CollectiveError && error.code === "not_found") return undefined;
+    throw error;
+  });
+  const isOurs = known?.identity.name === identity.name && known.identity.kind === identity.kind;
+  return isOurs && !needsRenewal(known, nowMs) ? known : undefined;
 }

@@ -12,6 +12,8 @@ export interface Surroundings {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** How to run this same program once more. */
+  readonly program: readonly string[];
 }
 
 export interface RunningRole {

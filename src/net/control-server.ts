@@ -46,13 +46,19 @@ export async function startControlServer(options: ControlServerOptions): Promise
   let current = options.credentials;
   const verdicts = new WeakMap<object, Verdict>();
   const identify = (bindings: unknown): Caller => {
-    const { connection, socket } = connectionOf(bindings);
+    const { connection, socket, session } = connectionOf(bindings);
     const known = verdicts.get(connection);
     const nowMs = options.clock.wallMs();
     if (known && known.credentials === current && known.notAfterMs > nowMs) return known.caller;
-    const verdict = judge(socket, current, nowMs);
-    verdicts.set(connection, verdict);
-    return verdict.caller;
+    try {
+      const verdict = judge(socket, current, nowMs);
+      verdicts.set(connection, verdict);
+      return verdict.caller;
+    } catch (error) {
+      // The handshake has judged by what was trusted then; who is accepted later needs a new one.
+      session?.close();
+      throw error;
+    }
   };
   const app = options.app(identify);
   const listener = getRequestListener((request, env) => app.fetch(request, env), { overrideGlobalObjects: false });
@@ -89,10 +95,19 @@ interface NodeBindings {
   readonly incoming: { readonly socket: TLSSocket; readonly stream?: { readonly session?: ServerHttp2Session } };
 }
 
-function connectionOf(bindings: unknown): { connection: object; socket: TLSSocket } {
+interface Connection {
+  /** What lives as long as the connection does. */
+  readonly connection: object;
+  readonly socket: TLSSocket;
+  /** Of HTTP/2. */
+  readonly session: ServerHttp2Session | undefined;
+}
+
+function connectionOf(bindings: unknown): Connection {
   const { incoming } = bindings as NodeBindings;
   const session = incoming.stream?.session;
-  return session ? { connection: session, socket: session.socket as TLSSocket } : { connection: incoming.socket, socket: incoming.socket };
+  const socket = session ? (session.socket as TLSSocket) : incoming.socket;
+  return { connection: session ?? socket, socket, session };
 }
 
 function judge(socket: TLSSocket, credentials: Credentials, nowMs: number): Verdict {

@@ -14,7 +14,17 @@ describe("write and read", () => {
   test("any size comes back byte for byte, also one of 0 bytes", async () => {
     await using collective = await startCollective();
     await succeed(collective, ["mkdir", "/s"]);
-    const sizes = [0, 1, 64 * kibibyte - 1, 64 * kibibyte, 64 * kibibyte + 1, mebibyte + 1, 16 * mebibyte, 16 * mebibyte + 1, 21 * mebibyte + 3];
+    const sizes = [
+      0,
+      1,
+      64 * kibibyte - 1,
+      64 * kibibyte,
+      64 * kibibyte + 1,
+      mebibyte + 1,
+      16 * mebibyte,
+      16 * mebibyte + 1,
+      21 * mebibyte + 3,
+    ];
     for (const size of sizes) {
       const content = bytesOf(`size ${size}`, size);
       await succeed(collective, ["write", `/s/${size}`], { stdin: new Blob([content]) });
@@ -224,7 +234,8 @@ describe("a transfer that is cut off", () => {
 
     // What the first run has fetched is nowhere else any more, so the second one cannot fetch it again.
     const { chunks } = await statusOf(collective, "/s/file");
-    for (const { id } of chunks.slice(0, 8)) for (const node of collective.nodes) rmSync(chunkPath(node.dataDirectory, id), { force: true });
+    for (const { id } of chunks.slice(0, 8))
+      for (const node of collective.nodes) rmSync(chunkPath(node.dataDirectory, id), { force: true });
     await succeed(collective, ["get", "/s/file", join(folder, "file")]);
     expect(sha256(readFileSync(join(folder, "file")))).toBe(sha256(content));
     expect(readdirSync(folder)).toEqual(["file"]);
@@ -318,7 +329,10 @@ describe("when parts of the collective are away", () => {
       await collective.restart(node.name);
       await until(
         () => nodesOf(collective),
-        (nodes) => nodes.every(({ id, state, last_seen }) => !id.startsWith(`${node.name}@`) || (state === "alive" && Date.parse(last_seen) > killedMs)),
+        (nodes) =>
+          nodes.every(
+            ({ id, state, last_seen }) => !id.startsWith(`${node.name}@`) || (state === "alive" && Date.parse(last_seen) > killedMs),
+          ),
       );
     }
   });
@@ -351,9 +365,9 @@ describe("when parts of the collective are away", () => {
     const { stderr } = await succeed(collective, ["write", "/s/file"], { stdin: new Blob([content]) });
     expect(stderr).toContain("degraded");
     expect(sha256((await succeed(collective, ["read", "/s/file"])).stdoutBytes)).toBe(sha256(content));
-    expect((await statusOf(collective, "/s/file")).chunks.every((chunk) => chunk.copies.filter((copy) => copy.state === "stored").length === 1)).toBe(
-      true,
-    );
+    expect(
+      (await statusOf(collective, "/s/file")).chunks.every((chunk) => chunk.copies.filter((copy) => copy.state === "stored").length === 1),
+    ).toBe(true);
   });
 });
 

@@ -47,7 +47,9 @@ export async function fail(
   try {
     expectFailure(result, expected);
   } catch (error) {
-    throw new Error(`collective ${args.map((arg) => arg.slice(0, 80)).join(" ")}: exit code ${result.exitCode}\n${result.stderr}`, { cause: error });
+    throw new Error(`collective ${args.map((arg) => arg.slice(0, 80)).join(" ")}: exit code ${result.exitCode}\n${result.stderr}`, {
+      cause: error,
+    });
   }
 }
 

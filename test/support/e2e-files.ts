@@ -1,6 +1,17 @@
 /** Local files for end-to-end tests: contents from a seed, trees with everything a tree can hold, and what stands where. */
 import { createCipheriv, createHash } from "node:crypto";
-import { chmodSync, type Dirent, lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  type Dirent,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 
 /** Incompressible bytes that the same seed gives again, as fast as memory is written. */

@@ -114,7 +114,10 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     metadata,
     directory,
     tickets,
-    authority,
+    certificates: {
+      authorityPem: authority.certificatePem,
+      issue: (request) => authority.issue({ ...request, nowMs: clock.wallMs() }),
+    },
     credentials: () => credentials,
     nodes: createDataClient(() => credentials),
     certValidityMs: 24 * 60 * 60_000,
@@ -147,7 +150,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     credentialsOf,
     client: (own = administrator) =>
       createControlClient({ address, server: { kind: "coordinator", name: member }, credentials: () => own, clock, random: systemRandom }),
-    remote: ({ log = silentLog } = {}) => createRemote({ member, address, credentials: () => administrator, clock, random: systemRandom, log }),
+    remote: ({ log = silentLog } = {}) =>
+      createRemote({ member, address, credentials: () => administrator, clock, random: systemRandom, log }),
     startNode: async (local, nodeOptions) => {
       const node = await startTestNode({ local, service, signer, clock, credentialsOf }, nodeOptions);
       nodes.push(node);
@@ -211,7 +215,11 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
 /** A ticket as the coordinator would sign it. */
 export function operationTicket(
   member: TestMember,
-  request: { readonly operation: TicketOperation; readonly node: GlobalName; readonly chunks: Parameters<TestMember["service"]["tickets"]["issue"]>[0]["chunks"][number]["id"][] },
+  request: {
+    readonly operation: TicketOperation;
+    readonly node: GlobalName;
+    readonly chunks: Parameters<TestMember["service"]["tickets"]["issue"]>[0]["chunks"][number]["id"][];
+  },
 ): { node: GlobalName; address: string; ticket: Uint8Array } {
   const { nodes } = member.service.tickets.issue({
     holder: member.member,

@@ -106,7 +106,8 @@ async function measureTls(clock: Clock): Promise<number> {
     port: listener.port,
     tls: { ...client, ca: authorityPem, serverName: "bench-node.bench.collective.local" },
     socket: {
-      handshake: (opened, success, error) => (success ? fill(opened) : finished.reject(error ?? new CollectiveError("internal", "the handshake failed"))),
+      handshake: (opened, success, error) =>
+        success ? fill(opened) : finished.reject(error ?? new CollectiveError("internal", "the handshake failed")),
       drain: fill,
       data: () => undefined,
       error: (_, error) => finished.reject(error),

@@ -49,7 +49,11 @@ export async function benchLargeFile(remote: Remote, sizeBytes: number, { dir, s
 }
 
 /** Many files of 4 KiB with two copies each, as a tree of a hundred to a directory. */
-export async function benchSmallFiles(remote: Remote, count: number, { dir, signal }: BenchOptions): Promise<TransferBench & { readonly copySeconds: number }> {
+export async function benchSmallFiles(
+  remote: Remote,
+  count: number,
+  { dir, signal }: BenchOptions,
+): Promise<TransferBench & { readonly copySeconds: number }> {
   const source = join(dir, "small");
   await writeSmallFiles(source, count);
   const copySeconds = await timed(remote, async () => {

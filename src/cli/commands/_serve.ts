@@ -2,9 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { CollectiveError, toCollectiveError } from "../../../protocol/errors.ts";
 import { loadServeConfig, type ServeConfig, type ServeRole, serveFlags } from "../../core/config.ts";
+import { defaultCertValidityMs } from "../../core/config-values.ts";
 import { createLog } from "../../core/log.ts";
-import { startCoordinator } from "../../daemon/coordinator.ts";
-import { startNode } from "../../daemon/node.ts";
+import { ownCommand } from "../../core/program.ts";
 import type { RunningRole, Surroundings } from "../../daemon/role.ts";
 import type { Flag, Invocation } from "../command.ts";
 
@@ -34,7 +34,7 @@ export async function runServe(invocation: Invocation, role: ServeRole | undefin
     write: (line) => void io.stderr.write(`${line}\n`),
     wallMs: () => io.clock.wallMs(),
   });
-  const around: Surroundings = { home: io.home, clock: io.clock, random: io.random, log };
+  const around: Surroundings = { home: io.home, clock: io.clock, random: io.random, log, program: ownCommand() };
   const running: RunningRole[] = [];
   try {
     const [first] = await startRoles(config, { around, running });
@@ -70,19 +70,18 @@ async function startRoles(
   { around, running }: { around: Surroundings; running: RunningRole[] },
 ): Promise<readonly RunningRole[]> {
   const { member, certDir } = config;
-  if (config.coordinator) running.push(await startCoordinator({ member, config: config.coordinator, certDir }, around));
+  // Each role loads its own half of the program only: it shows in the memory of an idle process.
+  if (config.coordinator) {
+    const { startCoordinator } = await import("../../daemon/coordinator.ts");
+    running.push(await startCoordinator({ member, config: config.coordinator, certDir }, around));
+  }
   if (config.node) {
-    const local = running[0];
-    const node =
-      local && config.coordinator
-        ? { ...config.node, coordinatorAddress: local.address, enrolFrom: config.coordinator.dataDir }
-        : config.node;
-    running.push(
-      await startNode(
-        { member, config: node, certDir: local ? undefined : certDir, certValidityMs: config.coordinator?.certValidityMs ?? 86_400_000 },
-        around,
-      ),
-    );
+    const { startNode } = await import("../../daemon/node.ts");
+    const [local] = running;
+    const own = local && config.coordinator;
+    const node = own ? { ...config.node, coordinatorAddress: local.address, enrolFrom: own.dataDir } : config.node;
+    const certValidityMs = config.coordinator?.certValidityMs ?? defaultCertValidityMs;
+    running.push(await startNode({ member, config: node, certDir: own ? undefined : certDir, certValidityMs }, around));
   }
   return running;
 }

@@ -1,7 +1,7 @@
 /** `put` and `get`, and their older names: targets as in cp(1). */
 import { stat } from "node:fs/promises";
-import { basename, join, resolve } from "node:path";
-import { CollectiveError } from "../../../protocol/errors.ts";
+import { basename, dirname, join, resolve } from "node:path";
+import { CollectiveError, toCollectiveError } from "../../../protocol/errors.ts";
 import { rootInode } from "../../../protocol/ids.ts";
 import { routes } from "../../../protocol/routes.ts";
 import { placeOf, statPath } from "../../client/files.ts";
@@ -94,6 +94,7 @@ async function getTargets(
   const inside = local?.isDirectory() === true;
   if (!inside && request.sources.length > 1)
     throw new CollectiveError("not_a_directory", `${request.target} is not a directory, and several things cannot become one`);
+  if (!inside) await assertFolder(dirname(resolve(request.target)));
   return await Promise.all(
     request.sources.map(async (text) => {
       const { components } = session.path(text);
@@ -104,6 +105,11 @@ async function getTargets(
       return { attr, localPath: inside && !meansContents(text) ? join(request.target, name) : request.target };
     }),
   );
+}
+
+async function assertFolder(path: string): Promise<void> {
+  const stats = await stat(path).catch((error: unknown) => Promise.reject(toCollectiveError(error)));
+  if (!stats.isDirectory()) throw new CollectiveError("not_a_directory", `${path} is not a directory`);
 }
 
 /** As to cp(1), `tree/.` is what is in the tree, so that it goes into the target itself; `tree` goes there by its name. */

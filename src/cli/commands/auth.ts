@@ -11,7 +11,7 @@ import { type CertificateInfo, readCertificate } from "../../pki/certificate.ts"
 import { type Command, type CommandGroup, jsonFlag, usage } from "../command.ts";
 import { chooseContext } from "../contexts.ts";
 import type { Io } from "../io.ts";
-import { jsonCertificate, renderCertificate, expiryOf } from "../output/certificates.ts";
+import { expiryOf, jsonCertificate, renderCertificate } from "../output/certificates.ts";
 import { printJson } from "../output/json.ts";
 import { openSession } from "../session.ts";
 
@@ -64,7 +64,11 @@ const cert: Command = {
   flags: [
     { name: "kind", description: "for what", valueHint: "KIND", values: identityKinds },
     { name: "name", description: "for whom: dora, node-01; for a coordinator its member", valueHint: "NAME" },
-    { name: "validity", description: "how long it lives, 5m to 397d; 90d for people and a day for others by default", valueHint: "DURATION" },
+    {
+      name: "validity",
+      description: "how long it lives, 5m to 397d; 90d for people and a day for others by default",
+      valueHint: "DURATION",
+    },
     { name: "output", description: "folder for key.pem, cert.pem and ca.pem, ./NAME by default", valueHint: "DIR" },
     { name: "data-dir", description: "sign with the authority in this data directory of a coordinator", valueHint: "DIR" },
     jsonFlag,
@@ -87,7 +91,11 @@ const cert: Command = {
   },
 };
 
-const group: CommandGroup = { name: "auth", description: "certificates: show them, make an authority, have keys certified", commands: [info, init, cert] };
+const group: CommandGroup = {
+  name: "auth",
+  description: "certificates: show them, make an authority, have keys certified",
+  commands: [info, init, cert],
+};
 export default group;
 
 async function certificateInUse(io: Io): Promise<string> {
@@ -105,6 +113,9 @@ async function readCertificateFile(file: string): Promise<CertificateInfo> {
     return readCertificate(await readFile(file, "utf8"));
   } catch (error) {
     const { code, message, hint } = toCollectiveError(error);
-    throw new CollectiveError(code, code === "not_found" ? `there is no certificate ${file}` : `${file}: ${message}`, { hint, cause: error });
+    throw new CollectiveError(code, code === "not_found" ? `there is no certificate ${file}` : `${file}: ${message}`, {
+      hint,
+      cause: error,
+    });
   }
 }

@@ -73,7 +73,13 @@ function summarize({ bounds, sizeBytes, files, large, small }: Measured) {
       put_bytes_per_s: Math.round(putBound),
       get_bytes_per_s: Math.round(getBound),
     },
-    large_file: { size: sizeBytes, put_bytes_per_s: Math.round(put), put_of_bound: put / putBound, get_bytes_per_s: Math.round(get), get_of_bound: get / getBound },
+    large_file: {
+      size: sizeBytes,
+      put_bytes_per_s: Math.round(put),
+      put_of_bound: put / putBound,
+      get_bytes_per_s: Math.round(get),
+      get_of_bound: get / getBound,
+    },
     small_files: {
       files,
       put_files_per_s: files / small.putSeconds,
@@ -88,20 +94,40 @@ function summarize({ bounds, sizeBytes, files, large, small }: Measured) {
 type Summary = ReturnType<typeof summarize>;
 
 function report(io: Io, { json, result }: { json: boolean; result: Summary }): void {
-  if (json) return printJson(result, io.stdout);
+  if (json) {
+    printJson(result, io.stdout);
+    return;
+  }
   const { bounds, large_file: large, small_files: small } = result;
   const percent = (share: number) => `${Math.round(share * 100)} %`;
   const table = renderTable({
-    columns: [{ header: "WHAT" }, { header: "MEASURED", align: "right" }, { header: "BOUND", align: "right" }, { header: "OF BOUND", align: "right" }],
+    columns: [
+      { header: "WHAT" },
+      { header: "MEASURED", align: "right" },
+      { header: "BOUND", align: "right" },
+      { header: "OF BOUND", align: "right" },
+    ],
     rows: [
-      [`put ${formatSize(large.size)}, 1 copy`, formatRate(large.put_bytes_per_s), formatRate(bounds.put_bytes_per_s), percent(large.put_of_bound)],
+      [
+        `put ${formatSize(large.size)}, 1 copy`,
+        formatRate(large.put_bytes_per_s),
+        formatRate(bounds.put_bytes_per_s),
+        percent(large.put_of_bound),
+      ],
       [`get ${formatSize(large.size)}`, formatRate(large.get_bytes_per_s), formatRate(bounds.get_bytes_per_s), percent(large.get_of_bound)],
-      [`put ${small.files} files of 4 KiB, 2 copies`, `${Math.round(small.put_files_per_s)} files/s`, `cp + sync: ${Math.round(small.cp_and_sync_files_per_s)} files/s`, percent(small.put_to_cp)],
+      [
+        `put ${small.files} files of 4 KiB, 2 copies`,
+        `${Math.round(small.put_files_per_s)} files/s`,
+        `cp + sync: ${Math.round(small.cp_and_sync_files_per_s)} files/s`,
+        percent(small.put_to_cp),
+      ],
       [`get ${small.files} files of 4 KiB`, `${Math.round(small.get_files_per_s)} files/s`, "", ""],
     ],
     width: io.out.columns,
     colours: io.out.colours,
     unicode: io.out.unicode,
   });
-  io.stdout.write(`${result.machine.cores} × ${result.machine.cpu}\n${table}\npeak memory of this client: ${formatSize(result.client_peak_rss)}\n`);
+  io.stdout.write(
+    `${result.machine.cores} × ${result.machine.cpu}\n${table}\npeak memory of this client: ${formatSize(result.client_peak_rss)}\n`,
+  );
 }

@@ -29,7 +29,13 @@ function treeOf(found: Command | CommandGroup): CommandTree {
   const { name, description } = found;
   if ("commands" in found) return { name, description, flags: [], subcommands: found.commands.map(treeOf) };
   const { positionals = [], flags = [] } = found;
-  return { name, description, flags: flags.flatMap(flagsOf), subcommands: [], completesPaths: positionals.some((positional) => positional.isPath) };
+  return {
+    name,
+    description,
+    flags: flags.flatMap(flagsOf),
+    subcommands: [],
+    completesPaths: positionals.some((positional) => positional.isPath),
+  };
 }
 
 /** A flag and its short form are two words to a shell. */

@@ -110,7 +110,13 @@ function jsonContext({ name, isCurrent, member, coordinator, identity, created }
 function renderContexts(contexts: readonly NamedContext[], { out }: Io): string {
   if (contexts.length === 0) return "no contexts yet; start a coordinator here, or make one with: collective init";
   return renderTable({
-    columns: [{ header: "" }, { header: "NAME" }, { header: "MEMBER", flexible: true }, { header: "COORDINATOR" }, { header: "IDENTITY", flexible: true }],
+    columns: [
+      { header: "" },
+      { header: "NAME" },
+      { header: "MEMBER", flexible: true },
+      { header: "COORDINATOR" },
+      { header: "IDENTITY", flexible: true },
+    ],
     rows: contexts.map((context) => [
       { text: context.isCurrent ? "*" : "", paint: out.colours.good },
       printable(context.name),

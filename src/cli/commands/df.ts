@@ -63,7 +63,13 @@ function spaceOf(nodes: readonly NodeSummary[], stores: readonly Store[]): Space
 
 function jsonOf({ nodes, total, stores }: Space): Record<string, unknown> {
   return {
-    nodes: nodes.map((node) => ({ id: node.name, state: node.state, capacity: node.capacityBytes, used: node.usedBytes, free: node.freeBytes })),
+    nodes: nodes.map((node) => ({
+      id: node.name,
+      state: node.state,
+      capacity: node.capacityBytes,
+      used: node.usedBytes,
+      free: node.freeBytes,
+    })),
     total: { capacity: total.capacityBytes, used: total.usedBytes, free: total.freeBytes },
     stores: stores.map(({ store, availableBytes }) => ({
       name: store.name,

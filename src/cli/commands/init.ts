@@ -15,7 +15,8 @@ const command: Command = {
     { name: "cert", description: "your certificate, together with --key", valueHint: "FILE" },
     { name: "key", description: "your private key", valueHint: "FILE" },
   ],
-  example: "collective init --name home --coordinator nas.home:8001 --member alice@home.collective.local --ca-cert ca.pem --cert cert.pem --key key.pem",
+  example:
+    "collective init --name home --coordinator nas.home:8001 --member alice@home.collective.local --ca-cert ca.pem --cert cert.pem --key key.pem",
   run: async (invocation) => {
     const { io, given } = invocation;
     const [certificateFile, keyFile] = [given("cert"), given("key")];
@@ -34,7 +35,9 @@ const command: Command = {
     );
     io.stdout.write(`context ${context.name}: ${context.member} at ${context.coordinator}${context.isCurrent ? ", current" : ""}\n`);
     if (!credentials) {
-      io.stderr.write(`it has no credentials yet: have them made with collective auth cert, then run init again with --ca-cert, --cert and --key\n`);
+      io.stderr.write(
+        `it has no credentials yet: have them made with collective auth cert, then run init again with --ca-cert, --cert and --key\n`,
+      );
     } else if (!context.isCurrent) {
       io.stderr.write(`make it the current one with: collective config use-context ${context.name}\n`);
     }

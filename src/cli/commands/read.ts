@@ -30,7 +30,10 @@ const command: Command = {
     for (let attempt = 1; ; attempt++) {
       const attr = await statPath(session.remote, components, io.signal);
       if (attr.type !== "file")
-        throw new CollectiveError(attr.type === "directory" ? "is_a_directory" : "invalid_argument", `${path} is a ${attr.type}, not a file`);
+        throw new CollectiveError(
+          attr.type === "directory" ? "is_a_directory" : "invalid_argument",
+          `${path} is a ${attr.type}, not a file`,
+        );
       const { inode, version: ifVersion, sizeBytes } = attr;
       const lengthBytes = Math.max(0, Math.min(lengthBytesMax, sizeBytes - offset));
       progress.setTotal({ bytes: lengthBytes });

@@ -41,9 +41,14 @@ export default command;
 
 type FoundPlace = Place & { readonly existing: NonNullable<Place["existing"]> };
 
-async function findPlace(session: Session, text: string, { force, signal }: { force: boolean; signal: AbortSignal }): Promise<FoundPlace | undefined> {
+async function findPlace(
+  session: Session,
+  text: string,
+  { force, signal }: { force: boolean; signal: AbortSignal },
+): Promise<FoundPlace | undefined> {
   const { components } = session.path(text);
-  if (components.length === 0) throw new CollectiveError("invalid_argument", "the root cannot be removed", { hint: "name the datastores to remove" });
+  if (components.length === 0)
+    throw new CollectiveError("invalid_argument", "the root cannot be removed", { hint: "name the datastores to remove" });
   try {
     const place = await placeOf(session.remote, components, signal);
     if (!place.existing) throw new CollectiveError("not_found", `${text} does not exist`);
@@ -55,8 +60,14 @@ async function findPlace(session: Session, text: string, { force, signal }: { fo
 }
 
 async function describe(io: Io, session: Session, { text, place }: { text: string; place: FoundPlace }): Promise<void> {
-  const { files, directories, logicalBytes } = await session.remote.control.call(routes.usage, { inode: place.existing.inode }, { signal: io.signal });
+  const { files, directories, logicalBytes } = await session.remote.control.call(
+    routes.usage,
+    { inode: place.existing.inode },
+    { signal: io.signal },
+  );
   const isTree = place.existing.type === "directory";
-  const what = isTree ? `: ${countOf(files, "file")}, ${countOf(directories, "directory", "directories")}, ${formatSize(logicalBytes)}` : "";
+  const what = isTree
+    ? `: ${countOf(files, "file")}, ${countOf(directories, "directory", "directories")}, ${formatSize(logicalBytes)}`
+    : "";
   io.stdout.write(`would remove ${printable(text)}${what}\n`);
 }

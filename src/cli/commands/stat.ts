@@ -1,14 +1,14 @@
 import { kibibyte } from "../../../protocol/limits.ts";
 import { routes } from "../../../protocol/routes.ts";
-import { type Attr, type NodeSummary, type Store } from "../../../protocol/schema.ts";
+import type { Attr, NodeSummary, Store } from "../../../protocol/schema.ts";
 import { statPath } from "../../client/files.ts";
 import { layoutOf, type PlacedChunk } from "../../client/layout.ts";
 import { formatSize } from "../../core/units.ts";
 import { type Command, jsonFlag } from "../command.ts";
 import type { Io } from "../io.ts";
+import { chunkFields, chunkTable } from "../output/chunks.ts";
 import { formatMode, formatTime, rfc3339 } from "../output/entries.ts";
 import { printJson } from "../output/json.ts";
-import { chunkFields, chunkTable } from "../output/chunks.ts";
 import { redundancyText } from "../output/store-text.ts";
 import { type Cell, renderFields } from "../output/table.ts";
 import { openSession } from "../session.ts";
@@ -59,7 +59,13 @@ function jsonOf({ path, attr, chunks, store }: Found): Record<string, unknown> {
     store: store?.name ?? null,
     redundancy: store ? redundancyText(store.policy) : null,
     ...(attr.target === undefined ? {} : { target: attr.target }),
-    chunks: chunks.map(({ id, plainBytes, storedBytes, codec, copies }) => ({ id, size: plainBytes, stored_size: storedBytes, codec, copies })),
+    chunks: chunks.map(({ id, plainBytes, storedBytes, codec, copies }) => ({
+      id,
+      size: plainBytes,
+      stored_size: storedBytes,
+      codec,
+      copies,
+    })),
   };
 }
 
@@ -68,7 +74,14 @@ function printFound(io: Io, { path, attr, chunks, store }: Found, nodes: readonl
   const fields: [string, Cell][] = [
     ["path", { text: path, paint: colours.bold }],
     ["type", attr.target === undefined ? attr.type : `${attr.type} to ${attr.target}`],
-    ...(attr.type === "directory" ? [] : [["size", attr.sizeBytes < kibibyte ? formatSize(attr.sizeBytes) : `${formatSize(attr.sizeBytes)} (${attr.sizeBytes} bytes)`] satisfies [string, Cell]]),
+    ...(attr.type === "directory"
+      ? []
+      : [
+          [
+            "size",
+            attr.sizeBytes < kibibyte ? formatSize(attr.sizeBytes) : `${formatSize(attr.sizeBytes)} (${attr.sizeBytes} bytes)`,
+          ] satisfies [string, Cell],
+        ]),
     ["modified", `${formatTime(attr.mtimeNs)} UTC`],
     ["mode", `${formatMode(attr)} (${attr.mode.toString(8).padStart(4, "0")})`],
     ["owner", attr.owner || "-"],

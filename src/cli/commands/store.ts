@@ -106,7 +106,9 @@ const remove: Command = {
     }
     // The store itself is one of its directories.
     const below = countOf(Math.max(0, directories - 1), "directory", "directories");
-    io.stdout.write(`${dryRun ? "would remove" : "removed"} ${storeName}: ${countOf(files, "file")} and ${below}, ${formatSize(logicalBytes)}\n`);
+    io.stdout.write(
+      `${dryRun ? "would remove" : "removed"} ${storeName}: ${countOf(files, "file")} and ${below}, ${formatSize(logicalBytes)}\n`,
+    );
   },
 };
 

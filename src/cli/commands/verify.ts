@@ -75,8 +75,12 @@ function throwWhatIsWrong({ unrecoverable, unverified }: VerifyReport): void {
     });
   }
   if (unverified.length > 0) {
-    throw new CollectiveError("unavailable", `${countOf(unverified.length, "file")} cannot be verified: the nodes with their copies do not answer`, {
-      hint: "see: collective status",
-    });
+    throw new CollectiveError(
+      "unavailable",
+      `${countOf(unverified.length, "file")} cannot be verified: the nodes with their copies do not answer`,
+      {
+        hint: "see: collective status",
+      },
+    );
   }
 }

@@ -2,7 +2,7 @@
  * Where a demo lives on the disk. A folder that the demo chose itself is removed at its end, also when the
  * process is told to exit at once; one that a person named is theirs and stays.
  */
-import { existsSync, rmSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, rmSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, realpath, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve, sep } from "node:path";
@@ -42,7 +42,7 @@ export async function openDemoFolder(options: FolderOptions): Promise<DemoFolder
   const path = dir === undefined ? await temporaryFolder(options) : await namedFolder(resolve(dir), options);
   let isKept = keep || dir !== undefined;
   const removeNow = (): void => {
-    if (!isKept) rmSync(path, { recursive: true, force: true });
+    if (!isKept) removeTree(path);
   };
   process.on("exit", removeNow);
   const folder = { home: join(path, "home"), logDir: join(path, "logs"), madeDir: join(path, "made"), fetchedDir: join(path, "fetched") };
@@ -58,9 +58,26 @@ export async function openDemoFolder(options: FolderOptions): Promise<DemoFolder
     },
     [Symbol.asyncDispose]: async () => {
       process.off("exit", removeNow);
-      if (!isKept) await rm(path, { recursive: true, force: true, maxRetries: 5 });
+      removeNow();
     },
   };
+}
+
+/** Among what was fetched may be directories that not even their owner may change. */
+function removeTree(path: string): void {
+  const remove = (): void => rmSync(path, { recursive: true, force: true, maxRetries: 5 });
+  try {
+    remove();
+  } catch {
+    const directories = [path];
+    for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
+      chmodSync(directory, 0o700);
+      for (const entry of readdirSync(directory, { withFileTypes: true })) {
+        if (entry.isDirectory()) directories.push(join(directory, entry.name));
+      }
+    }
+    remove();
+  }
 }
 
 async function namedFolder(path: string, { neededBytes, outside }: FolderOptions): Promise<string> {

@@ -4,11 +4,13 @@
  * Invariant: none outlives the demo. A stop asks them and then means it; an exit of any other kind kills
  * them; and should the demo itself be killed, the runtime of each ends it with its parent.
  */
+
 import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CollectiveError } from "../../../protocol/errors.ts";
 import type { Clock } from "../../core/clock.ts";
+import { ownCommand } from "../../core/program.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -37,11 +39,6 @@ export interface ProcessesOptions {
 
 const readyMsMax = 30_000;
 const stopMsMax = 10_000;
-
-/** From source that is Bun with the entry point, else the executable alone. */
-export function ownCommand(): readonly string[] {
-  return Bun.isStandaloneExecutable ? [process.execPath] : [process.execPath, Bun.main];
-}
 
 /** A demo is not configured by what the person configured for their own collective. */
 export function demoEnvironment(environment: Environment, home: string): Environment {

@@ -10,6 +10,7 @@ import { makeDirectoryPath } from "../../client/directories.ts";
 import { getTrees } from "../../client/get-tree.ts";
 import { type PutTarget, putTrees } from "../../client/put-tree.ts";
 import { createLog } from "../../core/log.ts";
+import { ownCommand } from "../../core/program.ts";
 import { formatDuration, formatSize } from "../../core/units.ts";
 import { toCitty } from "../command.ts";
 import status from "../commands/status.ts";
@@ -21,7 +22,7 @@ import { type Comparison, compareTrees } from "./compare.ts";
 import type { DemoFolder } from "./folder.ts";
 import { createMeter, type TreeAmount } from "./meter.ts";
 import { choosePlace, copies, type DemoOptions, randomFileName, type Tree } from "./place.ts";
-import { createProcesses, type DemoProcess, demoEnvironment, ownCommand, type Processes } from "./processes.ts";
+import { createProcesses, type DemoProcess, demoEnvironment, type Processes } from "./processes.ts";
 import { makeRandomFile, makeTree, measureTree, randomFileBytes } from "./source-tree.ts";
 
 const member = "alice@home.collective.local";

@@ -32,7 +32,10 @@ export function expiryOf(info: Pick<CertificateInfo, "notBeforeMs" | "notAfterMs
 }
 
 /** `valid for 23h 10m`, in the colour of the danger. */
-export function certificateLife(info: Pick<CertificateInfo, "notBeforeMs" | "notAfterMs">, { nowMs, colours }: { readonly nowMs: number; readonly colours: Colours }): Cell {
+export function certificateLife(
+  info: Pick<CertificateInfo, "notBeforeMs" | "notAfterMs">,
+  { nowMs, colours }: { readonly nowMs: number; readonly colours: Colours },
+): Cell {
   const { expired, notYetValid, leftMs, warning } = expiryOf(info, nowMs);
   const paint = expired || notYetValid ? colours.bad : warning === undefined ? colours.good : colours.warn;
   return { text: warning ?? `valid for ${formatDuration(leftMs)}`, paint };

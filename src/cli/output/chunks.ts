@@ -57,13 +57,15 @@ export function chunkTable({ chunks, nodes }: ChunksOnNodes, terminal: Terminal)
       { header: "CODEC" },
       { header: "COPIES" },
     ],
-    rows: chunks.slice(0, chunksShownMax).map((chunk, index) => [
-      `${chunk.id.slice(0, idCharactersShown)}${ellipsis}`,
-      formatSize(chunk.plainBytes),
-      formatSize(chunk.storedBytes),
-      chunk.codec,
-      { text: chunk.copies.map(copyText).join(", ") || "none", paint: alive[index] === 0 ? colours.bad : (text) => text },
-    ]),
+    rows: chunks
+      .slice(0, chunksShownMax)
+      .map((chunk, index) => [
+        `${chunk.id.slice(0, idCharactersShown)}${ellipsis}`,
+        formatSize(chunk.plainBytes),
+        formatSize(chunk.storedBytes),
+        chunk.codec,
+        { text: chunk.copies.map(copyText).join(", ") || "none", paint: alive[index] === 0 ? colours.bad : (text) => text },
+      ]),
     width: terminal.columns,
     colours,
     unicode,

@@ -21,7 +21,10 @@ export function healthPaint(health: "healthy" | "degraded" | "unhealthy", colour
 }
 
 /** As `renderCapacityBar`, for a table. */
-export function capacityCell({ usedBytes, totalBytes }: { readonly usedBytes: number; readonly totalBytes: number }, terminal: Terminal): Cell {
+export function capacityCell(
+  { usedBytes, totalBytes }: { readonly usedBytes: number; readonly totalBytes: number },
+  terminal: Terminal,
+): Cell {
   const fraction = usedBytes / totalBytes;
   const { colours } = terminal;
   return {

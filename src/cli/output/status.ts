@@ -27,10 +27,19 @@ export function renderStatus(page: StatusPage, terminal: Terminal): string {
   const { status, stores } = page;
   const { colours } = terminal;
   const paint = healthPaint(status.health, colours);
-  const facts = [`coordinator at ${status.address}`, `version ${status.version}`, `up ${formatDuration(status.uptimeMs)}`, `answers in ${page.latencyMs.toFixed(1)} ms`];
+  const facts = [
+    `coordinator at ${status.address}`,
+    `version ${status.version}`,
+    `up ${formatDuration(status.uptimeMs)}`,
+    `answers in ${page.latencyMs.toFixed(1)} ms`,
+  ];
   const reasons = status.reasons.slice(0, reasonsShownMax).map((reason) => `  ${paint("-")} ${printable(reason)}`);
   const sections = [
-    [`${colours.bold(status.member)}  ${paint(`${status.health}, ${status.healthScore} of 100`)}`, colours.dim(facts.join(", ")), ...reasons],
+    [
+      `${colours.bold(status.member)}  ${paint(`${status.health}, ${status.healthScore} of 100`)}`,
+      colours.dim(facts.join(", ")),
+      ...reasons,
+    ],
     status.nodes.length === 0 ? [] : nodeLines(page, terminal),
     stores.length === 0 ? [] : storeLines(stores, terminal),
     [totalsLine(status)],
@@ -56,16 +65,18 @@ function nodeLines({ status, nowMs }: StatusPage, terminal: Terminal): string[] 
       { header: "SEEN", align: "right" },
       { header: "ADDRESS" },
     ],
-    rows: nodes.slice(0, nodesShownMax).map((node) => [
-      localNameOf(node.name),
-      nodeStateCell(node.state, colours),
-      capacityCell({ usedBytes: node.usedBytes, totalBytes: node.capacityBytes }, terminal),
-      formatSize(node.usedBytes),
-      formatSize(node.capacityBytes),
-      formatCount(node.chunkCount),
-      seenText(nowMs - node.lastSeenMs),
-      node.address,
-    ]),
+    rows: nodes
+      .slice(0, nodesShownMax)
+      .map((node) => [
+        localNameOf(node.name),
+        nodeStateCell(node.state, colours),
+        capacityCell({ usedBytes: node.usedBytes, totalBytes: node.capacityBytes }, terminal),
+        formatSize(node.usedBytes),
+        formatSize(node.capacityBytes),
+        formatCount(node.chunkCount),
+        seenText(nowMs - node.lastSeenMs),
+        node.address,
+      ]),
     width: terminal.columns,
     colours,
     unicode,
@@ -91,14 +102,16 @@ function storeLines(stores: readonly Store[], terminal: Terminal): string[] {
       { header: "QUOTA", align: "right" },
       { header: "DEGRADED", align: "right" },
     ],
-    rows: stores.slice(0, storesShownMax).map((store) => [
-      store.name,
-      redundancyText(store.policy),
-      formatCount(store.files),
-      formatSize(store.logicalBytes),
-      store.policy.quotaBytes === null ? "-" : formatSize(store.policy.quotaBytes),
-      wrongCountCell(store.degradedChunks, colours.warn),
-    ]),
+    rows: stores
+      .slice(0, storesShownMax)
+      .map((store) => [
+        store.name,
+        redundancyText(store.policy),
+        formatCount(store.files),
+        formatSize(store.logicalBytes),
+        store.policy.quotaBytes === null ? "-" : formatSize(store.policy.quotaBytes),
+        wrongCountCell(store.degradedChunks, colours.warn),
+      ]),
     width: terminal.columns,
     colours,
     unicode,

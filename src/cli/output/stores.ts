@@ -46,13 +46,21 @@ export function renderStore(store: Store, terminal: Terminal): string {
     ["owner", store.owner || "-"],
     ["created", `${formatTime(BigInt(Math.trunc(store.createdMs)) * 1_000_000n)} UTC`],
     ["strategy", policy.strategy],
-    ["redundancy", `${redundancyText(policy)}: every chunk on ${policy.replicas === 1 ? "one node" : `${policy.replicas} different nodes`}`],
-    ["encryption", policy.encrypt ? "AES-256-GCM, nodes see ciphertext only" : { text: "none, nodes see the content", paint: colours.warn }],
+    [
+      "redundancy",
+      `${redundancyText(policy)}: every chunk on ${policy.replicas === 1 ? "one node" : `${policy.replicas} different nodes`}`,
+    ],
+    [
+      "encryption",
+      policy.encrypt ? "AES-256-GCM, nodes see ciphertext only" : { text: "none, nodes see the content", paint: colours.warn },
+    ],
     ["members", `at least ${policy.minMembers}`],
     ["files", `${formatCount(store.files)}, ${formatSize(store.logicalBytes)}`],
     ["stored", `${formatSize(store.storedBytes)} in each copy${savedText(store)}`],
     ["quota", policy.quotaBytes === null ? "none" : quotaText(store.logicalBytes, policy.quotaBytes)],
-    ...(policy.quotaBytes === null ? [] : [["used", capacityCell({ usedBytes: store.logicalBytes, totalBytes: policy.quotaBytes }, terminal)] satisfies [string, Cell]]),
+    ...(policy.quotaBytes === null
+      ? []
+      : [["used", capacityCell({ usedBytes: store.logicalBytes, totalBytes: policy.quotaBytes }, terminal)] satisfies [string, Cell]]),
     ["chunks", formatCount(store.chunks)],
     [
       "degraded",

@@ -1,0 +1,130 @@
+/** One valid message of every kind, to send, to compare and to spoil. */
+import { chunkIdToBytes, parseGlobalName, parseInode } from "../../protocol/ids.ts";
+import type { RouteInput, RouteName, RouteOutput, routes } from "../../protocol/routes.ts";
+import { defaultStorePolicy } from "../../protocol/schema.ts";
+import { chunkId, knownNode } from "./metadata.ts";
+
+const inode = 7;
+const entry = { parent: inode, name: "ä.mkv" };
+const mtimeNs = 1_700_000_000_123_456_789n;
+const bytes = new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8]);
+const node = "node-01@home.collective.local";
+const receipts = [{ node, receipt: bytes }];
+const extents = [
+  { chunk: chunkId("a"), plainBytes: 65_536 },
+  { chunk: chunkId("b"), plainBytes: 17 },
+];
+const file = { ...entry, mode: 0o644, mtimeNs, sizeBytes: 65_553, extents, ifVersion: 3 };
+
+type Inputs = { readonly [K in RouteName]: RouteInput<(typeof routes)[K]> };
+/** As they come out of the schema, which is also how they go in. */
+type Outputs = { readonly [K in RouteName]: RouteOutput<(typeof routes)[K]> };
+
+export const sampleInputs: Inputs = {
+  resolve: { components: ["media", "films", "a.mkv"] },
+  list: { inode, after: "b", limit: 100 },
+  getAttr: { inode },
+  makeDirectories: { directories: [{ ...entry, mode: 0o755 }], existing: "keep" },
+  makeSymlinks: { links: [{ ...entry, target: "../a", mtimeNs }] },
+  setAttr: { inode, mode: 0o600, mtimeNs: -1n },
+  remove: { ...entry, kind: "tree" },
+  rename: { from: entry, to: { parent: 8, name: "b" }, replace: true },
+  clone: { source: inode, to: entry, replace: false },
+  usage: { inode },
+  layout: { inode, after: -1, limit: 10 },
+  allocate: {
+    upload: "an-upload-of-a-test",
+    store: inode,
+    chunks: [{ id: chunkId("a"), storedBytes: 100, codec: "zstd" }],
+    exclude: [node],
+    receipts,
+  },
+  commit: { upload: "an-upload-of-a-test", files: [file], receipts, last: true },
+  locate: { files: [{ inode, offset: 5, lengthBytes: 10, ifVersion: 1 }] },
+  verifyTickets: { store: inode, chunks: [chunkId("a")] },
+  reportCopies: { store: inode, node, chunks: [chunkId("a")] },
+  createStore: { name: "media", policy: defaultStorePolicy },
+  listStores: {},
+  setStore: { name: "media", policy: { replicas: 3, quotaBytes: null } },
+  removeStore: { name: "media", dryRun: true },
+  storeKey: { store: inode },
+  heartbeat: { address: "127.0.0.1:7001", capacityBytes: 100, usedBytes: 10, freeBytes: 90, chunkCount: 3, version: "0.1.0" },
+  status: {},
+  renewCertificate: { csrPem: "-----BEGIN CERTIFICATE REQUEST-----" },
+  issueCertificate: { csrPem: "-----BEGIN CERTIFICATE REQUEST-----", kind: "node", name: "node-01", validityMs: 1_000 },
+};
+
+const name = parseGlobalName(node);
+const attr = {
+  inode: parseInode(inode),
+  type: "symlink" as const,
+  sizeBytes: 4,
+  mode: 0o777,
+  mtimeNs,
+  ctimeNs: mtimeNs,
+  owner: "dora@home.collective.local",
+  version: 1,
+  store: parseInode(2),
+  target: "../a",
+};
+const ticketed = { node: name, address: "127.0.0.1:7001", ticket: bytes };
+const usage = { files: 1, directories: 2, logicalBytes: 3, storedBytes: 4 };
+const store = {
+  ...{ inode: parseInode(2), name: "media", owner: "dora@home.collective.local", createdMs: 1_000, policy: defaultStorePolicy },
+  ...{ files: 1, logicalBytes: 2, chunks: 3, storedBytes: 4, degradedChunks: 0 },
+};
+const { publicKeyRaw: _, ...summary } = knownNode(name);
+const certificate = { certificatePem: "-----BEGIN CERTIFICATE-----", authorityPem: "-----BEGIN CERTIFICATE-----" };
+
+export const sampleOutputs: Outputs = {
+  resolve: { parent: attr, attr: null },
+  list: { entries: [{ name: "a", attr }], more: true },
+  getAttr: attr,
+  makeDirectories: { attrs: [attr] },
+  makeSymlinks: { attrs: [attr] },
+  setAttr: attr,
+  remove: {},
+  rename: {},
+  clone: attr,
+  usage,
+  layout: {
+    chunks: [{ offset: 0, id: chunkId("a"), plainBytes: 10, storedBytes: 74, codec: "none", copies: [{ node: name, state: "stored" }] }],
+    more: false,
+  },
+  allocate: { targets: [[0], []], stored: [0, 1], nodes: [ticketed] },
+  commit: { attrs: [attr], degradedChunks: 0 },
+  locate: {
+    files: [
+      {
+        ...{ version: 1, sizeBytes: 10, store: parseInode(2) },
+        extents: [{ offset: 0, chunk: chunkId("a"), plainBytes: 10, storedBytes: 74, nodes: [0] }],
+      },
+    ],
+    nodes: [ticketed],
+  },
+  verifyTickets: { copies: [[0]], nodes: [ticketed] },
+  reportCopies: { states: ["damaged"] },
+  createStore: store,
+  listStores: { stores: [store] },
+  setStore: store,
+  removeStore: usage,
+  storeKey: { key: bytes, encrypt: true },
+  heartbeat: { nowMs: 1_000, coordinatorCertificatePem: "-----BEGIN CERTIFICATE-----" },
+  status: {
+    ...{ member: name, address: "127.0.0.1:8001", version: "0.1.0", uptimeMs: 5, health: "degraded", healthScore: 80, reasons: ["one"] },
+    nodes: [{ ...summary, name, state: "alive" }],
+    totals: { files: 1, chunks: 2, degradedChunks: 3, lostChunks: 0 },
+  },
+  renewCertificate: certificate,
+  issueCertificate: certificate,
+};
+
+/** Of the data API, as they are encoded. */
+export const sampleBatches = {
+  storeMany: { chunks: [{ id: chunkIdToBytes(chunkId("a")), data: bytes }] },
+  chunkIds: { ids: [chunkIdToBytes(chunkId("a")), chunkIdToBytes(chunkId("b"))] },
+  fetchedMany: { chunks: [bytes, null] },
+  verifiedMany: { states: ["ok", "missing"] },
+  deletedMany: { deletedBytes: 5 },
+  error: { code: "conflict", message: "no", hint: "try", details: { version: 3 } },
+} as const;
