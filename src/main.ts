@@ -3,11 +3,16 @@ import { writeSync } from "node:fs";
 import { exitCodeOf, toCollectiveError } from "../protocol/errors.ts";
 import { runCli } from "./cli/run.ts";
 
+/** npm passes on the Ctrl-C that the terminal has sent here already: what a person means a second time comes later. */
+const secondSignalAfterMs = 300;
+
 const stopping = new AbortController();
+let stoppingSinceMs = 0;
 for (const name of ["SIGINT", "SIGTERM"] as const) {
   process.on(name, () => {
     // The first signal asks for a clean stop, the second one means it.
-    if (stopping.signal.aborted) process.exit(130);
+    if (stopping.signal.aborted && performance.now() - stoppingSinceMs > secondSignalAfterMs) process.exit(130);
+    if (!stopping.signal.aborted) stoppingSinceMs = performance.now();
     stopping.abort();
   });
 }

@@ -5,14 +5,22 @@ import { filesPerCommitMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { Remote } from "./remote.ts";
+import { shownPath } from "./remote-tree.ts";
 
 const directoryMode = 0o755;
 
 /** As `mkdir -p`: makes what is missing and answers the last one. Idempotent. */
 export async function makeDirectoryPath(remote: Remote, components: readonly string[], signal?: AbortSignal): Promise<Attr> {
   let attr = await remote.control.call(routes.getAttr, { inode: rootInode }, { signal });
-  for (const name of components) {
-    const [made] = await makeDirectories(remote, [{ parent: attr.inode, name, mode: directoryMode }], signal);
+  for (const [depth, name] of components.entries()) {
+    const [made] = await makeDirectories(remote, [{ parent: attr.inode, name, mode: directoryMode }], signal).catch((error: unknown) => {
+      if (!(error instanceof CollectiveError) || error.code !== "already_exists") throw error;
+      const path = shownPath(components.slice(0, depth + 1));
+      throw new CollectiveError(
+        depth + 1 < components.length ? "not_a_directory" : "already_exists",
+        `${path} exists and is not a directory`,
+      );
+    });
     if (!made) throw new CollectiveError("internal", "a directory was not made");
     attr = made;
   }

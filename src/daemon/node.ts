@@ -61,7 +61,7 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
       cacheEntriesMax: ticketsRememberedMax,
     });
     const app = createNodeApp({ name, store, tickets, signer: () => signer, clock, log });
-    const server = await startDataServer({ ...config.address, credentials, fetch: (request) => app.fetch(request) });
+    const server = await startDataServer({ ...config.address, credentials, clock, fetch: (request) => app.fetch(request) });
     const address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: server.port });
     const coordinator = createControlClient({
       address: coordinatorAddress,

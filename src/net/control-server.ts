@@ -45,8 +45,9 @@ interface Verdict {
 export async function startControlServer(options: ControlServerOptions): Promise<ControlServer> {
   let current = options.credentials;
   const verdicts = new WeakMap<object, Verdict>();
+  const refused = new WeakSet<object>();
   const identify = (bindings: unknown): Caller => {
-    const { connection, socket, session } = connectionOf(bindings);
+    const { connection, socket } = connectionOf(bindings);
     const known = verdicts.get(connection);
     const nowMs = options.clock.wallMs();
     if (known && known.credentials === current && known.notAfterMs > nowMs) return known.caller;
@@ -55,8 +56,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
       verdicts.set(connection, verdict);
       return verdict.caller;
     } catch (error) {
-      // The handshake has judged by what was trusted then; who is accepted later needs a new one.
-      session?.close();
+      refused.add(connection);
       throw error;
     }
   };
@@ -81,6 +81,8 @@ export async function startControlServer(options: ControlServerOptions): Promise
     reload: (credentials) => {
       current = credentials;
       (server as unknown as TlsServer).setSecureContext({ ...serverTls(credentials), minVersion: "TLSv1.3" });
+      // Their handshakes were judged by what was trusted then; whoever is trusted now needs a new one.
+      connections.closeSessions((session) => refused.has(session));
     },
     stop: () => connections.stop(options.clock),
   };
@@ -95,19 +97,10 @@ interface NodeBindings {
   readonly incoming: { readonly socket: TLSSocket; readonly stream?: { readonly session?: ServerHttp2Session } };
 }
 
-interface Connection {
-  /** What lives as long as the connection does. */
-  readonly connection: object;
-  readonly socket: TLSSocket;
-  /** Of HTTP/2. */
-  readonly session: ServerHttp2Session | undefined;
-}
-
-function connectionOf(bindings: unknown): Connection {
+function connectionOf(bindings: unknown): { connection: object; socket: TLSSocket } {
   const { incoming } = bindings as NodeBindings;
   const session = incoming.stream?.session;
-  const socket = session ? (session.socket as TLSSocket) : incoming.socket;
-  return { connection: session ?? socket, socket, session };
+  return session ? { connection: session, socket: session.socket as TLSSocket } : { connection: incoming.socket, socket: incoming.socket };
 }
 
 function judge(socket: TLSSocket, credentials: Credentials, nowMs: number): Verdict {
@@ -123,7 +116,13 @@ function judge(socket: TLSSocket, credentials: Credentials, nowMs: number): Verd
   return { caller: identity, credentials, notAfterMs: parseCertificate(raw).info.notAfterMs };
 }
 
-function trackConnections(server: Http2SecureServer): { stop(clock: Clock): Promise<void> } {
+interface Connections {
+  /** Lets what is under way on them finish. */
+  closeSessions(which: (session: ServerHttp2Session) => boolean): void;
+  stop(clock: Clock): Promise<void>;
+}
+
+function trackConnections(server: Http2SecureServer): Connections {
   const sessions = new Set<ServerHttp2Session>();
   const sockets = new Set<Socket>();
   server.on("session", (session) => {
@@ -150,6 +149,9 @@ function trackConnections(server: Http2SecureServer): { stop(clock: Clock): Prom
     await Promise.race([closed, cut]);
   };
   return {
+    closeSessions: (which) => {
+      for (const session of sessions) if (which(session)) session.close();
+    },
     stop: (clock) => {
       stopped ??= stop(clock);
       return stopped;

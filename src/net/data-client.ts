@@ -2,7 +2,7 @@
  * Calls nodes. Bodies travel over pooled HTTP/1.1 connections: measured on loopback with mutual TLS
  * and 4 MiB bodies they move about 30 % more than one HTTP/2 connection does (test/bench/README.md).
  *
- * Nothing is repeated here: the caller knows the other copies and decides.
+ * Nothing that was answered is repeated here: the caller knows the other copies and decides.
  */
 import type { z } from "zod";
 import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
@@ -20,7 +20,7 @@ import { type ChunkId, chunkIdToBytes, type GlobalName, type Identity } from "..
 import { dataTimeoutMs } from "../../protocol/limits.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
 import type { Credentials } from "../pki/credentials.ts";
-import { requestError, responseError } from "./errors.ts";
+import { neverSent, type RequestFacts, requestError, responseError } from "./errors.ts";
 import { type ClientTls, clientTls } from "./tls.ts";
 
 export interface DataCallOptions {
@@ -55,7 +55,7 @@ export function createDataClient(credentials: () => Credentials): DataClient {
   const tlsOf = createTlsCache(credentials);
   const request = async <T>(target: TicketedNode, parts: RequestParts, read: (response: Response) => Promise<T>): Promise<T> => {
     const server: Identity = { kind: "node", name: target.node };
-    const facts = { peer: target.node, address: target.address };
+    const facts: RequestFacts = { peer: target.node, address: target.address };
     const timeout = AbortSignal.timeout(dataTimeoutMs);
     const init = {
       method: parts.method,
@@ -65,8 +65,8 @@ export function createDataClient(credentials: () => Credentials): DataClient {
       tls: tlsOf(server),
     };
     try {
-      const response = await fetch(`https://${target.address}${parts.path}`, init as RequestInit);
-      if (!response.ok) throw await responseError(response, facts);
+      const response = await fetchAgainIfLost(`https://${target.address}${parts.path}`, init as RequestInit, facts);
+      if (!response.ok) throw nodeError(await responseError(response, facts), facts);
       return await read(response);
     } catch (error) {
       throw requestError(error, facts);
@@ -95,6 +95,26 @@ export function createDataClient(credentials: () => Credentials): DataClient {
     delete: (target, ids, { signal } = {}) =>
       batch(target, { path: dataPaths.delete, body: chunkIdList(ids), answer: deletedManySchema, signal }),
   };
+}
+
+/**
+ * A node closes connections that idle, all of them when its certificate changes, and one of those may
+ * just be taken from the pool. Every call can be made twice, so that is done once, on a new connection.
+ */
+async function fetchAgainIfLost(url: string, init: RequestInit, facts: RequestFacts): Promise<Response> {
+  try {
+    return await fetch(url, init);
+  } catch (error) {
+    const reason = requestError(error, facts);
+    if (reason.code !== "unavailable" || neverSent(reason)) throw error;
+    return await fetch(url, { ...init, keepalive: false });
+  }
+}
+
+/** `internal` would say that this process has a fault; it is the node that has, and another may do. */
+function nodeError(error: CollectiveError, { peer, address }: RequestFacts): CollectiveError {
+  if (error.code !== "internal") return error;
+  return new CollectiveError("unavailable", `${peer} at ${address}: ${error.message}`, { cause: error });
 }
 
 function chunkPath(id: ChunkId): string {

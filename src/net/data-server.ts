@@ -10,6 +10,7 @@
 import { createServer } from "node:net";
 import type { Serve } from "bun";
 import { batchBytesMax, mebibyte } from "../../protocol/limits.ts";
+import type { Clock } from "../core/clock.ts";
 import type { Credentials } from "../pki/credentials.ts";
 import { listen } from "./control-server.ts";
 import { serverTls } from "./tls.ts";
@@ -17,7 +18,7 @@ import { serverTls } from "./tls.ts";
 export interface DataServer {
   readonly port: number;
   reload(credentials: Credentials): void;
-  /** Stops listening and waits for requests under way. Idempotent. */
+  /** Lets requests under way finish for a moment, then closes every connection. Idempotent. */
   stop(): Promise<void>;
 }
 
@@ -25,11 +26,14 @@ export interface DataServerOptions {
   readonly host: string;
   readonly port: number;
   readonly credentials: Credentials;
+  readonly clock: Clock;
   readonly fetch: (request: Request) => Response | Promise<Response>;
 }
 
 const idleTimeoutSeconds = 120;
 const requestBytesMax = batchBytesMax + mebibyte;
+/** A client that neither sends on nor hangs up must not keep a node from stopping. */
+const stopGraceMs = 3_000;
 
 export async function startDataServer(options: DataServerOptions): Promise<DataServer> {
   await assertPortFree(options);
@@ -46,17 +50,30 @@ export async function startDataServer(options: DataServerOptions): Promise<DataS
     } as Serve.Options<undefined>);
   let server = open(options.port, options.credentials);
   const port = server.port ?? options.port;
-  const retired = new Set<Promise<void>>();
+  /** What earlier credentials were served by, for as long as requests are under way there. */
+  const retired = new Set<Bun.Server<undefined>>();
+  const stop = async (): Promise<void> => {
+    const enough = new AbortController();
+    const servers = [server, ...retired];
+    const closed = Promise.all(servers.map((one) => one.stop()));
+    const cut = async (): Promise<void> => {
+      await options.clock.sleep(stopGraceMs, enough.signal);
+      for (const one of servers) void one.stop(true);
+    };
+    await Promise.race([closed, cut()]).finally(() => enough.abort());
+  };
+  let stopped: Promise<void> | undefined;
   return {
     port,
     reload: (credentials) => {
       const previous = server;
       server = open(port, credentials);
-      const done = previous.stop().finally(() => retired.delete(done));
-      retired.add(done);
+      retired.add(previous);
+      void previous.stop().finally(() => retired.delete(previous));
     },
-    stop: async () => {
-      await Promise.all([server.stop(), ...retired]);
+    stop: () => {
+      stopped ??= stop();
+      return stopped;
     },
   };
 }

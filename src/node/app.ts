@@ -81,8 +81,10 @@ export function createNodeApp(options: NodeAppOptions): Hono {
   app.get(dataPaths.chunk, async (c) => {
     const id = parseChunkId(c.req.param("id"));
     allow(ticketOf(c), "get", [id]);
-    const file = store.locate(id);
-    if (file) return new Response(Bun.file(file.path));
+    const located = store.locate(id);
+    const file = located && Bun.file(located.path);
+    // Of a file that is gone the server could only break off the answer; the store says what is wrong.
+    if (file && (await file.exists())) return new Response(file);
     return new Response((await store.get(id, { verify: false, signal: c.req.raw.signal })) as Uint8Array<ArrayBuffer>);
   });
 
@@ -150,8 +152,9 @@ async function fetchMany(store: ChunkStore, ids: readonly ChunkId[], signal: Abo
     }
     try {
       const data = await store.get(id, { verify: false, signal });
-      chunks.push(data.length <= bytesLeft ? data : null);
-      bytesLeft -= data.length;
+      const fits = data.length <= bytesLeft;
+      chunks.push(fits ? data : null);
+      if (fits) bytesLeft -= data.length;
     } catch (error) {
       if (!(error instanceof CollectiveError) || (error.code !== "not_found" && error.code !== "corrupt")) throw error;
       chunks.push(null);

@@ -100,6 +100,8 @@ describe("demo", () => {
       const demo = start(["demo"], { env: place.env, cwd: place.tree });
       await demo.waitForLine(moment);
       process.kill(demo.pid, signal);
+      // Under npm a Ctrl-C comes twice, from the terminal and from npm; that is still one.
+      process.kill(demo.pid, signal);
       expect(await demo.exited).toBe(1);
       expect(demo.stderr().split("\n").at(-2)).toBe("collective: demo: stopped before it was done (cancelled)");
       expectNothingLeft(place, pidsIn(demo.stdout()));

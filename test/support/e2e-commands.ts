@@ -1,7 +1,7 @@
 /** What an end-to-end test says about a command: it went well, or it failed in the one way it should. */
 import { expect } from "bun:test";
 import { type ErrorCode, exitCodeOf } from "../../protocol/errors.ts";
-import type { Collective, RunOptions, RunResult } from "./process.ts";
+import { type Collective, type Handle, type RunOptions, type RunResult, start } from "./process.ts";
 
 export type CommandRunner = Pick<Collective, "run">;
 
@@ -90,4 +90,37 @@ export async function until<T>(ask: () => T | Promise<T>, holds: (answer: T) => 
     if (performance.now() > deadlineMs) throw new Error(`not so within ${timeoutMs} ms, last: ${JSON.stringify(answer)?.slice(0, 2_000)}`);
     await Bun.sleep(20);
   }
+}
+
+/** Arguments of another coordinator. */
+export function coordinatorArgs(options: {
+  readonly member?: string;
+  readonly address?: string;
+  readonly dataDirectory: string;
+}): string[] {
+  const { member = "alice@home.collective.local", address = "127.0.0.1:0", dataDirectory } = options;
+  const places = ["--address", address, "--bootstrap-address", "127.0.0.1:0", "--metrics-address", "off", "--data-dir", dataDirectory];
+  return ["serve", "--role", "coordinator", "--member", member, "--no-context", ...places];
+}
+
+/** Arguments of one more node of a collective, for what `startCollective` does not offer. */
+export function nodeArgs(
+  collective: Pick<Collective, "coordinator">,
+  node: { readonly name: string; readonly dataDirectory: string; readonly address?: string; readonly flags?: readonly string[] },
+): string[] {
+  const { coordinator } = collective;
+  const identity = ["serve", "--role", "node", "--member", "alice@home.collective.local", "--node-id", node.name];
+  const joining = ["--coordinator", coordinator.address, "--enrol-from", coordinator.dataDirectory];
+  const places = ["--address", node.address ?? "127.0.0.1:0", "--metrics-address", "off", "--data-dir", node.dataDirectory];
+  return [...identity, ...joining, ...places, ...(node.flags ?? [])];
+}
+
+/** Starts one more node and waits until it is ready. */
+export async function startNode(
+  collective: Pick<Collective, "coordinator" | "env">,
+  node: Parameters<typeof nodeArgs>[1],
+): Promise<Handle> {
+  const handle = start(nodeArgs(collective, node), { env: collective.env });
+  await handle.waitForLine(/^ready /);
+  return handle;
 }

@@ -5,13 +5,16 @@ import {
   type Dirent,
   lstatSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /** Incompressible bytes that the same seed gives again, as fast as memory is written. */
@@ -102,4 +105,36 @@ export function filesBelow(folder: string): string[] {
 /** Where a node keeps a large chunk. */
 export function chunkPath(dataDirectory: string, id: string): string {
   return join(dataDirectory, "chunks", id.slice(0, 2), id.slice(2, 4), id);
+}
+
+/** Why no small disk can be had here, or undefined. */
+export const smallDiskReason: string | undefined = whyNoSmallDisk();
+
+function whyNoSmallDisk(): string | undefined {
+  if (process.platform !== "linux") return "needs a tmpfs, so Linux";
+  if (process.getuid?.() !== 0) return "needs root to mount a tmpfs";
+  const probe = mkdtempSync(join(tmpdir(), "collective-disk-"));
+  const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", probe], { stderr: "ignore" }).success;
+  if (mounted) Bun.spawnSync(["umount", probe]);
+  rmSync(probe, { recursive: true, force: true });
+  return mounted ? undefined : "this system mounts no tmpfs for us";
+}
+
+export interface SmallDisk extends AsyncDisposable {
+  readonly path: string;
+}
+
+/** A file system of its own that is full after so many bytes. */
+export async function mountSmallDisk(bytes: number): Promise<SmallDisk> {
+  const path = mkdtempSync(join(tmpdir(), "collective-disk-"));
+  const { success, stderr } = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", `size=${bytes}`, "tmpfs", path]);
+  if (!success) throw new Error(`no tmpfs: ${stderr.toString()}`);
+  return {
+    path,
+    [Symbol.asyncDispose]: async () => {
+      // Lazily, for a process that was killed may still be about to close its files.
+      Bun.spawnSync(["umount", "-l", path]);
+      rmSync(path, { recursive: true, force: true });
+    },
+  };
 }

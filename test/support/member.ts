@@ -3,9 +3,10 @@
  * and nodes behind real data servers, all over TLS on loopback. Time stands still until a test moves
  * it, so a node is alive for as long as nobody says otherwise.
  */
-import { type GlobalName, globalName, type Identity, parseLocalName, siteOf } from "../../protocol/ids.ts";
-import { gibibyte } from "../../protocol/limits.ts";
-import type { TicketOperation } from "../../protocol/ticket.ts";
+import { type ChunkId, type GlobalName, globalName, type Identity, parseLocalName, type Site, siteOf } from "../../protocol/ids.ts";
+import { batchBytesMax, gibibyte, ticketLifetimeMs } from "../../protocol/limits.ts";
+import type { TicketedNode } from "../../protocol/schema.ts";
+import { ticketIdBytes, type TicketOperation } from "../../protocol/ticket.ts";
 import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
@@ -29,7 +30,7 @@ import { type DataServer, startDataServer } from "../../src/net/data-server.ts";
 import { createNodeApp } from "../../src/node/app.ts";
 import { type Authority, createAuthority } from "../../src/pki/authority.ts";
 import { assembleCredentials, type Credentials } from "../../src/pki/credentials.ts";
-import { createSigner, createTicketVerifier, type Signer } from "../../src/pki/ticket.ts";
+import { createSigner, createTicketVerifier, type Signer, signTicket } from "../../src/pki/ticket.ts";
 import { alice, type HandClock, handClock, leafOf } from "./pki.ts";
 
 export const loopback = "127.0.0.1";
@@ -191,6 +192,7 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
     host: loopback,
     port: 0,
     credentials,
+    clock,
     fetch: async (request) => (await options.intercept?.(request)) ?? (await app.fetch(request)),
   });
   const address = `${loopback}:${server.port}`;
@@ -212,21 +214,33 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
   return node;
 }
 
-/** A ticket as the coordinator would sign it. */
-export function operationTicket(
-  member: TestMember,
-  request: {
-    readonly operation: TicketOperation;
-    readonly node: GlobalName;
-    readonly chunks: Parameters<TestMember["service"]["tickets"]["issue"]>[0]["chunks"][number]["id"][];
-  },
-): { node: GlobalName; address: string; ticket: Uint8Array } {
-  const { nodes } = member.service.tickets.issue({
+export interface TicketRequest {
+  readonly operation: TicketOperation;
+  /** Whom it is for, if not the node it is shown to. */
+  readonly node?: GlobalName;
+  readonly chunks: readonly ChunkId[];
+  readonly issuer?: Site;
+  readonly bytesMax?: number;
+  readonly notBeforeMs?: number;
+  readonly expiresMs?: number;
+  /** Signs in the coordinator's place. */
+  readonly signer?: Signer;
+}
+
+/** A node to speak to with a ticket as the coordinator signs it, or as it never would. */
+export function ticketed(member: TestMember, node: Pick<TestNode, "name" | "address">, request: TicketRequest): TicketedNode {
+  const nowMs = member.clock.nowMs;
+  const ticket = signTicket(request.signer ?? member.signer, {
+    version: 1,
+    id: systemRandom.bytes(ticketIdBytes),
+    issuer: request.issuer ?? siteOf(member.member),
+    audience: request.node ?? node.name,
     holder: member.member,
     operation: request.operation,
-    chunks: request.chunks.map((id) => ({ id, nodes: [request.node] })),
+    chunks: request.chunks,
+    bytesMax: request.bytesMax ?? batchBytesMax,
+    notBeforeMs: request.notBeforeMs ?? nowMs,
+    expiresMs: request.expiresMs ?? nowMs + ticketLifetimeMs,
   });
-  const [target] = nodes;
-  if (!target) throw new Error("no such node");
-  return target;
+  return { node: node.name, address: node.address, ticket };
 }

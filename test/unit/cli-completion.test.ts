@@ -12,7 +12,8 @@ describe("completion", () => {
     await using folder = await testFolder();
     const { exitCode, stdout } = await runnerIn(join(folder.path, "home"))(["completion", shell]);
     expect(exitCode).toBe(0);
-    for (const name of Object.keys(commands)) expect(stdout).toContain(name);
+    for (const [name, { section }] of Object.entries(commands))
+      expect({ name, offered: stdout.includes(name) }).toEqual({ name, offered: section !== undefined });
     for (const word of ["get-contexts", "dry-run", "min-members", "recursive"]) expect(stdout).toContain(word);
   });
 

@@ -16,7 +16,11 @@ const command: Command = {
 export default command;
 
 async function commandTree(): Promise<CommandTree> {
-  const subcommands = await Promise.all(Object.values(commands).map(async ({ load }) => treeOf(await load())));
+  const subcommands = await Promise.all(
+    Object.values(commands)
+      .filter(({ section }) => section !== undefined)
+      .map(async ({ load }) => treeOf(await load())),
+  );
   return {
     name: "collective",
     description: "a storage pool for friends and homelabs",

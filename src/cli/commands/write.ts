@@ -22,7 +22,7 @@ const command: Command = {
     const mtimeNs = BigInt(Math.trunc(io.clock.wallMs())) * 1_000_000n;
     await ingest.add(
       { parent: place.parent.inode, name: place.name, store: place.store, mode: place.existing?.mode ?? 0o644, mtimeNs },
-      descriptorSource(stdinFd, io.clock),
+      descriptorSource(stdinFd, io),
     );
     const { degradedChunks } = await ingest.finish();
     progress.finish();

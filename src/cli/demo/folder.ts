@@ -63,20 +63,30 @@ export async function openDemoFolder(options: FolderOptions): Promise<DemoFolder
   };
 }
 
-/** Among what was fetched may be directories that not even their owner may change. */
+const removalAttemptsMax = 20;
+
+/** Of processes that were just killed the last writes may still come in. */
 function removeTree(path: string): void {
-  const remove = (): void => rmSync(path, { recursive: true, force: true, maxRetries: 5 });
-  try {
-    remove();
-  } catch {
-    const directories = [path];
-    for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
-      chmodSync(directory, 0o700);
-      for (const entry of readdirSync(directory, { withFileTypes: true })) {
-        if (entry.isDirectory()) directories.push(join(directory, entry.name));
-      }
+  for (let attempt = 1; ; attempt++) {
+    try {
+      rmSync(path, { recursive: true, force: true });
+      return;
+    } catch (error) {
+      if (attempt === removalAttemptsMax) throw error;
+      openDirectories(path);
     }
-    remove();
+  }
+}
+
+/** Among what was fetched may be directories that not even their owner may change. */
+function openDirectories(path: string): void {
+  const directories = [path];
+  for (let directory = directories.pop(); directory !== undefined; directory = directories.pop()) {
+    if (!existsSync(directory)) continue;
+    chmodSync(directory, 0o700);
+    for (const entry of readdirSync(directory, { withFileTypes: true })) {
+      if (entry.isDirectory()) directories.push(join(directory, entry.name));
+    }
   }
 }
 

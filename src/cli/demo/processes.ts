@@ -51,7 +51,8 @@ export function createProcesses({ environment, logDir, clock, signal }: Processe
   const killAll = (): void => {
     for (const child of children) child.kill("SIGKILL");
   };
-  process.on("exit", killAll);
+  // Before anything else that waits for the exit: whoever removes their files must not race them.
+  process.prependListener("exit", killAll);
 
   return {
     start: async (name, args) => {
@@ -62,7 +63,7 @@ export function createProcesses({ environment, logDir, clock, signal }: Processe
       const given = AbortSignal.any([signal, waiting.signal]);
       const address = await Promise.race([readyAddress(child.stdout), clock.sleep(readyMsMax, given)]).finally(() => waiting.abort());
       if (address === undefined) {
-        throw new CollectiveError("unavailable", `${name} did not start: ${await lastLineOf(logPath)}`, { hint: `its log is ${logPath}` });
+        throw new CollectiveError("unavailable", `${name} did not start: ${await lastLineOf(logPath)}`);
       }
       return {
         name,
@@ -125,7 +126,8 @@ async function stop(child: Bun.Subprocess, clock: Clock): Promise<void> {
   await late;
 }
 
+/** Its own error line where there is one. */
 async function lastLineOf(path: string): Promise<string> {
-  const text = await readFile(path, "utf8").catch(() => "");
-  return text.trimEnd().split("\n").at(-1) || "it said nothing";
+  const lines = (await readFile(path, "utf8").catch(() => "")).trimEnd().split("\n");
+  return lines.findLast((line) => line.startsWith("collective: ")) ?? (lines.at(-1) || "it said nothing");
 }

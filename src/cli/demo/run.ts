@@ -2,7 +2,7 @@
 import { appendFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { runCommand } from "citty";
-import { CollectiveError } from "../../../protocol/errors.ts";
+import { CollectiveError, toCollectiveError } from "../../../protocol/errors.ts";
 import { localNameOf } from "../../../protocol/ids.ts";
 import { nodeDeadAfterMs } from "../../../protocol/limits.ts";
 import { routes } from "../../../protocol/routes.ts";
@@ -54,8 +54,8 @@ export async function runDemo(processIo: Io, options: DemoOptions): Promise<void
     } catch (thrown) {
       if (io.signal.aborted) throw new CollectiveError("cancelled", "stopped before it was done", { cause: thrown });
       folder.keep();
-      io.stderr.write(`what there is so far, with the logs, stays in ${folder.path}\n`);
-      throw thrown;
+      const { code, message } = toCollectiveError(thrown);
+      throw new CollectiveError(code, message, { hint: `all data and logs stay in ${folder.path}`, cause: thrown });
     }
   } finally {
     process.off("SIGHUP", onHangup);
