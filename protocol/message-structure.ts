@@ -40,14 +40,14 @@ interface Head {
 
 /** Bytes after the type byte, for types whose length is fixed: 0xc0 to 0xdf. */
 const fixedBytes: Readonly<Record<number, number>> = {
-  ...{ 0xc0: 0, 0xc2: 0, 0xc3: 0, 0xca: 4, 0xcb: 8, 0xcc: 1, 0xcd: 2, 0xce: 4, 0xcf: 8, 0xd0: 1, 0xd1: 2, 0xd2: 4, 0xd3: 8 },
-  ...{ 0xd4: 2, 0xd5: 3, 0xd6: 5, 0xd7: 9, 0xd8: 17 },
+  ...{ 192: 0, 194: 0, 195: 0, 202: 4, 203: 8, 204: 1, 205: 2, 206: 4, 207: 8, 208: 1, 209: 2, 210: 4, 211: 8 },
+  ...{ 212: 2, 213: 3, 214: 5, 215: 9, 216: 17 },
 };
 /** Types that say how long they are: size of that number, and what comes on top of it. */
 const countedBytes: Readonly<Record<number, { readonly size: 1 | 2 | 4; readonly extra: number; readonly perItem: 0 | 1 | 2 }>> = {
-  ...{ 0xc4: counted(1), 0xc5: counted(2), 0xc6: counted(4), 0xd9: counted(1), 0xda: counted(2), 0xdb: counted(4) },
-  ...{ 0xc7: counted(1, 1), 0xc8: counted(2, 1), 0xc9: counted(4, 1) },
-  ...{ 0xdc: items(2, 1), 0xdd: items(4, 1), 0xde: items(2, 2), 0xdf: items(4, 2) },
+  ...{ 196: counted(1), 197: counted(2), 198: counted(4), 217: counted(1), 218: counted(2), 219: counted(4) },
+  ...{ 199: counted(1, 1), 200: counted(2, 1), 201: counted(4, 1) },
+  ...{ 220: items(2, 1), 221: items(4, 1), 222: items(2, 2), 223: items(4, 2) },
 };
 
 function counted(size: 1 | 2 | 4, extra = 0) {

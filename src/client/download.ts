@@ -91,7 +91,7 @@ export async function* readRange(remote: Remote, range: ReadRange, signal?: Abor
     fetched.catch(() => undefined);
     window.push({ chunk, version, fetched });
   };
-  const end = range.offset + range.lengthBytes;
+  const end = endOf(range);
   const deliver = async function* (): AsyncGenerator<Uint8Array> {
     const next = window.shift();
     if (!next) return;
@@ -116,13 +116,18 @@ export async function* readRange(remote: Remote, range: ReadRange, signal?: Abor
   }
 }
 
+/** "To the end of the file" may be said with any number. */
+function endOf(range: ReadRange): number {
+  return Math.min(range.offset + range.lengthBytes, Number.MAX_SAFE_INTEGER);
+}
+
 /** All chunks of the range, asked for window by window and always of one version. */
 async function* locatedChunks(
   remote: Remote,
   range: ReadRange,
   signal: AbortSignal,
 ): AsyncGenerator<{ readonly chunk: LocatedChunk; readonly version: number }> {
-  const end = range.offset + range.lengthBytes;
+  const end = endOf(range);
   let offset = range.offset;
   let ifVersion = range.ifVersion;
   while (offset < end) {

@@ -29,15 +29,15 @@ export async function readMany(remote: Remote, files: readonly Attr[], signal?: 
   const out = new Uint8Array(largeChunkBytes);
   const contents: Uint8Array[] = [];
   for (const file of located) {
-    const [chunk] = file.chunks;
-    if (!chunk) {
-      if (file.sizeBytes > 0) throw new CollectiveError("internal", "a file came back without its chunk");
-      contents.push(new Uint8Array(0));
-      continue;
-    }
-    const bytes = stored.get(chunk);
-    if (!bytes) throw new CollectiveError("internal", "a chunk was not fetched");
-    contents.push(openChunk(bytes, { keys: await remote.keysOf(file.store), out }).slice());
+    const keys = await remote.keysOf(file.store);
+    const parts = file.chunks.map((chunk) => {
+      const bytes = stored.get(chunk);
+      if (!bytes) throw new CollectiveError("internal", "a chunk was not fetched");
+      return openChunk(bytes, { keys, out }).slice();
+    });
+    const content = parts.length === 1 && parts[0] ? parts[0] : new Uint8Array(Buffer.concat(parts));
+    if (content.length !== file.sizeBytes) throw new CollectiveError("internal", "a file came back without all of its chunks");
+    contents.push(content);
   }
   return contents;
 }

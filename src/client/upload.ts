@@ -6,7 +6,7 @@
  * chunk has at least one copy and no other node would take more: fewer copies than the store asks
  * for are reported at commit, not refused.
  */
-import { type CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { inlineStoredBytesMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
@@ -91,8 +91,9 @@ export function createUpload(remote: Remote): Upload {
       }
       for (const chunk of chunks) if (!failed.has(chunk.id)) distinct.delete(chunk.id);
     }
-    // A last question decides whether what is left has a copy at all; it throws when it has none.
-    if (distinct.size > 0) await allocate([...distinct.values()]);
+    // A last question decides whether what is left has a copy at all.
+    const plan = distinct.size > 0 ? await allocate([...distinct.values()]) : undefined;
+    if (plan?.stored.some((copies) => copies === 0)) throw reason ?? new CollectiveError("unavailable", "no node took the data");
     return { sentBytes };
 
     async function allocate(chunks: readonly PreparedChunk[]) {

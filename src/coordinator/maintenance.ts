@@ -44,11 +44,20 @@ export function startMaintenance(service: CoordinatorService): Maintenance {
 
 async function collect(service: CoordinatorService, signal: AbortSignal): Promise<void> {
   for (let step = 0; step < reclaimStepsMax && (await service.metadata.reclaim()); step++);
-  for (const garbage of await service.metadata.collectGarbage(collectedCopiesMax)) {
-    if (service.directory.get(garbage.node)?.state !== "alive") continue;
-    for (let at = 0; at < garbage.chunks.length; at += chunksPerTicketMax) {
-      await deleteCopies(service, { node: garbage.node, chunks: garbage.chunks.slice(at, at + chunksPerTicketMax) }, signal);
+  const garbage = await service.metadata.collectGarbage(collectedCopiesMax);
+  // Side by side, and each for itself: a node that cannot be reached must not keep the others from deleting.
+  await Promise.all(garbage.map((one) => collectFrom(service, one, signal)));
+}
+
+async function collectFrom(service: CoordinatorService, { node, chunks }: Garbage, signal: AbortSignal): Promise<void> {
+  if (service.directory.get(node)?.state !== "alive") return;
+  try {
+    for (let at = 0; at < chunks.length; at += chunksPerTicketMax) {
+      await deleteCopies(service, { node, chunks: chunks.slice(at, at + chunksPerTicketMax) }, signal);
     }
+  } catch (thrown) {
+    const error = toCollectiveError(thrown);
+    if (!signal.aborted) service.log.warn("garbage not deleted, trying on", { node, code: error.code, error: error.message });
   }
 }
 

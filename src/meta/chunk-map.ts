@@ -67,7 +67,10 @@ function nodeId(context: MetadataContext, name: GlobalName): number {
  * A sign of life. What an upload that was given up had stored may be collected by now, so receipts of one
  * that is not known any more prove nothing.
  */
-function touchUpload(context: MetadataContext, request: { readonly upload: string; readonly confirmed: readonly ConfirmedCopies[] }): number {
+function touchUpload(
+  context: MetadataContext,
+  request: { readonly upload: string; readonly confirmed: readonly ConfirmedCopies[] },
+): number {
   const nowMs = Math.trunc(context.clock.wallMs());
   const known = statement<{ id: number }, [number, string]>(context, "UPDATE upload SET touched_ms = ? WHERE token = ? RETURNING id").get(
     nowMs,

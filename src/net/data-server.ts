@@ -7,6 +7,7 @@
  * port, then the first one finishes what it has. That needs SO_REUSEPORT, which would also let a
  * second process of this user share the port unnoticed: `assertPortFree` looks first.
  */
+import { constants } from "node:crypto";
 import { createServer } from "node:net";
 import type { Serve } from "bun";
 import { batchBytesMax, mebibyte } from "../../protocol/limits.ts";
@@ -30,6 +31,8 @@ export interface DataServerOptions {
   readonly fetch: (request: Request) => Response | Promise<Response>;
 }
 
+/** `Bun.serve` knows no least version; what it hands to the TLS library can rule the older ones out. */
+const onlyTls13 = constants.SSL_OP_NO_TLSv1 | constants.SSL_OP_NO_TLSv1_1 | constants.SSL_OP_NO_TLSv1_2;
 const idleTimeoutSeconds = 120;
 const requestBytesMax = batchBytesMax + mebibyte;
 /** A client that neither sends on nor hangs up must not keep a node from stopping. */
@@ -45,7 +48,7 @@ export async function startDataServer(options: DataServerOptions): Promise<DataS
       http2: true,
       idleTimeout: idleTimeoutSeconds,
       maxRequestBodySize: requestBytesMax,
-      tls: { ...serverTls(credentials), requestCert: true, rejectUnauthorized: true },
+      tls: { ...serverTls(credentials), requestCert: true, rejectUnauthorized: true, secureOptions: onlyTls13 },
       fetch: options.fetch,
     } as Serve.Options<undefined>);
   let server = open(options.port, options.credentials);

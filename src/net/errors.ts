@@ -25,6 +25,10 @@ const certificateCodes: Readonly<Record<string, string>> = {
   UNABLE_TO_GET_ISSUER_CERT: "its certificate was not issued by the trusted authority",
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "its certificate was not issued by the trusted authority",
   CERT_SIGNATURE_FAILURE: "its certificate was not issued by the trusted authority",
+  PERMITTED_VIOLATION: "its certificate was issued by an authority of another site",
+  EXCLUDED_VIOLATION: "its certificate was issued by an authority of another site",
+  INVALID_PURPOSE: "its certificate is not made for a server",
+  INVALID_CA: "its certificate was issued by what is no authority",
   CERT_HAS_EXPIRED: "its certificate has expired",
   CERT_NOT_YET_VALID: "its certificate is not valid yet; compare the clocks",
 };

@@ -63,7 +63,10 @@ function offering(check: Check): void {
       targets: [],
     });
     expect(await look(metadata, other.inode, "a:1")).toEqual({ seen: [], stored: 0, targets: [] });
-    expect(await metadata.copiesOf(store.inode, [piece("b:1").chunk, piece("a:1").chunk])).toMatchObject([[], [{ node: n1 }, { node: n2 }]]);
+    expect(await metadata.copiesOf(store.inode, [piece("b:1").chunk, piece("a:1").chunk])).toMatchObject([
+      [],
+      [{ node: n1 }, { node: n2 }],
+    ]);
   });
 
   check("remembers what it asked for, and what came of it", async ({ metadata }) => {
@@ -87,7 +90,10 @@ function offering(check: Check): void {
       { node: n3, state: "stored" },
     ]);
     const unknown = "stranger@home.collective.local" as GlobalName;
-    await expectCode("not_found", metadata.offer({ upload, store: store.inode, chunks, confirmed: [{ node: unknown, chunks: [id] }] }, () => []));
+    await expectCode(
+      "not_found",
+      metadata.offer({ upload, store: store.inode, chunks, confirmed: [{ node: unknown, chunks: [id] }] }, () => []),
+    );
   });
 
   check("answers an empty offer, a repeated one and repeated chunks", async ({ metadata }) => {
@@ -125,7 +131,13 @@ function collecting(check: Check): void {
     expect(await copies(metadata, store.inode, "a:1")).toEqual([]);
     await expectCode(
       "conflict",
-      metadata.commit({ upload, files: [fileCommit({ parent: store.inode, name: "late", pieces: ["a:1"] })], confirmed: [], last: true, owner }),
+      metadata.commit({
+        upload,
+        files: [fileCommit({ parent: store.inode, name: "late", pieces: ["a:1"] })],
+        confirmed: [],
+        last: true,
+        owner,
+      }),
     );
   });
 
@@ -141,7 +153,10 @@ function collecting(check: Check): void {
     expect(await collectAll(metadata)).toEqual(new Map([[n2, [id]]]));
     const files = [fileCommit({ parent: store.inode, name: "late", pieces: ["a:1"] })];
     await expectCode("conflict", metadata.commit({ upload, files, confirmed, last: true, owner }));
-    await expectCode("conflict", metadata.offer({ upload, store: store.inode, chunks: [], confirmed }, () => []));
+    await expectCode(
+      "conflict",
+      metadata.offer({ upload, store: store.inode, chunks: [], confirmed }, () => []),
+    );
     expect(await copies(metadata, store.inode, "a:1")).toEqual([{ node: n1, state: "stored" }]);
   });
 
@@ -230,7 +245,12 @@ function sharing(check: Check): void {
     const [one, two] = [await createStore(metadata, "one"), await createStore(metadata, "two")];
     const id = piece("a:1").chunk;
     for (const store of [one, two]) {
-      await writeFile(metadata, store.inode, { parent: store.inode, name: "file", pieces: ["a:1"] }, { nodes: store === one ? [n1, n2] : [n1] });
+      await writeFile(
+        metadata,
+        store.inode,
+        { parent: store.inode, name: "file", pieces: ["a:1"] },
+        { nodes: store === one ? [n1, n2] : [n1] },
+      );
     }
     await metadata.remove({ parent: one.inode, name: "file" }, "file");
     expect(await collectAll(metadata)).toEqual(new Map([[n2, [id]]]));

@@ -34,10 +34,22 @@ export function commitSuite(check: Check): void {
 function publishing(check: Check): void {
   check("creates and replaces a file under the same inode", async ({ metadata, clock }) => {
     const store = await createStore(metadata);
-    const created = await writeFile(metadata, store.inode, { parent: store.inode, name: "file", pieces: ["a:10", "b:5"], mode: 0o600, mtimeNs: -5n });
+    const created = await writeFile(metadata, store.inode, {
+      parent: store.inode,
+      name: "file",
+      pieces: ["a:10", "b:5"],
+      mode: 0o600,
+      mtimeNs: -5n,
+    });
     expect(created).toMatchObject({ type: "file", sizeBytes: 15, mode: 0o600, mtimeNs: -5n, version: 1, owner, store: store.inode });
     clock.nowMs += 1_000;
-    const replaced = await writeFile(metadata, store.inode, { parent: store.inode, name: "file", pieces: ["c:7"], mode: 0o644, mtimeNs: 9n });
+    const replaced = await writeFile(metadata, store.inode, {
+      parent: store.inode,
+      name: "file",
+      pieces: ["c:7"],
+      mode: 0o644,
+      mtimeNs: 9n,
+    });
     expect(replaced).toMatchObject({ inode: created.inode, sizeBytes: 7, mode: 0o644, mtimeNs: 9n, version: 2 });
     expect(replaced.ctimeNs).toBe(BigInt(clock.nowMs) * 1_000_000n);
     expect(await chunksOf(metadata, created.inode)).toEqual([piece("c:7").chunk]);
@@ -144,8 +156,12 @@ function refusing(check: Check): void {
 function racing(check: Check): void {
   check("lets the last of many commits win whole", async ({ metadata }) => {
     const store = await createStore(metadata);
-    const contents = Array.from({ length: 20 }, (_, writer) => Array.from({ length: 4 }, (_, part) => `writer-${writer}-part-${part}:${writer + 1}`));
-    const attrs = await Promise.all(contents.map((pieces) => writeFile(metadata, store.inode, { parent: store.inode, name: "file", pieces })));
+    const contents = Array.from({ length: 20 }, (_, writer) =>
+      Array.from({ length: 4 }, (_, part) => `writer-${writer}-part-${part}:${writer + 1}`),
+    );
+    const attrs = await Promise.all(
+      contents.map((pieces) => writeFile(metadata, store.inode, { parent: store.inode, name: "file", pieces })),
+    );
     expect(attrs.map((attr) => attr.version).sort((a, b) => a - b)).toEqual(contents.map((_, index) => index + 1));
     const { attr } = await metadata.resolve(["media", "file"]);
     const winner = contents[attrs.findIndex(({ version }) => version === 20)] ?? [];

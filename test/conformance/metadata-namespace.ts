@@ -14,9 +14,9 @@ import {
   writeFile,
   writeFiles,
 } from "../support/metadata.ts";
-import type { Check } from "./metadata-store.ts";
 import { removalSuite } from "./metadata-removal.ts";
 import { renameSuite } from "./metadata-rename.ts";
+import type { Check } from "./metadata-store.ts";
 
 const nowhere = parseInode(999_999);
 
@@ -95,7 +95,24 @@ function listing(check: Check): void {
 
   check("keeps names apart that only look alike", async ({ metadata }) => {
     const store = await createStore(metadata);
-    const names = ["a", "A", "\u00e9", "e\u0301", " ", "%", "_", "'", '"', "\\", "*", "line\nbreak", "-", "\u202egnp", "x".repeat(255), "ä".repeat(127)];
+    const names = [
+      "a",
+      "A",
+      "\u00e9",
+      "e\u0301",
+      " ",
+      "%",
+      "_",
+      "'",
+      '"',
+      "\\",
+      "*",
+      "line\nbreak",
+      "-",
+      "\u202egnp",
+      "x".repeat(255),
+      "ä".repeat(127),
+    ];
     await writeFiles(
       metadata,
       store.inode,
@@ -193,7 +210,8 @@ function links(check: Check): void {
 
   check("replaces a link by a link and nothing else", async ({ metadata }) => {
     const store = await createStore(metadata);
-    const link = (name: string, target: string, parent: Inode = store.inode) => metadata.makeSymlinks([{ parent, name, target, mtimeNs: 0n }], { owner });
+    const link = (name: string, target: string, parent: Inode = store.inode) =>
+      metadata.makeSymlinks([{ parent, name, target, mtimeNs: 0n }], { owner });
     await link("link", "one");
     await link("link", "two");
     expect((await metadata.resolve(["media", "link"])).attr?.target).toBe("two");
@@ -213,7 +231,16 @@ function attributes(check: Check): void {
     const store = await createStore(metadata);
     const file = await writeFile(metadata, store.inode, { parent: store.inode, name: "file", mtimeNs: 1_753_000_000_123_456_789n });
     expect(file.mtimeNs).toBe(1_753_000_000_123_456_789n);
-    for (const mtimeNs of [0n, 1n, -1n, -999_999_999n, -1_000_000_000n, -1_000_000_001n, -11_644_473_600_000_000_001n / 100n, 9_223_372_036_854_775_807n]) {
+    for (const mtimeNs of [
+      0n,
+      1n,
+      -1n,
+      -999_999_999n,
+      -1_000_000_000n,
+      -1_000_000_001n,
+      -11_644_473_600_000_000_001n / 100n,
+      9_223_372_036_854_775_807n,
+    ]) {
       clock.nowMs += 1_000;
       const changed = await metadata.setAttr(file.inode, { mtimeNs });
       expect(changed.mtimeNs).toBe(mtimeNs);
@@ -286,7 +313,11 @@ function attributes(check: Check): void {
     const file = await writeFile(metadata, store.inode, { parent: store.inode, name: "file", pieces: ["a:10"] });
     await metadata.remove({ parent: store.inode, name: "file" }, "file");
     await reclaimAll(metadata);
-    for (const call of [() => metadata.getAttr(file.inode), () => metadata.setAttr(file.inode, { mode: 0 }), () => metadata.usage(file.inode)]) {
+    for (const call of [
+      () => metadata.getAttr(file.inode),
+      () => metadata.setAttr(file.inode, { mode: 0 }),
+      () => metadata.usage(file.inode),
+    ]) {
       expect((await failureOf(call)).code).toBe("not_found");
     }
   });

@@ -68,7 +68,9 @@ export function removalSuite(check: Check): void {
     const deleted = await collectAll(metadata);
     expect([...deleted.keys()]).toEqual([nodeNames[0] ?? owner]);
     expect(new Set(deleted.get(nodeNames[0] ?? owner)).size).toBe(1288);
-    expect((await metadata.extents(kept.inode, { offset: 0, lengthBytes: 20, limit: 9 })).every((extent) => extent.copies.length === 1)).toBe(true);
+    expect(
+      (await metadata.extents(kept.inode, { offset: 0, lengthBytes: 20, limit: 9 })).every((extent) => extent.copies.length === 1),
+    ).toBe(true);
 
     await metadata.remove({ parent: store.inode, name: "kept" }, "file");
     await reclaimAll(metadata);
@@ -104,7 +106,8 @@ export function removalSuite(check: Check): void {
     const store = await createStore(metadata);
     const other = await createStore(metadata, "other");
     const folder = await makeDirectory(metadata, store.inode, "folder");
-    const files = (parent: typeof store.inode) => Array.from({ length: 100 }, (_, index) => ({ parent, name: `${index}`, pieces: [`${index}:1`] }));
+    const files = (parent: typeof store.inode) =>
+      Array.from({ length: 100 }, (_, index) => ({ parent, name: `${index}`, pieces: [`${index}:1`] }));
     for (let batch = 0; batch < 6; batch++) {
       const sub = await makeDirectory(metadata, folder.inode, `${batch}`);
       await writeFiles(metadata, store.inode, files(sub.inode));

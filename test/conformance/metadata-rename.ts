@@ -2,7 +2,17 @@
 import { expect } from "bun:test";
 import type { Inode } from "../../protocol/ids.ts";
 import { rootInode } from "../../protocol/ids.ts";
-import { collectAll, createStore, expectCode, makeDirectory, namesIn, owner, reclaimAll, writeFile, writeFiles } from "../support/metadata.ts";
+import {
+  collectAll,
+  createStore,
+  expectCode,
+  makeDirectory,
+  namesIn,
+  owner,
+  reclaimAll,
+  writeFile,
+  writeFiles,
+} from "../support/metadata.ts";
 import type { Check } from "./metadata-store.ts";
 
 const replace = { replace: true };
@@ -21,7 +31,12 @@ function renaming(check: Check): void {
     const file = await writeFile(metadata, store.inode, { parent: store.inode, name: "old", pieces: ["a:10"], mtimeNs: 7n });
     await metadata.rename({ parent: store.inode, name: "old" }, { parent: folder.inode, name: "new" }, keep);
     expect((await metadata.resolve(["media", "old"])).attr).toBeNull();
-    expect((await metadata.resolve(["media", "folder", "new"])).attr).toMatchObject({ inode: file.inode, version: 1, mtimeNs: 7n, sizeBytes: 10 });
+    expect((await metadata.resolve(["media", "folder", "new"])).attr).toMatchObject({
+      inode: file.inode,
+      version: 1,
+      mtimeNs: 7n,
+      sizeBytes: 10,
+    });
     await metadata.rename({ parent: folder.inode, name: "new" }, { parent: folder.inode, name: "new" }, replace);
     expect(await namesIn(metadata, folder.inode)).toEqual(["new"]);
     await metadata.rename({ parent: store.inode, name: "folder" }, { parent: store.inode, name: "moved" }, keep);
@@ -65,7 +80,10 @@ function renaming(check: Check): void {
     expect((await metadata.resolve(["media", "top", "d"])).attr?.type).toBe("directory");
     // The other way round it is full, not a circle.
     const { attr } = await metadata.resolve(["media", "top", "d"]);
-    await expectCode("not_empty", metadata.rename({ parent: attr?.inode ?? rootInode, name: "d" }, { parent: store.inode, name: "top" }, replace));
+    await expectCode(
+      "not_empty",
+      metadata.rename({ parent: attr?.inode ?? rootInode, name: "d" }, { parent: store.inode, name: "top" }, replace),
+    );
     await metadata.remove({ parent: store.inode, name: "top" }, "tree");
     await reclaimAll(metadata);
     expect(await metadata.usage(store.inode)).toMatchObject({ directories: 1 });
@@ -108,7 +126,13 @@ function renamingStores(check: Check): void {
 function cloning(check: Check): void {
   check("clones without another copy of any chunk", async ({ metadata }) => {
     const store = await createStore(metadata);
-    const file = await writeFile(metadata, store.inode, { parent: store.inode, name: "one", pieces: ["a:10", "b:20"], mtimeNs: 3n, mode: 0o600 });
+    const file = await writeFile(metadata, store.inode, {
+      parent: store.inode,
+      name: "one",
+      pieces: ["a:10", "b:20"],
+      mtimeNs: 3n,
+      mode: 0o600,
+    });
     const twin = await metadata.clone(file.inode, { parent: store.inode, name: "two" }, { ...keep, owner });
     expect(twin).toMatchObject({ type: "file", sizeBytes: 30, mtimeNs: 3n, mode: 0o600, version: 1 });
     expect(twin.inode).not.toBe(file.inode);

@@ -8,7 +8,18 @@ import { metadataApplicationId, metadataMigrations } from "../../src/meta/migrat
 import { createSqliteMetadata } from "../../src/meta/sqlite.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
 import { memoryMetadata } from "../support/member.ts";
-import { createStore, knownNode, makeDirectory, namesIn, nodeNames, owner, piece, reclaimAll, writeFile, writeFiles } from "../support/metadata.ts";
+import {
+  createStore,
+  knownNode,
+  makeDirectory,
+  namesIn,
+  nodeNames,
+  owner,
+  piece,
+  reclaimAll,
+  writeFile,
+  writeFiles,
+} from "../support/metadata.ts";
 import { type HandClock, handClock, testFolder } from "../support/pki.ts";
 import { metadataStoreSuite } from "./metadata-store.ts";
 
@@ -58,7 +69,9 @@ async function treeOf(metadata: MetadataStore, inode: Inode = rootInode): Promis
     entries.map(async ({ name, attr }) => [
       name,
       attr,
-      attr.type === "directory" ? await treeOf(metadata, attr.inode) : await metadata.extents(attr.inode, { offset: 0, lengthBytes: 1e9, limit: 1e3 }),
+      attr.type === "directory"
+        ? await treeOf(metadata, attr.inode)
+        : await metadata.extents(attr.inode, { offset: 0, lengthBytes: 1e9, limit: 1e3 }),
     ]),
   );
 }
@@ -78,7 +91,11 @@ describe("metadata in a file", () => {
         { parent: inner.inode, name: `file-${round}`, pieces: [`a-${round}:5`, "same:3"], mtimeNs: BigInt(-round) },
         { parent: store.inode, name: "again", pieces: [`b-${round}:${round + 1}`] },
       ]);
-      await metadata.rename({ parent: inner.inode, name: `file-${round}` }, { parent: store.inode, name: `moved-${round}` }, { replace: false });
+      await metadata.rename(
+        { parent: inner.inode, name: `file-${round}` },
+        { parent: store.inode, name: `moved-${round}` },
+        { replace: false },
+      );
       const next = await afterCrash(path, `../crash-${round}`, clock);
       expect(await treeOf(next)).toEqual(await treeOf(metadata));
       expect(await next.listStores()).toEqual(await metadata.listStores());
@@ -101,7 +118,11 @@ describe("metadata in a file", () => {
     const store = await createStore(metadata);
     const tree = await makeDirectory(metadata, store.inode, "tree");
     for (let batch = 0; batch < 8; batch++) {
-      const files = Array.from({ length: 100 }, (_, index) => ({ parent: tree.inode, name: `${batch}-${index}`, pieces: [`${batch}-${index}:1`] }));
+      const files = Array.from({ length: 100 }, (_, index) => ({
+        parent: tree.inode,
+        name: `${batch}-${index}`,
+        pieces: [`${batch}-${index}:1`],
+      }));
       await writeFiles(metadata, store.inode, files);
     }
     const kept = await writeFile(metadata, store.inode, { parent: store.inode, name: "kept", pieces: ["kept:1"] });

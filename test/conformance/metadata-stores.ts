@@ -9,7 +9,16 @@ export function storesSuite(check: Check): void {
   check("creates stores with the policy asked for", async ({ metadata, clock }) => {
     const policy = { strategy: "backup", replicas: 3, quotaBytes: 5_000, minMembers: 2, encrypt: false } as const;
     const store = await metadata.createStore({ name: "backup", policy, owner });
-    expect(store).toMatchObject({ name: "backup", owner, policy, createdMs: clock.nowMs, files: 0, logicalBytes: 0, chunks: 0, storedBytes: 0 });
+    expect(store).toMatchObject({
+      name: "backup",
+      owner,
+      policy,
+      createdMs: clock.nowMs,
+      files: 0,
+      logicalBytes: 0,
+      chunks: 0,
+      storedBytes: 0,
+    });
     expect(await metadata.storeByName("backup")).toEqual(store);
     expect(await metadata.storeOf(store.inode)).toEqual(store);
     await expectCode("already_exists", metadata.createStore({ name: "backup", policy: defaultStorePolicy, owner }));
@@ -22,7 +31,11 @@ export function storesSuite(check: Check): void {
   check("changes only the part of a policy that is given", async ({ metadata }) => {
     await createStore(metadata, "media", { quotaBytes: 100 });
     expect((await metadata.setStore("media", { replicas: 4 })).policy).toEqual({ ...defaultStorePolicy, replicas: 4, quotaBytes: 100 });
-    expect((await metadata.setStore("media", { quotaBytes: null, strategy: "media" })).policy).toMatchObject({ quotaBytes: null, strategy: "media", replicas: 4 });
+    expect((await metadata.setStore("media", { quotaBytes: null, strategy: "media" })).policy).toMatchObject({
+      quotaBytes: null,
+      strategy: "media",
+      replicas: 4,
+    });
     await expectCode("not_found", metadata.setStore("nothing", { replicas: 2 }));
   });
 

@@ -34,8 +34,14 @@ export function goldenSigner(byte: number) {
 export const goldenChunks = {
   "text-encrypted": { plain: Buffer.alloc(1_000, "stored for ever "), encrypted: true },
   "text-clear": { plain: Buffer.alloc(1_000, "stored for ever "), encrypted: false },
-  "bytes-encrypted": { plain: Buffer.from(Array.from({ length: 200 }, (_, index) => (index * index * 31 + index * 7) & 255)), encrypted: true },
-  "bytes-clear": { plain: Buffer.from(Array.from({ length: 200 }, (_, index) => (index * index * 31 + index * 7) & 255)), encrypted: false },
+  "bytes-encrypted": {
+    plain: Buffer.from(Array.from({ length: 200 }, (_, index) => (index * index * 31 + index * 7) & 255)),
+    encrypted: true,
+  },
+  "bytes-clear": {
+    plain: Buffer.from(Array.from({ length: 200 }, (_, index) => (index * index * 31 + index * 7) & 255)),
+    encrypted: false,
+  },
   "one-encrypted": { plain: Buffer.from("x"), encrypted: true },
 } as const;
 

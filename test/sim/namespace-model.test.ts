@@ -9,7 +9,15 @@ import { createSeededRandom, type Random } from "../../src/core/random.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
 import { memoryMetadata } from "../support/member.ts";
 import { chunkId, collectAll, fileCommit, knownNode, newUpload, nodeNames, offerPieces, owner, piece } from "../support/metadata.ts";
-import { createNamespaceModel, type ModelFile, modelRoot, type NamespaceModel, type Place, Refused, sizeOf } from "../support/namespace-model.ts";
+import {
+  createNamespaceModel,
+  type ModelFile,
+  modelRoot,
+  type NamespaceModel,
+  type Place,
+  Refused,
+  sizeOf,
+} from "../support/namespace-model.ts";
 import { type HandClock, handClock } from "../support/pki.ts";
 
 const stepsPerSeed = 60;
@@ -35,7 +43,8 @@ function pick<T>(random: Random, from: readonly T[]): T {
 /** Mostly something that exists, sometimes something that did. The root only now and then, where hardly anything may be. */
 function someId({ random, model, inodeOf }: World, type: "directory" | "other"): number {
   if (random.int(25) === 0) return pick(random, [...inodeOf.keys()]);
-  const isWanted = (id: number, isDirectory: boolean) => (id !== modelRoot || random.int(6) === 0) && isDirectory === (type === "directory");
+  const isWanted = (id: number, isDirectory: boolean) =>
+    (id !== modelRoot || random.int(6) === 0) && isDirectory === (type === "directory");
   const wanted = [...model.entries].filter(([id, entry]) => isWanted(id, entry.type === "directory") || random.int(12) === 0);
   return wanted.length === 0 ? modelRoot : pick(random, wanted)[0];
 }
@@ -46,7 +55,9 @@ function somePlace(world: World): Place {
 
 /** Mostly one where something is. */
 function takenPlace(world: World): Place {
-  const entries = [...world.model.entries.values()].filter((entry) => entry.parent > modelRoot || (entry.parent !== 0 && world.random.int(6) === 0));
+  const entries = [...world.model.entries.values()].filter(
+    (entry) => entry.parent > modelRoot || (entry.parent !== 0 && world.random.int(6) === 0),
+  );
   if (entries.length === 0 || world.random.int(6) === 0) return somePlace(world);
   const { parent, name } = pick(world.random, entries);
   return { parent, name };
@@ -65,7 +76,11 @@ function placeFor(world: World, place: Place): { parent: Inode; name: string } {
 }
 
 /** Runs both sides of one operation and compares how they end. */
-async function both<T>(world: World, what: string, sides: { readonly model: () => T; readonly real: () => Promise<unknown> }): Promise<T | undefined> {
+async function both<T>(
+  world: World,
+  what: string,
+  sides: { readonly model: () => T; readonly real: () => Promise<unknown> },
+): Promise<T | undefined> {
   let answer: T | undefined;
   let expected = "done";
   try {
@@ -89,7 +104,8 @@ async function both<T>(world: World, what: string, sides: { readonly model: () =
 async function learn(world: World, ids: readonly number[] | undefined): Promise<void> {
   for (const id of ids ?? []) {
     const path: string[] = [];
-    for (let at = id; at !== modelRoot; at = world.model.entries.get(at)?.parent ?? modelRoot) path.unshift(world.model.entries.get(at)?.name ?? "");
+    for (let at = id; at !== modelRoot; at = world.model.entries.get(at)?.parent ?? modelRoot)
+      path.unshift(world.model.entries.get(at)?.name ?? "");
     const { attr } = await world.metadata.resolve(path);
     if (attr) world.inodeOf.set(id, attr.inode);
   }
@@ -97,12 +113,18 @@ async function learn(world: World, ids: readonly number[] | undefined): Promise<
 
 async function makeDirectories(world: World): Promise<void> {
   const { random, model, metadata } = world;
-  const places = Array.from({ length: 1 + random.int(3) }, () => (random.int(6) === 0 ? { parent: modelRoot, name: pick(random, names) } : somePlace(world)));
+  const places = Array.from({ length: 1 + random.int(3) }, () =>
+    random.int(6) === 0 ? { parent: modelRoot, name: pick(random, names) } : somePlace(world),
+  );
   const mode = random.int(0o1000);
   const existing = pick(random, ["keep", "fail"] as const);
   const made = await both(world, `mkdir ${JSON.stringify(places)} ${existing}`, {
     model: () => places.map((place) => model.makeDirectory(place, { mode, existing })),
-    real: () => metadata.makeDirectories(places.map((place) => ({ ...placeFor(world, place), mode })), { existing, owner }),
+    real: () =>
+      metadata.makeDirectories(
+        places.map((place) => ({ ...placeFor(world, place), mode })),
+        { existing, owner },
+      ),
   });
   await learn(world, made);
 }
@@ -177,7 +199,10 @@ async function clone(world: World): Promise<void> {
 async function setAttr(world: World): Promise<void> {
   const { random, model, metadata } = world;
   const id = pick(random, [...model.entries.keys()]);
-  const change = { mode: random.int(2) === 0 ? random.int(0o1000) : undefined, mtimeNs: random.int(2) === 0 ? someTime(random) : undefined };
+  const change = {
+    mode: random.int(2) === 0 ? random.int(0o1000) : undefined,
+    mtimeNs: random.int(2) === 0 ? someTime(random) : undefined,
+  };
   await both(world, `setattr ${id}`, { model: () => model.setAttr(id, change), real: () => metadata.setAttr(inodeFor(world, id), change) });
 }
 
@@ -193,7 +218,22 @@ async function setQuota(world: World): Promise<void> {
   });
 }
 
-const operations = [makeDirectories, makeDirectories, commit, commit, commit, makeSymlink, rename, rename, rename, remove, clone, clone, setAttr, setQuota];
+const operations = [
+  makeDirectories,
+  makeDirectories,
+  commit,
+  commit,
+  commit,
+  makeSymlink,
+  rename,
+  rename,
+  rename,
+  remove,
+  clone,
+  clone,
+  setAttr,
+  setQuota,
+];
 
 /** Sorted by UTF-8 bytes, as the store lists. */
 function modelTree(model: NamespaceModel, id = modelRoot): unknown {

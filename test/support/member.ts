@@ -6,7 +6,7 @@
 import { type ChunkId, type GlobalName, globalName, type Identity, parseLocalName, type Site, siteOf } from "../../protocol/ids.ts";
 import { batchBytesMax, gibibyte, ticketLifetimeMs } from "../../protocol/limits.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
-import { ticketIdBytes, type TicketOperation } from "../../protocol/ticket.ts";
+import { type TicketOperation, ticketIdBytes } from "../../protocol/ticket.ts";
 import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
@@ -64,6 +64,8 @@ export interface TestMember extends AsyncDisposable {
   client(credentials?: Credentials): ControlClient;
   remote(options?: { readonly log?: Log }): Remote;
   startNode(local: string, options?: TestNodeOptions): Promise<TestNode>;
+  /** Those that were started. */
+  nodes(): readonly TestNode[];
 }
 
 export interface TestMemberOptions {
@@ -153,6 +155,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
       createControlClient({ address, server: { kind: "coordinator", name: member }, credentials: () => own, clock, random: systemRandom }),
     remote: ({ log = silentLog } = {}) =>
       createRemote({ member, address, credentials: () => administrator, clock, random: systemRandom, log }),
+    nodes: () => nodes,
     startNode: async (local, nodeOptions) => {
       const node = await startTestNode({ local, service, signer, clock, credentialsOf }, nodeOptions);
       nodes.push(node);
@@ -243,4 +246,15 @@ export function ticketed(member: TestMember, node: Pick<TestNode, "name" | "addr
     expiresMs: request.expiresMs ?? nowMs + ticketLifetimeMs,
   });
   return { node: node.name, address: node.address, ticket };
+}
+
+/** Somebody of another site, who trusts this member's authority. */
+export async function foreignCredentials(member: TestMember, identity: Identity, authority: Authority): Promise<Credentials> {
+  const { certificatePem, privateKeyPem } = await leafOf(authority, identity);
+  return assembleCredentials({
+    certificatePem,
+    privateKeyPem,
+    authorityPem: authority.certificatePem,
+    trustedAuthorityPems: [member.authority.certificatePem],
+  });
 }

@@ -83,7 +83,11 @@ export async function offerPieces(
   metadata: MetadataStore,
   request: { readonly upload: string; readonly store: Inode; readonly pieces: readonly string[]; readonly nodes?: readonly GlobalName[] },
 ): Promise<{ targets: (readonly GlobalName[])[]; stored: number[] }> {
-  const chunks = [...new Set(request.pieces)].map((text) => ({ id: piece(text).chunk, storedBytes: piece(text).plainBytes + 64, codec: "none" as const }));
+  const chunks = [...new Set(request.pieces)].map((text) => ({
+    id: piece(text).chunk,
+    storedBytes: piece(text).plainBytes + 64,
+    codec: "none" as const,
+  }));
   const nodes = request.nodes ?? nodeNames.slice(0, 1);
   return metadata.offer({ upload: request.upload, store: request.store, chunks, confirmed: [] }, (_, copies) =>
     nodes.filter((node) => !copies.some((copy) => copy.node === node && copy.state !== "damaged")),

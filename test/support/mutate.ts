@@ -2,7 +2,9 @@
 import type { Random } from "../../src/core/random.ts";
 
 /** Numbers that lengths, counts and types like to be wrong by. */
-const tellingBytes = [0x00, 0x01, 0x7f, 0x80, 0x81, 0x90, 0x9f, 0xa0, 0xc0, 0xc1, 0xc4, 0xc6, 0xc7, 0xcb, 0xcf, 0xd3, 0xd6, 0xdb, 0xdd, 0xdf, 0xe0, 0xff];
+const tellingBytes = [
+  0x00, 0x01, 0x7f, 0x80, 0x81, 0x90, 0x9f, 0xa0, 0xc0, 0xc1, 0xc4, 0xc6, 0xc7, 0xcb, 0xcf, 0xd3, 0xd6, 0xdb, 0xdd, 0xdf, 0xe0, 0xff,
+];
 
 export function mutateBytes(random: Random, original: Uint8Array, other: Uint8Array = original): Uint8Array {
   let bytes = Uint8Array.from(original);
@@ -37,14 +39,45 @@ function mutateOnce(random: Random, bytes: Uint8Array<ArrayBuffer>, other: Uint8
   }
 }
 
-const tellingTexts = ["", "0", "-1", "1e999", "NaN", "null", "{", "}", "[", "]", '"', ",", ":", "\\", "\0", "\u2028", "\ud800", "\ufeff", "__proto__", "..", "//", "@", "/@", "9".repeat(40), "💾", "\n", "99999TB"];
+const tellingTexts = [
+  "",
+  "0",
+  "-1",
+  "1e999",
+  "NaN",
+  "null",
+  "{",
+  "}",
+  "[",
+  "]",
+  '"',
+  ",",
+  ":",
+  "\\",
+  "\0",
+  "\u2028",
+  "\ud800",
+  "\ufeff",
+  "__proto__",
+  "..",
+  "//",
+  "@",
+  "/@",
+  "9".repeat(40),
+  "💾",
+  "\n",
+  "99999TB",
+];
 
 export function mutateText(random: Random, original: string): string {
   let text = original;
   for (let changes = 1 + random.int(4); changes > 0; changes--) {
     const at = random.int(text.length + 1);
     const to = Math.min(text.length, at + random.int(8));
-    const piece = random.int(2) === 0 ? (tellingTexts[random.int(tellingTexts.length)] ?? "") : String.fromCharCode(random.int(random.int(2) === 0 ? 128 : 65_536));
+    const piece =
+      random.int(2) === 0
+        ? (tellingTexts[random.int(tellingTexts.length)] ?? "")
+        : String.fromCharCode(random.int(random.int(2) === 0 ? 128 : 65_536));
     const kind = random.int(5);
     if (kind === 0) text = text.slice(0, at) + piece + text.slice(at);
     else if (kind === 1) text = text.slice(0, at) + piece + text.slice(to);

@@ -19,7 +19,8 @@ export async function remoteMetadata(member: TestMember, nodes: readonly GlobalN
   const { call } = member.client();
   const behind = member.metadata;
   const signers = new Map<GlobalName, Signer>(nodes.map((node) => [node, createSigner(generateKeyPair().privateKeyPem)]));
-  for (const [name, { publicKeyRaw }] of signers) await member.service.directory.record({ kind: "node", name, publicKeyRaw }, knownNode(name));
+  for (const [name, { publicKeyRaw }] of signers)
+    await member.service.directory.record({ kind: "node", name, publicKeyRaw }, knownNode(name));
 
   const receiptsOf = (confirmed: readonly ConfirmedCopies[]): { node: GlobalName; receipt: Uint8Array }[] =>
     confirmed.flatMap(({ node, chunks }) => batches(chunks).map((batch) => ({ node, receipt: receiptOf(node, batch) })));
@@ -42,7 +43,8 @@ export async function remoteMetadata(member: TestMember, nodes: readonly GlobalN
     resolve: (components) => call(routes.resolve, { components: [...components] }),
     getAttr: (inode) => call(routes.getAttr, { inode }),
     list: (inode, page) => call(routes.list, { inode, ...page }),
-    makeDirectories: async (directories, { existing }) => (await call(routes.makeDirectories, { directories: [...directories], existing })).attrs,
+    makeDirectories: async (directories, { existing }) =>
+      (await call(routes.makeDirectories, { directories: [...directories], existing })).attrs,
     makeSymlinks: async (links) => (await call(routes.makeSymlinks, { links: [...links] })).attrs,
     setAttr: (inode, change) => call(routes.setAttr, { inode, ...change }),
     remove: async (entry, kind) => void (await call(routes.remove, { ...entry, kind })),
@@ -53,7 +55,8 @@ export async function remoteMetadata(member: TestMember, nodes: readonly GlobalN
       (await layoutOf(inode))
         .filter((extent) => extent.offset < offset + lengthBytes && extent.offset + extent.plainBytes > offset)
         .slice(0, limit),
-    commit: ({ upload, files, confirmed, last }) => call(routes.commit, { upload, files: [...files], receipts: receiptsOf(confirmed), last }),
+    commit: ({ upload, files, confirmed, last }) =>
+      call(routes.commit, { upload, files: [...files], receipts: receiptsOf(confirmed), last }),
     createStore: ({ name, policy }) => call(routes.createStore, { name, policy }),
     listStores: async () => (await call(routes.listStores, {})).stores,
     storeByName: (name) => call(routes.setStore, { name, policy: {} }),

@@ -7,7 +7,15 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { z } from "zod";
 import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
-import { authorizationOf, chunkIdsSchema, deletedManySchema, fetchedManySchema, storeManySchema, ticketFromAuthorization, verifiedManySchema } from "../../protocol/data.ts";
+import {
+  authorizationOf,
+  chunkIdsSchema,
+  deletedManySchema,
+  fetchedManySchema,
+  storeManySchema,
+  ticketFromAuthorization,
+  verifiedManySchema,
+} from "../../protocol/data.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { parseChunkId, parseGlobalName, parseIdentityUri, parseInode, parseSite } from "../../protocol/ids.ts";
 import { extentsPerCommitMax } from "../../protocol/limits.ts";
@@ -26,7 +34,7 @@ import { chunkId } from "../support/metadata.ts";
 import { mutateBytes, mutateText } from "../support/mutate.ts";
 import { handClock, testFolder } from "../support/pki.ts";
 
-const seed = Number(process.env.SEED ?? (Date.now() & 0xffff));
+const seed = Number(process.env.SEED ?? Date.now() & 0xffff);
 const random = createSeededRandom(seed);
 let inputs = 0;
 
@@ -42,7 +50,9 @@ async function survive(count: number, next: () => Uint8Array | string, decode: (
     } catch (error) {
       if (error instanceof CollectiveError && error.code !== "internal") continue;
       const shown = typeof input === "string" ? JSON.stringify(input) : Buffer.from(input).toString("hex");
-      throw new Error(`SEED=${seed}: ${error instanceof Error ? `${error.name}: ${error.message}` : error} for ${shown.slice(0, 2_000)}`, { cause: error });
+      throw new Error(`SEED=${seed}: ${error instanceof Error ? `${error.name}: ${error.message}` : error} for ${shown.slice(0, 2_000)}`, {
+        cause: error,
+      });
     }
   }
   return { accepted };
@@ -63,7 +73,8 @@ const encoded = schemas.map(([, , sample]) => encodeMessage(sample));
 
 describe("messages", () => {
   test("are read as they were written", () => {
-    for (const name of routeNames) expect(decodeMessage(routes[name].output, encodeMessage(sampleOutputs[name]), "it")).toEqual(sampleOutputs[name] as never);
+    for (const name of routeNames)
+      expect(decodeMessage(routes[name].output, encodeMessage(sampleOutputs[name]), "it")).toEqual(sampleOutputs[name] as never);
     for (const [what, schema, sample] of schemas) expect(() => decodeMessage(schema, encodeMessage(sample), what)).not.toThrow();
     const { mtimeNs, ifVersion } = decodeMessage(routes.commit.input, encodeMessage(sampleInputs.commit), "it").files[0] ?? {};
     expect({ mtimeNs, ifVersion }).toEqual({ mtimeNs: 1_700_000_000_123_456_789n, ifVersion: 3 });
@@ -71,7 +82,9 @@ describe("messages", () => {
 
   test("may say more than this version knows", () => {
     const message = encodeMessage({ ...sampleInputs.locate, fromTheFuture: { a: [1, 2] } });
-    expect(decodeMessage(routes.locate.input, message, "it")).toEqual(decodeMessage(routes.locate.input, encodeMessage(sampleInputs.locate), "it"));
+    expect(decodeMessage(routes.locate.input, message, "it")).toEqual(
+      decodeMessage(routes.locate.input, encodeMessage(sampleInputs.locate), "it"),
+    );
   });
 
   test("that are spoiled are refused", async () => {
@@ -95,7 +108,8 @@ describe("messages", () => {
       ["two million values", [0xdd, 0, 0x1e, 0x84, 0x80, ...Array<number>(2_000_000).fill(0xc0)]],
     ];
     const before = process.memoryUsage.rss();
-    for (const [, bytes] of claims) expect(() => decodeMessage(routes.getAttr.input, Uint8Array.from(bytes), "it")).toThrow(CollectiveError);
+    for (const [, bytes] of claims)
+      expect(() => decodeMessage(routes.getAttr.input, Uint8Array.from(bytes), "it")).toThrow(CollectiveError);
     expect(process.memoryUsage.rss() - before).toBeLessThan(128 * 2 ** 20);
   });
 
@@ -103,11 +117,30 @@ describe("messages", () => {
     const nested = (depth: number) => Uint8Array.from([...Array<number>(depth).fill(0x91), 0xc0]);
     expect(structureFault(nested(messageDepthMax))).toBeUndefined();
     expect(structureFault(nested(messageDepthMax + 1))).toContain("deeper");
-    for (const value of [null, true, 5, -5, 300, 70_000, 2 ** 40, 1.5, "", "x".repeat(300), new Uint8Array(70_000), [], {}, [[], {}], { a: { b: [1n, -1n] } }]) {
+    for (const value of [
+      null,
+      true,
+      5,
+      -5,
+      300,
+      70_000,
+      2 ** 40,
+      1.5,
+      "",
+      "x".repeat(300),
+      new Uint8Array(70_000),
+      [],
+      {},
+      [[], {}],
+      { a: { b: [1n, -1n] } },
+    ]) {
       expect(structureFault(encodeMessage(value))).toBeUndefined();
     }
     const extents = Array.from({ length: extentsPerCommitMax }, () => ({ chunk: chunkId("a"), plainBytes: 1 }));
-    const largest = encodeMessage({ ...sampleInputs.commit, files: [{ ...sampleInputs.commit.files[0], extents, sizeBytes: extentsPerCommitMax }] });
+    const largest = encodeMessage({
+      ...sampleInputs.commit,
+      files: [{ ...sampleInputs.commit.files[0], extents, sizeBytes: extentsPerCommitMax }],
+    });
     expect(structureFault(largest)).toBeUndefined();
     expect(extentsPerCommitMax * 5).toBeLessThan(messageValuesMax);
     expect(decodeMessage(routes.commit.input, largest, "it").files[0]?.extents).toHaveLength(extentsPerCommitMax);
@@ -126,7 +159,9 @@ describe("chunks", () => {
     const keys = deriveChunkKeys(new Uint8Array(32).fill(1));
     const text = Buffer.alloc(600, "some text ");
     const originals = [keys, undefined].flatMap((one) =>
-      [text, random.bytes(100)].map((plain) => Uint8Array.from(sealChunk(plain, { keys: one, out: new Uint8Array(sealedBytesMax(plain.length)) }).stored)),
+      [text, random.bytes(100)].map((plain) =>
+        Uint8Array.from(sealChunk(plain, { keys: one, out: new Uint8Array(sealedBytesMax(plain.length)) }).stored),
+      ),
     );
     const out = new Uint8Array(4 * 2 ** 20);
     const next = () => mutateBytes(random, originals[random.int(originals.length)] ?? text, originals[random.int(originals.length)]);
@@ -164,7 +199,11 @@ describe("tickets and receipts", () => {
     await survive(3_000, spoil(ticketBody, receiptBody), (bytes: Uint8Array) => decodeTicket(bytes));
     await survive(2_000, spoil(receiptBody, ticketBody), (bytes: Uint8Array) => decodeReceipt(bytes));
     const header = authorizationOf(ticket);
-    await survive(2_000, () => mutateText(random, header), (text: string) => verifier.verify(ticketFromAuthorization(text)));
+    await survive(
+      2_000,
+      () => mutateText(random, header),
+      (text: string) => verifier.verify(ticketFromAuthorization(text)),
+    );
   });
 });
 
@@ -190,8 +229,16 @@ describe("texts", () => {
     await survive(8_000, () => mutateText(random, configuration), load);
     const flags = ["address", "capacity", "member", "metrics-address", "cert-validity", "log-level", "node-id", "advertise"];
     const loadFlag = (text: string) =>
-      loadServeConfig({ role: "all", flags: { [flags[random.int(flags.length)] ?? ""]: text }, environment: { COLLECTIVE_MEMBER_ID: "alice" } });
-    await survive(4_000, () => mutateText(random, ["10GB", "host:80", "[::1]:80", "24h", "alice@home.collective.local"][random.int(5)] ?? ""), loadFlag);
+      loadServeConfig({
+        role: "all",
+        flags: { [flags[random.int(flags.length)] ?? ""]: text },
+        environment: { COLLECTIVE_MEMBER_ID: "alice" },
+      });
+    await survive(
+      4_000,
+      () => mutateText(random, ["10GB", "host:80", "[::1]:80", "24h", "alice@home.collective.local"][random.int(5)] ?? ""),
+      loadFlag,
+    );
   });
 
   test("of contexts that are spoiled are refused as configuration", async () => {
@@ -199,16 +246,39 @@ describe("texts", () => {
     mkdirSync(folder.path, { recursive: true });
     const contexts = openContexts(folder.path);
     const entry = { member: "alice@home.collective.local", coordinator: "localhost:8001", created: "2030-01-02T03:04:05Z" };
-    const original = JSON.stringify({ version: 1, current: "alice", contexts: { alice: entry, "dora@garage": { ...entry, identity: "dora@home.collective.local" } } });
-    await survive(2_000, () => mutateText(random, original), (text: string) => {
-      writeFileSync(join(folder.path, "config.json"), text);
-      return contexts.list();
+    const original = JSON.stringify({
+      version: 1,
+      current: "alice",
+      contexts: { alice: entry, "dora@garage": { ...entry, identity: "dora@home.collective.local" } },
     });
+    await survive(
+      2_000,
+      () => mutateText(random, original),
+      (text: string) => {
+        writeFileSync(join(folder.path, "config.json"), text);
+        return contexts.list();
+      },
+    );
   });
 
   test("of paths and names that are spoiled are refused", async () => {
-    const paths = ["/media/films/a.mkv", "/@bob@garage.collective.local/backup/x", "/a/../b//c/./d", "node-01@home.collective.local", "collective://home.collective.local/node/node-01", chunkId("a")];
-    const parsers = [parsePath, parseName, parseGlobalName, parseSite, parseIdentityUri, parseChunkId, (text: string) => parseInode(Number(text))];
+    const paths = [
+      "/media/films/a.mkv",
+      "/@bob@garage.collective.local/backup/x",
+      "/a/../b//c/./d",
+      "node-01@home.collective.local",
+      "collective://home.collective.local/node/node-01",
+      chunkId("a"),
+    ];
+    const parsers = [
+      parsePath,
+      parseName,
+      parseGlobalName,
+      parseSite,
+      parseIdentityUri,
+      parseChunkId,
+      (text: string) => parseInode(Number(text)),
+    ];
     for (const parse of parsers) await survive(1_500, () => mutateText(random, paths[random.int(paths.length)] ?? ""), parse as never);
   });
 });

@@ -15,14 +15,22 @@ function nodeCaller(local: string, key = 1): Caller {
   return { kind: "node", name: globalName(parseLocalName(local), home), publicKeyRaw: new Uint8Array(32).fill(key) };
 }
 
-const heartbeat: Heartbeat = { address: "10.0.0.1:7001", capacityBytes: 1_000, usedBytes: 100, freeBytes: 900, chunkCount: 3, version: "0.1.0" };
+const heartbeat: Heartbeat = {
+  address: "10.0.0.1:7001",
+  capacityBytes: 1_000,
+  usedBytes: 100,
+  freeBytes: 900,
+  chunkCount: 3,
+  version: "0.1.0",
+};
 
 function setUp(): { clock: HandClock; metadata: MetadataStore } {
   const clock = handClock(1_700_000_000_000);
   return { clock, metadata: memoryMetadata(clock) };
 }
 
-const open = ({ clock, metadata }: { clock: HandClock; metadata: MetadataStore }) => createNodeDirectory({ metadata, clock, log: silentLog });
+const open = ({ clock, metadata }: { clock: HandClock; metadata: MetadataStore }) =>
+  createNodeDirectory({ metadata, clock, log: silentLog });
 
 test("silence turns into suspicion and then into death", () => {
   const table: readonly (readonly [number, string])[] = [
@@ -111,7 +119,8 @@ describe("access", () => {
   test("to certificates is for the member alone", async () => {
     requireAdministrator(person(alice), alice);
     const impostor = globalName(parseLocalName("alice"), garage);
-    for (const caller of [person(dora), person(bob), person(impostor)]) await expectCode("permission_denied", () => requireAdministrator(caller, alice));
+    for (const caller of [person(dora), person(bob), person(impostor)])
+      await expectCode("permission_denied", () => requireAdministrator(caller, alice));
   });
 
   test("to heartbeats is for the own site's nodes", async () => {

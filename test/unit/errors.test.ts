@@ -1,8 +1,16 @@
 import { describe, expect, test } from "bun:test";
-import { CollectiveError, errnoNameOf, errorCodes, exitCodeOf, httpStatusOf, isErrorCode, toCollectiveError } from "../../protocol/errors.ts";
+import {
+  CollectiveError,
+  errnoNameOf,
+  errorCodes,
+  exitCodeOf,
+  httpStatusOf,
+  isErrorCode,
+  toCollectiveError,
+} from "../../protocol/errors.ts";
+import { silentLog } from "../../src/core/log.ts";
 import { requestError, responseError } from "../../src/net/errors.ts";
 import { errorResponse } from "../../src/net/respond.ts";
-import { silentLog } from "../../src/core/log.ts";
 
 const facts = { peer: "node-01@home.collective.local", address: "127.0.0.1:7001" };
 
@@ -81,7 +89,12 @@ describe("answers", () => {
       const error = new CollectiveError(code, "it failed", { hint: "do something", details: { usedBytes: 5, names: ["a"] } });
       const response = errorResponse(error, { log: silentLog, path: "/" });
       expect(response.status).toBe(httpStatusOf[code]);
-      expect(await responseError(response, facts)).toMatchObject({ code, message: "it failed", hint: "do something", details: { usedBytes: 5, names: ["a"] } });
+      expect(await responseError(response, facts)).toMatchObject({
+        code,
+        message: "it failed",
+        hint: "do something",
+        details: { usedBytes: 5, names: ["a"] },
+      });
     }
   });
 

@@ -1,16 +1,26 @@
 /** What any released version has written is read by this one. See test/golden/write.ts. */
+
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
-import { Database } from "bun:sqlite";
 import { deriveChunkKeys, hashChunk, openChunk, sealChunk, sealedBytesMax } from "../../src/codec/sealed-chunk.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { openDatabase } from "../../src/db/database.ts";
 import { metadataApplicationId, metadataMigrations } from "../../src/meta/migrations.ts";
 import { createSqliteMetadata } from "../../src/meta/sqlite.ts";
 import { createTicketVerifier, openReceipt } from "../../src/pki/ticket.ts";
-import { contentOf, goldenChunks, goldenFolder, goldenReceipt, goldenSigner, goldenStoreKey, goldenTicket, goldenTimeMs } from "../golden/write.ts";
+import {
+  contentOf,
+  goldenChunks,
+  goldenFolder,
+  goldenReceipt,
+  goldenSigner,
+  goldenStoreKey,
+  goldenTicket,
+  goldenTimeMs,
+} from "../golden/write.ts";
 import { collectAll, owner, writeFile } from "../support/metadata.ts";
 import { handClock, testFolder } from "../support/pki.ts";
 

@@ -24,7 +24,8 @@ describe("a path", () => {
       ["/@bob@garage.collective.local", "bob@garage.collective.local", []],
       ["/@bob/a/..", "bob@bob.collective.local", []],
     ];
-    for (const [text, member, components] of table) expect({ text, ...parsePath(text) }).toEqual({ text, member: member as never, components });
+    for (const [text, member, components] of table)
+      expect({ text, ...parsePath(text) }).toEqual({ text, member: member as never, components });
   });
 
   test("that cannot be one is refused, and says why", async () => {
@@ -54,10 +55,23 @@ describe("a path", () => {
 
 describe("a name", () => {
   test("has up to 255 bytes of anything but / and NUL", async () => {
-    for (const name of ["a", "...", " ", "\n", "\\", "ä".repeat(127), "x".repeat(255), "\u{1f600}".repeat(63), "\ufeffx", "con", "a\u0301"]) {
+    for (const name of [
+      "a",
+      "...",
+      " ",
+      "\n",
+      "\\",
+      "ä".repeat(127),
+      "x".repeat(255),
+      "\u{1f600}".repeat(63),
+      "\ufeffx",
+      "con",
+      "a\u0301",
+    ]) {
       expect(parseName(name)).toBe(name);
     }
-    for (const name of ["", ".", "..", "a/b", "/", "a\0", "\ud800x", "x\udc00"]) await expectCode("invalid_argument", () => parseName(name));
+    for (const name of ["", ".", "..", "a/b", "/", "a\0", "\ud800x", "x\udc00"])
+      await expectCode("invalid_argument", () => parseName(name));
     for (const name of ["ä".repeat(128), "x".repeat(256), "\u{1f600}".repeat(64)]) await expectCode("name_too_long", () => parseName(name));
   });
 });

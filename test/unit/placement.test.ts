@@ -72,7 +72,17 @@ describe("a chunk's nodes", () => {
       const deleting = place({ chunk, nodes, replicas: 3, copies: [{ node: one, state: "deleting" }] });
       expect(new Set(deleting)).toEqual(new Set([two, three, four]));
       // An offer may have come to nothing, a damaged copy can be written anew.
-      expect(place({ chunk, nodes, replicas: 4, copies: [{ node: one, state: "offered" }, { node: two, state: "damaged" }] })).toHaveLength(4);
+      expect(
+        place({
+          chunk,
+          nodes,
+          replicas: 4,
+          copies: [
+            { node: one, state: "offered" },
+            { node: two, state: "damaged" },
+          ],
+        }),
+      ).toHaveLength(4);
     }
     const withoutOne = nodes.map((node) => (node.name === one ? { ...node, state: "dead" as const } : node));
     expect(place({ nodes: withoutOne, copies: [{ node: one, state: "stored" }] })).toHaveLength(2);

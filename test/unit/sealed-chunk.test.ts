@@ -1,5 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { chunkHeaderBytes, chunkOverheadBytesMax, kibibyte, largeChunkBytes, mebibyte, storedChunkBytesMax } from "../../protocol/limits.ts";
+import {
+  chunkHeaderBytes,
+  chunkOverheadBytesMax,
+  kibibyte,
+  largeChunkBytes,
+  mebibyte,
+  storedChunkBytesMax,
+} from "../../protocol/limits.ts";
 import { deriveChunkKeys, hashChunk, openChunk, readChunkHeader, sealChunk, sealedBytesMax } from "../../src/codec/sealed-chunk.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
 import { failureOf } from "../support/metadata.ts";
