@@ -51,7 +51,8 @@ export async function reconcile(deps: { readonly rows: ChunkRows; readonly files
   await syncTree(files);
   rows.recount();
   // A store that is opened for the first time has nothing to tell.
-  if (rows.totals.chunkCount > 0 || found.dropped > 0) log.info("chunk index reconciled after an unclean stop", { ...found, chunks: rows.totals.chunkCount });
+  if (rows.totals.chunkCount > 0 || found.dropped > 0)
+    log.info("chunk index reconciled after an unclean stop", { ...found, chunks: rows.totals.chunkCount });
 }
 
 async function adopt(

@@ -18,7 +18,8 @@ export async function loadAuthorityDir(dir: string): Promise<Authority> {
     throw new CollectiveError("not_found", `no certificate authority in ${dir}`, { hint: "make one with `collective auth init`" });
   }
   const privateKeyPem = await readOptional(join(dir, authorityFiles.key));
-  if (privateKeyPem === undefined) throw new CollectiveError("configuration", `${join(dir, authorityFiles.key)} is missing`, { hint: "restore it from a backup" });
+  if (privateKeyPem === undefined)
+    throw new CollectiveError("configuration", `${join(dir, authorityFiles.key)} is missing`, { hint: "restore it from a backup" });
   return loadAuthority({ certificatePem, privateKeyPem });
 }
 

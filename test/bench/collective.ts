@@ -42,13 +42,21 @@ function bytesBelow(dir: string): number {
     .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0);
 }
 
-async function sha256(command: string[], env: Record<string, string>, stdin?: string): Promise<{ hash: string; peakMb: number; seconds: number }> {
+async function sha256(
+  command: string[],
+  env: Record<string, string>,
+  stdin?: string,
+): Promise<{ hash: string; peakMb: number; seconds: number }> {
   const started = performance.now();
   const child = Bun.spawn(command, { env, stdin: stdin === undefined ? "ignore" : Bun.file(stdin), stdout: "pipe", stderr: "inherit" });
   const hash = new Bun.CryptoHasher("sha256");
   for await (const piece of child.stdout) hash.update(piece);
   if ((await child.exited) !== 0) throw new Error(`${command.slice(1).join(" ")} failed`);
-  return { hash: hash.digest("hex"), peakMb: Math.round((child.resourceUsage()?.maxRSS ?? 0) / mebibyte), seconds: (performance.now() - started) / 1000 };
+  return {
+    hash: hash.digest("hex"),
+    peakMb: Math.round((child.resourceUsage()?.maxRSS ?? 0) / mebibyte),
+    seconds: (performance.now() - started) / 1000,
+  };
 }
 
 /** Median of several runs of `work`, in milliseconds. */
@@ -75,7 +83,11 @@ async function measureStart() {
     await collective.restart("coordinator");
     return before;
   });
-  return { version_ms: versionMs, coordinator_and_three_nodes_first_start_ms: threeNodesMs, coordinator_stop_and_ready_again_ms: restartCoordinatorMs };
+  return {
+    version_ms: versionMs,
+    coordinator_and_three_nodes_first_start_ms: threeNodesMs,
+    coordinator_stop_and_ready_again_ms: restartCoordinatorMs,
+  };
 }
 
 function services(collective: Collective) {
@@ -143,7 +155,16 @@ try {
   if (bench.exitCode !== 0) throw new Error(bench.stderr);
   const stream = await measureStream(collective, home.path);
   const dedup = await measureDedup(collective, home.path);
-  const results = { date: new Date().toISOString().slice(0, 10), commit, start, idle, bench: JSON.parse(bench.stdout), stream, dedup, sampling: measureSampling() };
+  const results = {
+    date: new Date().toISOString().slice(0, 10),
+    commit,
+    start,
+    idle,
+    bench: JSON.parse(bench.stdout),
+    stream,
+    dedup,
+    sampling: measureSampling(),
+  };
   console.log(JSON.stringify(results, null, 2));
   if (process.argv.includes("--save")) await writeFile(join(import.meta.dir, "results.json"), `${JSON.stringify(results, null, 2)}\n`);
 } finally {
