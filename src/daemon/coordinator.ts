@@ -28,7 +28,7 @@ import { startControlServer } from "../net/control-server.ts";
 import { createDataClient } from "../net/data-client.ts";
 import { authorityFiles } from "../pki/authority-folder.ts";
 import { readOptional } from "../pki/credential-files.ts";
-import { type Credentials, enrolFromAuthorityDir, loadCredentials, watchCredentials } from "../pki/credentials.ts";
+import { loadCredentials, watchCredentials } from "../pki/credentials.ts";
 import { createSigner } from "../pki/ticket.ts";
 import { readAuthority } from "../pki/trust-bundle.ts";
 import { authorityDirOf } from "./authority.ts";
