@@ -2,6 +2,7 @@
  * Whatever is wrong with what a person gives or has: one clear line, the right exit code, and nothing
  * is changed.
  */
+import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +19,7 @@ import {
   until,
   verifyCounts,
 } from "../support/e2e-commands.ts";
-import { bytesOf, chunkPath, filesBelow, mountSmallDisk, sha256, smallDiskReason } from "../support/e2e-files.ts";
+import { bytesOf, chunkPath, describeTree, filesBelow, mountSmallDisk, sha256, smallDiskReason } from "../support/e2e-files.ts";
 import { type Collective, executable, type RunResult, run, startCollective, temporaryHome } from "../support/process.ts";
 
 const kibibyte = 1024;
@@ -203,6 +204,17 @@ describe("a full disk", () => {
     },
   );
 
+  test("under standard output: exit 7 with one line, however much was printed", async () => {
+    await using collective = await startCollective({ nodes: 1 });
+    await succeed(collective, ["mkdir", "/s"]);
+    await succeed(collective, ["write", "/s/file"], { stdin: new Blob([bytesOf("printed", 3 * mebibyte)]) });
+    for (const args of [["read", "/s/file"], ["ls", "-R", "--json", "/"], ["status"], ["--help"]]) {
+      const child = Bun.spawn([executable(), ...args], { env: { ...collective.env }, stdout: Bun.file("/dev/full"), stderr: "pipe" });
+      const [stderr, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
+      expectFailure({ exitCode, stderr, stdout: "" }, { code: "no_space", says: /no space left on device/ });
+    }
+  });
+
   test.skipIf(smallDiskReason !== undefined)(
     `of the person who fetches: exit 7, and no file that is not whole (${smallDiskReason ?? "on a small tmpfs"})`,
     async () => {
@@ -268,6 +280,29 @@ describe("damage on a disk", () => {
     for (const { path, bytes } of contents) await succeed(collective, ["write", `${path}-again`], { stdin: new Blob([bytes]) });
     expect(await verifyCounts(collective, "/s")).toMatchObject({ files: 6, chunks: 24, copies: 48, bad: 0, missing: 0 });
     expect(readdirSync(join(damaged.dataDirectory, "quarantine"))).toEqual([]);
+  });
+
+  test("of a small chunk, which lies in the node's database: found, put aside and read from elsewhere", async () => {
+    await using collective = await startCollective({ nodes: 2 });
+    const { path } = collective.home;
+    const [damaged] = collective.nodes;
+    if (!damaged) throw new Error("no node");
+    mkdirSync(join(path, "tree"));
+    for (let index = 0; index < 40; index++) writeFileSync(join(path, "tree", String(index)), bytesOf(`small ${index}`, 3_000));
+    await succeed(collective, ["mkdir", "/s"]);
+    await succeed(collective, ["put", "-r", join(path, "tree"), "/s"]);
+    await damaged.process.stop();
+    {
+      using database = new Database(join(damaged.dataDirectory, "chunks.db"));
+      database.run("UPDATE inline_data SET data = CAST(substr(data, 1, 100) || x'ff' || substr(data, 102) AS BLOB)");
+    }
+    await collective.restart(damaged.name);
+    await succeed(collective, ["get", "-r", "/s/tree", join(path, "fetched")]);
+    expect(describeTree(join(path, "fetched"))).toEqual(describeTree(join(path, "tree")));
+    await until(damaged.process.stderr, (log) => log.includes("chunk quarantined"));
+    const { exitCode, stdout } = await collective.run(["verify", "-r", "/s", "--json"]);
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ files: 40, chunks: 40, copies: 80, bad: 40 });
   });
 
   test("of every copy: the read fails as beyond repair, and prints nothing that is wrong", async () => {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { exitCodeOf } from "../../protocol/errors.ts";
 import { expectFailure, fail, listing, statusOf, succeed, succeedJson, until, verifyCounts } from "../support/e2e-commands.ts";
 import { bytesOf, chunkPath, describeTree, diskBytes, makeTree, sha256 } from "../support/e2e-files.ts";
-import { type Collective, startCollective } from "../support/process.ts";
+import { type Collective, type Handle, startCollective } from "../support/process.ts";
 
 const kibibyte = 1024;
 const mebibyte = 1024 * kibibyte;
@@ -209,26 +209,34 @@ describe("what is stored", () => {
 });
 
 describe("a transfer that is cut off", () => {
-  const size = 128 * mebibyte;
+  const size = 96 * mebibyte;
 
-  /** The only file in a folder, as soon as it has some bytes. */
-  async function growing(folder: string, bytesMin: number): Promise<void> {
-    await until(
-      () => readdirSync(folder).map((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0),
-      (sizes) => (sizes[0] ?? 0) >= bytesMin,
-    );
+  /** Starts to fetch `/s/file` and answers the client as soon as some of it is there but not all. */
+  async function fetchSome(collective: Collective, folder: string, bytesMin: number): Promise<Handle> {
+    for (let attempt = 0; attempt < 5; attempt++) {
+      rmSync(folder, { recursive: true, force: true });
+      mkdirSync(folder);
+      const client = collective.start(["get", "/s/file", join(folder, "file")]);
+      await until(
+        () => readdirSync(folder).map((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0),
+        ([bytes = 0]) => bytes >= bytesMin,
+        { pollMs: 2 },
+      );
+      process.kill(client.pid, "SIGSTOP");
+      if (!existsSync(join(folder, "file"))) return client;
+      await client.kill();
+    }
+    throw new Error("the transfer always ended too soon");
   }
 
   test("get goes on where kill -9 stopped it, and fetches nothing again", async () => {
     await using collective = await startCollective();
     const folder = join(collective.home.path, "into");
-    mkdirSync(folder);
     const content = bytesOf("resumed", size);
     await succeed(collective, ["mkdir", "/s"]);
     await succeed(collective, ["write", "/s/file"], { stdin: new Blob([content]) });
 
-    const cutOff = collective.start(["get", "/s/file", join(folder, "file")]);
-    await growing(folder, 32 * mebibyte);
+    const cutOff = await fetchSome(collective, folder, 32 * mebibyte);
     await cutOff.kill();
     expect(existsSync(join(folder, "file"))).toBe(false);
 
@@ -245,14 +253,12 @@ describe("a transfer that is cut off", () => {
     await using here = await startCollective({ nodes: 1 });
     await using there = await startCollective({ nodes: 1, member: "bob@garage.collective.local" });
     const folder = join(here.home.path, "into");
-    mkdirSync(folder);
     const contents = { here: bytesOf("here", size), there: bytesOf("there", size) };
     for (const collective of [here, there]) await succeed(collective, ["mkdir", "/s"]);
     await succeed(here, ["write", "/s/file"], { stdin: new Blob([contents.here]) });
     await succeed(there, ["write", "/s/file"], { stdin: new Blob([contents.there]) });
 
-    const cutOff = here.start(["get", "/s/file", join(folder, "file")]);
-    await growing(folder, 32 * mebibyte);
+    const cutOff = await fetchSome(here, folder, 32 * mebibyte);
     await cutOff.kill();
     await succeed(there, ["get", "/s/file", join(folder, "file")]);
     expect(sha256(readFileSync(join(folder, "file")))).toBe(sha256(contents.there));
@@ -289,22 +295,18 @@ describe("a transfer that is cut off", () => {
   test("a file that is replaced and collected while it is fetched is a conflict, and nothing stands under its name", async () => {
     await using collective = await startCollective({ nodes: 1 });
     const folder = join(collective.home.path, "into");
-    mkdirSync(folder);
     await succeed(collective, ["mkdir", "/s"]);
     await succeed(collective, ["write", "/s/file"], { stdin: new Blob([bytesOf("old", size)]) });
     const [node] = collective.nodes;
     if (!node) throw new Error("no node");
 
-    const reader = collective.start(["get", "/s/file", join(folder, "file")]);
-    await growing(folder, 8 * mebibyte);
-    process.kill(reader.pid, "SIGSTOP");
+    const reader = await fetchSome(collective, folder, 8 * mebibyte);
     await succeed(collective, ["write", "/s/file"], { stdin: new Blob([bytesOf("new", size)]) });
     await until(
       () => diskBytes(node.dataDirectory),
       (bytes) => bytes < 1.2 * size,
     );
     process.kill(reader.pid, "SIGCONT");
-    await reader.exited;
     expectFailure({ exitCode: await reader.exited, stderr: lastError(reader.stderr()), stdout: "" }, { code: "conflict", says: /changed/ });
     expect(existsSync(join(folder, "file"))).toBe(false);
     await succeed(collective, ["get", "/s/file", join(folder, "file")]);

@@ -43,7 +43,7 @@ describe("SIGTERM to a client in the middle of a transfer", () => {
   test("write and put: stops at once with one line, and nothing is visible", async () => {
     await using collective = await startCollective();
     const { path } = collective.home;
-    writeFileSync(join(path, "large"), bytesOf("large", 400 * mebibyte));
+    writeFileSync(join(path, "large"), bytesOf("large", 200 * mebibyte));
     await succeed(collective, ["mkdir", "/s"]);
     await succeed(collective, ["write", "/s/existing"], { stdin: "existing" });
     const before = await listing(collective);
@@ -73,7 +73,7 @@ describe("SIGTERM to a client in the middle of a transfer", () => {
     await using collective = await startCollective();
     const folder = join(collective.home.path, "into");
     mkdirSync(folder);
-    const content = bytesOf("large", 200 * mebibyte);
+    const content = bytesOf("large", 128 * mebibyte);
     await succeed(collective, ["mkdir", "/s"]);
     await succeed(collective, ["write", "/s/file"], { stdin: new Blob([content]) });
     await using client = collective.start(["get", "/s/file", join(folder, "file")]);
@@ -95,7 +95,7 @@ describe("SIGTERM to a server in the middle of a transfer", () => {
   test("a node: ends in time with exit code 0; the write under way succeeds on the others", async () => {
     await using collective = await startCollective();
     await succeed(collective, ["mkdir", "/s"]);
-    const content = bytesOf("written", 300 * mebibyte);
+    const content = bytesOf("written", 160 * mebibyte);
     const writing = collective.run(["write", "/s/file"], { stdin: new Blob([content]) });
     await until(
       () => storedBytes(collective),

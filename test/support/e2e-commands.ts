@@ -82,13 +82,17 @@ export async function verifyCounts(collective: CommandRunner, path: string): Pro
 }
 
 /** Waits for a condition by asking again; rejects with the last answer when it does not come true in time. */
-export async function until<T>(ask: () => T | Promise<T>, holds: (answer: T) => boolean, { timeoutMs = 20_000 } = {}): Promise<T> {
+export async function until<T>(
+  ask: () => T | Promise<T>,
+  holds: (answer: T) => boolean,
+  { timeoutMs = 20_000, pollMs = 20 } = {},
+): Promise<T> {
   const deadlineMs = performance.now() + timeoutMs;
   for (;;) {
     const answer = await ask();
     if (holds(answer)) return answer;
     if (performance.now() > deadlineMs) throw new Error(`not so within ${timeoutMs} ms, last: ${JSON.stringify(answer)?.slice(0, 2_000)}`);
-    await Bun.sleep(20);
+    await Bun.sleep(pollMs);
   }
 }
 
