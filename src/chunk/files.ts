@@ -5,22 +5,18 @@
  * synced, renamed, and acknowledged when the directory was synced as well. `quarantine/<id>` holds
  * those whose bytes turned out to be wrong.
  */
-import { closeSync, fdatasync, open, write } from "node:fs";
 import { mkdir, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId } from "../../protocol/ids.ts";
 import { codeOf, createDirectories, type Directories } from "./directories.ts";
 import { createLimitedTurns } from "./turns.ts";
+import { createSyncedWriter } from "./write-synced.ts";
 
 /** File handles, and threads of the pool that may be waiting for the disk. */
 const writesMax = 8;
 const readsMax = 16;
 const waitingMax = 4_096;
-
-const openAsync = promisify<string, string, number, number>(open);
-const fdatasyncAsync = promisify(fdatasync);
 
 export interface ChunkFiles {
   readonly directories: Directories;
@@ -51,6 +47,7 @@ export async function openChunkFiles(dir: string): Promise<ChunkFiles> {
   const directories = createDirectories(treePath);
   await directories.sync(dir);
 
+  const writer = createSyncedWriter();
   const writes = createLimitedTurns({ runningMax: writesMax, waitingMax });
   const reads = createLimitedTurns({ runningMax: readsMax, waitingMax });
   const leafOf = (id: ChunkId): string => join(treePath, id.slice(0, 2), id.slice(2, 4));
@@ -73,7 +70,7 @@ export async function openChunkFiles(dir: string): Promise<ChunkFiles> {
 
   async function writeOne(id: ChunkId, data: Uint8Array): Promise<void> {
     try {
-      await writeSynced(incomingOf(id), data);
+      await writer.write(incomingOf(id), data);
       await moveIntoPlace(id);
     } catch (error) {
       for (const path of [incomingOf(id), pathOf(id)]) await unlink(path).catch(() => undefined);
@@ -105,27 +102,6 @@ export async function openChunkFiles(dir: string): Promise<ChunkFiles> {
         if (removed) await directories.sync(leafOf(id));
       }),
   };
-}
-
-async function writeSynced(path: string, data: Uint8Array): Promise<void> {
-  const fd = await openAsync(path, "w", 0o600);
-  try {
-    let at = 0;
-    while (at < data.length) at += await writeAt(fd, data, at);
-    await fdatasyncAsync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function writeAt(fd: number, data: Uint8Array, at: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    write(fd, data, at, data.length - at, at, (error, written) => {
-      if (error) reject(error);
-      else if (written === 0) reject(new CollectiveError("no_space", "the disk takes no more bytes"));
-      else resolve(written);
-    });
-  });
 }
 
 function writeError(thrown: unknown): CollectiveError {

@@ -83,6 +83,9 @@ function createRun(remote: Remote, options: GetOptions) {
     const stats = await lstat(localPath, { bigint: true }).catch(() => undefined);
     if (stats?.isDirectory()) throw new CollectiveError("is_a_directory", `${localPath} is a directory`);
     if (!stats) return true;
+    // A device or a pipe would be replaced by a file, which nobody means.
+    if (!stats.isFile() && !stats.isSymbolicLink())
+      throw new CollectiveError("invalid_argument", `${localPath} is neither a file nor a directory`);
     const isSameLink = stats.isSymbolicLink() && attr.type === "symlink" && (await readlink(localPath)) === attr.target;
     if (!isSameLink && !isIdentical(stats, attr)) return true;
     if (!isSameLink && !isSameMode(stats, attr)) await chmod(localPath, attr.mode & permissionBits);

@@ -79,6 +79,9 @@ export async function putTrees(remote: Remote, targets: readonly PutTarget[], op
         throw new CollectiveError("is_a_directory", `${target.localPath} is a directory`, { hint: "store directories with -r" });
       directories.push(await topDirectory(remote, target, { local, signal: options.signal }));
     } else {
+      if (!stats.isFile() && !stats.isSymbolicLink()) {
+        throw new CollectiveError("invalid_argument", `${target.localPath} is neither a file, a directory nor a symbolic link`);
+      }
       files.push({ local, parent: target.parent.inode, store: storeOf(target), existing: target.existing });
     }
   }

@@ -13,6 +13,7 @@ import { type ChunkId, type GlobalName, parseChunkId } from "../../protocol/ids.
 import { batchBytesMax, mebibyte, storedChunkBytesMax } from "../../protocol/limits.ts";
 import type { Ticket, TicketOperation } from "../../protocol/ticket.ts";
 import type { ChunkStore } from "../chunk/store.ts";
+import { directBlockBytes } from "../chunk/write-synced.ts";
 import { createBufferPool } from "../core/buffers.ts";
 import type { Clock } from "../core/clock.ts";
 import { createLimiter } from "../core/limiter.ts";
@@ -33,11 +34,13 @@ export interface NodeAppOptions {
 /** Request bodies in memory at once; a request beyond waits, and its sender with it. */
 const receivingBytesMax = 24 * mebibyte;
 const buffersKeptMax = 6;
+/** Whole blocks, so that a chunk can be written from here without a copy by the system. */
+const receiveBufferBytes = Math.ceil(storedChunkBytesMax / directBlockBytes) * directBlockBytes;
 
 export function createNodeApp(options: NodeAppOptions): Hono {
   const { store, log } = options;
   const receiving = createLimiter(receivingBytesMax);
-  const buffers = createBufferPool({ bufferBytes: storedChunkBytesMax, keepMax: buffersKeptMax });
+  const buffers = createBufferPool({ bufferBytes: receiveBufferBytes, keepMax: buffersKeptMax });
   const app = new Hono();
   app.onError((error, c) => errorResponse(error, { log, path: c.req.path }));
   app.notFound((c) =>

@@ -4,7 +4,7 @@
  */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ErrorCode } from "../../protocol/errors.ts";
 import {
@@ -34,6 +34,8 @@ describe("paths and arguments", () => {
     const local = join(path, "local");
     writeFileSync(local, "local");
     mkdirSync(join(path, "tree"));
+    Bun.spawnSync(["mkfifo", join(path, "fifo")]);
+    symlinkSync("fifo", join(path, "link-to-fifo"));
     await succeed(collective, ["mkdir", "-p", "/s/dir/local"]);
     await succeed(collective, ["mkdir", "/t"]);
     await succeed(collective, ["write", "/s/file"], { stdin: "content" });
@@ -77,6 +79,10 @@ describe("paths and arguments", () => {
       [["read", "/s/dir"], "is_a_directory", /\/s\/dir is a directory/],
       [["rm", "/s/dir"], "is_a_directory", /\/s\/dir is a directory/],
       [["cp", "/s/dir", "/s/copy"], "is_a_directory", /\/s\/dir is a directory/],
+      // Neither files nor directories.
+      [["put", join(path, "fifo"), "/s"], "invalid_argument", /fifo is neither a file, a directory nor a symbolic link/],
+      [["get", "/s/file", join(path, "fifo")], "invalid_argument", /fifo is neither a file nor a directory/],
+      [["get", "/s/file", join(path, "link-to-fifo")], "invalid_argument", /fifo is neither a file nor a directory/],
       // The root, and what cannot be moved where.
       [["write", "/"], "invalid_argument", /root/],
       [["write", "/file"], "invalid_argument", /only datastores can stand in the root/],
@@ -102,7 +108,7 @@ describe("paths and arguments", () => {
     ];
     for (const [args, code, says] of cases) await fail(collective, args, { code, says }, { stdin: "input" });
     expect(await listing(collective)).toBe(before);
-    expect(readdirSync(path).sort()).toEqual(["coordinator", "home", "local", "node-01", "tree"]);
+    expect(readdirSync(path).sort()).toEqual(["coordinator", "fifo", "home", "link-to-fifo", "local", "node-01", "tree"]);
     expect((await succeed(collective, ["read", "/s/file"])).stdout).toBe("content");
   });
 

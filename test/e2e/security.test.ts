@@ -435,9 +435,9 @@ describe("at both ports", () => {
     await succeed(collective, ["mkdir", "/s"]);
     for (const door of [control, data]) {
       const silent = Array.from({ length: 50 }, () => plainTalk(door.address, ""));
-      expect(await plainTalk(door.address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n")).not.toMatch(/^HTTP\/1\.1 200/);
-      expect(await plainTalk(door.address, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")).not.toContain("HTTP");
-      expect(await plainTalk(door.address, bytesOf("noise", 5_000).toString("latin1"))).not.toContain("HTTP/1.1 200");
+      const noise = ["GET / HTTP/1.1\r\nhost: x\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", bytesOf("noise", 5_000).toString("latin1")];
+      for (const heard of await Promise.all(noise.map((bytes) => plainTalk(door.address, bytes))))
+        expect(heard).not.toMatch(/HTTP\/[0-9.]+ 2/);
       expect(await handshake(door, administrator, "TLSv1.2")).toBe("refused");
       expect(await handshake(door, administrator, "TLSv1.3")).toBe("TLSv1.3");
       expect(await knock(door, { path: "/v1/fs/list", body: new Uint8Array(3) })).toMatch(/^refused: |^not_authenticated: /);

@@ -101,7 +101,7 @@ export function plainTalk(address: string, bytes: string): Promise<string> {
     });
     socket.on("error", end);
     socket.on("close", end);
-    socket.setTimeout(2_000, end);
+    socket.setTimeout(1_000, end);
   });
 }
 

@@ -1,5 +1,5 @@
 /** `put` and `get`, and their older names: targets as in cp(1). */
-import { stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { CollectiveError, toCollectiveError } from "../../../protocol/errors.ts";
 import { rootInode } from "../../../protocol/ids.ts";
@@ -95,6 +95,13 @@ async function getTargets(
   if (!inside && request.sources.length > 1)
     throw new CollectiveError("not_a_directory", `${request.target} is not a directory, and several things cannot become one`);
   if (!inside) await assertFolder(dirname(resolve(request.target)));
+  if (local && !inside && !local.isFile()) {
+    throw new CollectiveError("invalid_argument", `${request.target} is neither a file nor a directory`, {
+      hint: "print it with: collective read",
+    });
+  }
+  // As cp(1) does: what a link at the target points to is replaced, not the link.
+  const newName = local?.isFile() ? await realpath(request.target) : request.target;
   return await Promise.all(
     request.sources.map(async (text) => {
       const { components } = session.path(text);
@@ -102,7 +109,7 @@ async function getTargets(
       const name = components.at(-1);
       if (attr.inode === rootInode || name === undefined)
         throw new CollectiveError("invalid_argument", "the root cannot be fetched as a whole", { hint: "name the datastores to fetch" });
-      return { attr, localPath: inside && !meansContents(text) ? join(request.target, name) : request.target };
+      return { attr, localPath: inside && !meansContents(text) ? join(request.target, name) : newName };
     }),
   );
 }
