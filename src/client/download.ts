@@ -4,7 +4,7 @@
  */
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
-import { largeChunkBytes, storedChunkBytesMax } from "../../protocol/limits.ts";
+import { largeChunkBytes, storedChunkBytesMax, ticketLifetimeMs } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
 import { openChunk } from "../codec/sealed-chunk.ts";
@@ -40,6 +40,8 @@ export interface LocatedFile {
 
 /** Chunks on their way at once: as many as hide the round trips, few enough to stay small in memory. */
 const chunksInFlightMax = 4;
+/** Whoever reads slowly, like a film that is watched, gets new tickets before the old ones expire. */
+const ticketsUsedMs = ticketLifetimeMs / 2;
 
 /** One round trip for up to `chunksPerTicketMax` chunks of as many ranges; a file may come back cut short. */
 export async function locate(remote: Remote, files: readonly ReadRange[], signal?: AbortSignal): Promise<LocatedFile[]> {
@@ -138,7 +140,9 @@ async function* locatedChunks(
     if (missing) throw new CollectiveError("conflict", "the file was removed while it was being read");
     if (file.chunks.length === 0) return;
     ifVersion = file.version;
+    const locatedMs = remote.clock.monotonicMs();
     for (const chunk of file.chunks) {
+      if (remote.clock.monotonicMs() - locatedMs > ticketsUsedMs) break;
       yield { chunk, version: file.version };
       offset = chunk.offset + chunk.plainBytes;
     }

@@ -18,21 +18,13 @@ import {
 } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr, Extent, FileCommit } from "../../protocol/schema.ts";
-import { chunkBytesFor, mediumFileBytesMax } from "../codec/chunker.ts";
-import { sealChunk, sealedBytesMax } from "../codec/sealed-chunk.ts";
+import { finishSeal, type PreparedSeal, prepareSeal, sealedBytesMax } from "../codec/sealed-chunk.ts";
 import { createBufferPool } from "../core/buffers.ts";
 import { createLimiter } from "../core/limiter.ts";
 import type { CallOptions } from "../net/control-client.ts";
+import { type ContentSource, pieces } from "./pieces.ts";
 import type { Remote } from "./remote.ts";
 import { createUpload, type PreparedChunk } from "./upload.ts";
-
-/** Where content comes from. */
-export interface ContentSource {
-  /** Undefined for a stream whose end nobody knows yet. */
-  readonly sizeBytes: number | undefined;
-  /** Fills the buffer, entirely unless the content ends; 0 at the end. */
-  read(into: Uint8Array): Promise<number>;
-}
 
 export interface IngestTarget {
   readonly parent: Inode;
@@ -92,7 +84,7 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
   const arenas = createBufferPool({ bufferBytes: arenaBytes, keepMax: batchesInFlightMax + 1 });
   const sending = createLimiter(batchesInFlightMax);
   const committing = createLimiter(commitsInFlightMax);
-  const plain = new Uint8Array(largeChunkBytes);
+  const plain = [new Uint8Array(largeChunkBytes), new Uint8Array(largeChunkBytes)] as const;
   const totals = { files: 0, plainBytes: 0, sentBytes: 0, degradedChunks: 0 };
   const underWay = new Set<Promise<unknown>>();
   let ready: PendingFile[] = [];
@@ -158,18 +150,26 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
     const extents: Extent[] = [];
     const batches = new Set<Promise<void>>();
     let sizeBytes = 0;
-    for await (const piece of pieces(source, plain)) {
+    const seal = async (prepared: PreparedSeal): Promise<void> => {
       assertGoing();
-      const into = await batchFor(target.store, piece.length);
-      const sealed = sealChunk(piece, { keys, out: into.arena.subarray(into.usedBytes) });
+      const into = await batchFor(target.store, prepared.plainBytes);
+      const sealed = await finishSeal(prepared, { keys, out: into.arena.subarray(into.usedBytes) });
       into.usedBytes += sealed.stored.length;
       into.chunks.push({ id: sealed.id, data: sealed.stored, codec: sealed.codec });
       batches.add(into.done.promise);
-      extents.push({ chunk: sealed.id, plainBytes: piece.length });
-      sizeBytes += piece.length;
-      totals.plainBytes += piece.length;
-      options.onProgress?.(piece.length);
+      extents.push({ chunk: sealed.id, plainBytes: prepared.plainBytes });
+      sizeBytes += prepared.plainBytes;
+      totals.plainBytes += prepared.plainBytes;
+      options.onProgress?.(prepared.plainBytes);
+    };
+    // One piece is hashed while the one before it is sealed.
+    let prepared: PreparedSeal | undefined;
+    for await (const piece of pieces(source, plain)) {
+      const next = prepareSeal(piece, keys);
+      if (prepared) await seal(prepared);
+      prepared = next;
     }
+    if (prepared) await seal(prepared);
     return { extents, sizeBytes, batches };
   };
 
@@ -223,6 +223,7 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
 
   const add: Ingest["add"] = async (target, source) => {
     assertGoing();
+    using _alive = upload.keepAlive();
     const { extents, sizeBytes, batches } = await addContent(target, source);
     const outcome = Promise.withResolvers<Attr>();
     outcome.promise.catch(() => undefined);
@@ -262,36 +263,4 @@ function takeCommit(ready: readonly PendingFile[]): PendingFile[] {
     taken.push(file);
   }
   return taken;
-}
-
-/** Cuts by the rule of the chunker. Pieces are views that hold until the next one is asked for. */
-async function* pieces(source: ContentSource, buffer: Uint8Array): AsyncGenerator<Uint8Array> {
-  if (source.sizeBytes !== undefined) {
-    yield* cut(source, { buffer, chunkBytes: chunkBytesFor(source.sizeBytes) });
-    return;
-  }
-  let head: Uint8Array | undefined = new Uint8Array(mediumFileBytesMax);
-  const headBytes = await source.read(head);
-  const more = headBytes < head.length ? 0 : await source.read(buffer);
-  const chunkBytes = more > 0 ? largeChunkBytes : chunkBytesFor(headBytes);
-  for (let at = 0; at < headBytes; at += chunkBytes) yield head.subarray(at, Math.min(at + chunkBytes, headBytes));
-  // This generator may live for hours.
-  head = undefined;
-  if (more > 0) yield buffer.subarray(0, more);
-  if (more === buffer.length) yield* cut(source, { buffer, chunkBytes, beforeBytes: headBytes + more });
-}
-
-async function* cut(
-  source: ContentSource,
-  { buffer, chunkBytes, beforeBytes = 0 }: { buffer: Uint8Array; chunkBytes: number; beforeBytes?: number },
-): AsyncGenerator<Uint8Array> {
-  let total = beforeBytes;
-  for (;;) {
-    const bytes = await source.read(buffer.subarray(0, chunkBytes));
-    if (bytes === 0) return;
-    total += bytes;
-    if (total > fileBytesMax) throw new CollectiveError("too_large", `a file has at most ${fileBytesMax} bytes`);
-    yield buffer.subarray(0, bytes);
-    if (bytes < chunkBytes) return;
-  }
 }

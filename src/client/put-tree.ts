@@ -17,8 +17,9 @@ import type { Attr } from "../../protocol/schema.ts";
 import { forEachLimited } from "../core/limiter.ts";
 import { makeDirectories } from "./directories.ts";
 import { listDirectory } from "./files.ts";
-import { type ContentSource, createIngest, type Ingest } from "./ingest.ts";
+import { createIngest, type Ingest } from "./ingest.ts";
 import { isIdentical, isSameMode, type LocalEntry, permissionBits } from "./local-entry.ts";
+import type { ContentSource } from "./pieces.ts";
 import type { Remote } from "./remote.ts";
 import { bytesSource, fileSource } from "./sources.ts";
 

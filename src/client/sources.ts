@@ -4,7 +4,7 @@ import type { FileHandle } from "node:fs/promises";
 import { promisify } from "node:util";
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { Clock } from "../core/clock.ts";
-import type { ContentSource } from "./ingest.ts";
+import type { ContentSource } from "./pieces.ts";
 
 const read = promisify(readCallback);
 const pipePollMs = 2;

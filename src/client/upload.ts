@@ -8,7 +8,7 @@
  */
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
-import { inlineStoredBytesMax } from "../../protocol/limits.ts";
+import { inlineStoredBytesMax, uploadIdleMsMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { ChunkCodec, TicketedNode } from "../../protocol/schema.ts";
 import type { Remote } from "./remote.ts";
@@ -33,10 +33,14 @@ export interface Upload {
    * call has carried. Calls overtake each other on their way, so some are shown more than once.
    */
   showReceipts<T>(call: (receipts: readonly NodeReceipt[]) => Promise<T>): Promise<T>;
+  /** Until it is disposed, what was announced is not collected, however long nothing is sent. */
+  keepAlive(): Disposable;
 }
 
 const attemptsMax = 5;
 const uploadTokenBytes = 16;
+/** So often that some may fail before the upload counts as over. */
+const keepAliveIntervalMs = uploadIdleMsMax / 6;
 
 export function createUpload(remote: Remote): Upload {
   const token = Buffer.from(remote.random.bytes(uploadTokenBytes)).toString("base64url");
@@ -71,7 +75,18 @@ export function createUpload(remote: Remote): Upload {
       return { failed: group.map((chunk) => chunk.id), reason: error };
     }
   };
+  let lastStore: Inode | undefined;
+  const touch = async (): Promise<void> => {
+    if (lastStore === undefined) return;
+    const request = { upload: token, store: lastStore, chunks: [], exclude: [] };
+    try {
+      await showReceipts((shown) => remote.control.call(routes.allocate, { ...request, receipts: [...shown] }));
+    } catch (error) {
+      remote.log.debug("upload was not kept alive, trying again", { error: toCollectiveError(error).message });
+    }
+  };
   const store = async (storeInode: Inode, given: readonly PreparedChunk[], signal?: AbortSignal): Promise<{ sentBytes: number }> => {
+    lastStore = storeInode;
     const distinct = new Map(given.map((chunk) => [chunk.id, chunk]));
     const exclude = new Set<GlobalName>(remote.failedLately());
     let reason: CollectiveError | undefined;
@@ -112,7 +127,7 @@ export function createUpload(remote: Remote): Upload {
       }
     }
   };
-  return { token, store, showReceipts };
+  return { token, store, showReceipts, keepAlive: () => remote.clock.every(keepAliveIntervalMs, () => void touch()) };
 }
 
 interface SendResult {

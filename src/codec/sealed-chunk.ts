@@ -27,6 +27,7 @@ import { type ChunkId, chunkIdFromBytes } from "../../protocol/ids.ts";
 import { chunkHeaderBytes, chunkOverheadBytesMax, kibibyte, largeChunkBytes } from "../../protocol/limits.ts";
 import type { ChunkCodec } from "../../protocol/schema.ts";
 import { compress, decompress } from "./compression.ts";
+import { type Digest, digest, hashBytes } from "./digest.ts";
 
 const magic = Buffer.from("CCHK");
 const formatVersion = 1;
@@ -63,25 +64,57 @@ export function sealedBytesMax(plainBytes: number): number {
   return plainBytes + chunkOverheadBytesMax;
 }
 
-/** Writes the stored form into `out`. Without keys the chunk stays in the clear. */
-export function sealChunk(
-  plain: Uint8Array,
-  { keys, out }: { readonly keys: ChunkKeys | undefined; readonly out: Uint8Array },
-): SealedChunk {
+/** A chunk on its way: compressed if that pays, and its payload's hash begun. The plaintext must stay as it is until it is sealed. */
+export interface PreparedSeal {
+  readonly plainBytes: number;
+  readonly payload: Uint8Array;
+  readonly codec: CodecName;
+  /** Undefined without keys: nothing is derived from it then. */
+  readonly payloadHash: Digest | undefined;
+}
+
+/** Begins to seal. Of large chunks the hash is computed beside the calling thread, which may prepare the next or seal the last meanwhile. */
+export function prepareSeal(plain: Uint8Array, keys: ChunkKeys | undefined): PreparedSeal {
   const packed = compress(plain);
   const payload = packed ?? plain;
+  return { plainBytes: plain.length, payload, codec: packed ? "zstd" : "none", payloadHash: keys && digest(payload) };
+}
+
+export interface SealOptions {
+  readonly keys: ChunkKeys | undefined;
+  readonly out: Uint8Array;
+}
+
+/** Writes the stored form into `out`. Without keys the chunk stays in the clear. */
+export async function finishSeal(prepared: PreparedSeal, options: SealOptions): Promise<SealedChunk> {
+  return writeStored(prepared, await prepared.payloadHash, options);
+}
+
+/** Both steps at once, on the calling thread. */
+export function sealChunk(plain: Uint8Array, options: SealOptions): SealedChunk {
+  const packed = compress(plain);
+  const payload = packed ?? plain;
+  const payloadHash = options.keys && hashBytes(payload);
+  return writeStored({ plainBytes: plain.length, payload, codec: packed ? "zstd" : "none" }, payloadHash, options);
+}
+
+function writeStored(
+  { plainBytes, payload, codec }: Omit<PreparedSeal, "payloadHash">,
+  payloadHash: Uint8Array | undefined,
+  { keys, out }: SealOptions,
+): SealedChunk {
   const header = Buffer.from(out.buffer, out.byteOffset, chunkHeaderBytes);
   header.fill(0);
   magic.copy(header);
   header[4] = formatVersion;
-  header[5] = packed ? codecZstd : codecNone;
+  header[5] = codec === "zstd" ? codecZstd : codecNone;
   header[6] = keys ? cipherAesGcm : cipherNone;
-  header.writeUInt32BE(plain.length, 8);
+  header.writeUInt32BE(plainBytes, 8);
   header.writeUInt32BE(payload.length, 12);
   const hash = new Bun.CryptoHasher("sha256");
   let end = chunkHeaderBytes;
-  if (keys) {
-    header.set(syntheticIv(keys, header, payload), 16);
+  if (keys && payloadHash) {
+    header.set(syntheticIv(keys, header, payloadHash), 16);
     hash.update(header);
     const cipher = createCipheriv("aes-256-gcm", chunkKey(keys, header), zeroNonce);
     cipher.setAAD(header);
@@ -101,14 +134,11 @@ export function sealChunk(
     out.set(payload, end);
     end += payload.length;
   }
-  return { id: chunkIdFromBytes(hash.digest()), stored: out.subarray(0, end), codec: packed ? "zstd" : "none" };
+  return { id: chunkIdFromBytes(hash.digest()), stored: out.subarray(0, end), codec };
 }
 
-function syntheticIv(keys: ChunkKeys, header: Uint8Array, payload: Uint8Array): Uint8Array {
-  return createHmac("sha256", keys.mac)
-    .update(header.subarray(0, 16))
-    .update(new Bun.CryptoHasher("sha256").update(payload).digest())
-    .digest();
+function syntheticIv(keys: ChunkKeys, header: Uint8Array, payloadHash: Uint8Array): Uint8Array {
+  return createHmac("sha256", keys.mac).update(header.subarray(0, 16)).update(payloadHash).digest();
 }
 
 function chunkKey(keys: ChunkKeys, header: Uint8Array): Uint8Array {
@@ -184,6 +214,12 @@ function decrypt(stored: Uint8Array, { keys, out, payloadBytes }: { keys: ChunkK
   return out.subarray(0, payloadBytes);
 }
 
+/** The id of stored bytes. */
 export function hashChunk(stored: Uint8Array): ChunkId {
-  return chunkIdFromBytes(new Bun.CryptoHasher("sha256").update(stored).digest());
+  return chunkIdFromBytes(hashBytes(stored));
+}
+
+/** The same, for large ones beside the calling thread. They must stay as they are until then. */
+export async function hashChunkBeside(stored: Uint8Array): Promise<ChunkId> {
+  return chunkIdFromBytes(await digest(stored));
 }

@@ -2,7 +2,8 @@
 import type { Inode } from "../../protocol/ids.ts";
 import type { Attr, Store } from "../../protocol/schema.ts";
 import { readRange } from "../../src/client/download.ts";
-import { type ContentSource, createIngest, type IngestOptions, type IngestTotals } from "../../src/client/ingest.ts";
+import { createIngest, type IngestOptions, type IngestTotals } from "../../src/client/ingest.ts";
+import type { ContentSource } from "../../src/client/pieces.ts";
 import type { Remote } from "../../src/client/remote.ts";
 import { bytesSource } from "../../src/client/sources.ts";
 

@@ -79,10 +79,11 @@ async function runRound(at: Round): Promise<string> {
   const commands = Array.from({ length: 3 + random.int(4) }, (_, index) => randomCommand(at, index));
   const clients = commands.map(({ args, stdin }) => collective.start(args, { stdin }));
   const victims = chooseVictims(random);
+  const together = victims.length > 2 ? random.int(killAfterMsMax) : undefined;
   await Promise.all(
     victims.map(async (victim) => {
       tally.kills[victim] = (tally.kills[victim] ?? 0) + 1;
-      await Bun.sleep(random.int(killAfterMsMax));
+      await Bun.sleep(together ?? random.int(killAfterMsMax));
       if (victim === "client") return void (await clients[random.int(clients.length)]?.kill());
       await collective.service(victim).process.kill();
       await Bun.sleep(random.int(restartAfterMsMax));
@@ -101,9 +102,13 @@ async function runRound(at: Round): Promise<string> {
 }
 
 function chooseVictims(random: Random): string[] {
-  const one = (): string => ["coordinator", "client", `node-0${1 + random.int(nodeCount)}`][random.int(3)] ?? "client";
+  const nodes = Array.from({ length: nodeCount }, (_, index) => `node-0${index + 1}`);
+  const one = (): string => ["coordinator", "client", nodes[random.int(nodeCount)]][random.int(3)] ?? "client";
   const [first, second] = [one(), one()];
-  return random.int(4) === 0 && first !== second ? [first, second] : [first];
+  // Now and then two, or everything at once, as when the machine goes down.
+  const dice = random.int(8);
+  if (dice === 0) return ["coordinator", ...nodes];
+  return dice <= 2 && first !== second ? [first, second] : [first];
 }
 
 function randomCommand(at: Round, index: number): Command {
