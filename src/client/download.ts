@@ -108,9 +108,13 @@ export async function* readRange(remote: Remote, range: ReadRange, signal?: Abor
     stored.give(buffer);
   };
   try {
-    for await (const { chunk, version } of locatedChunks(remote, range, either)) {
+    const chunks = locatedChunks(remote, range, either);
+    for (;;) {
+      // Only afterwards the next one is asked for: the reader may have taken its time, and tickets age.
       if (window.length >= chunksInFlightMax) yield* deliver();
-      start(chunk, version);
+      const next = await chunks.next();
+      if (next.done === true) break;
+      start(next.value.chunk, next.value.version);
     }
     while (window.length > 0) yield* deliver();
   } finally {
@@ -128,7 +132,7 @@ async function* locatedChunks(
   remote: Remote,
   range: ReadRange,
   signal: AbortSignal,
-): AsyncGenerator<{ readonly chunk: LocatedChunk; readonly version: number }> {
+): AsyncGenerator<{ readonly chunk: LocatedChunk; readonly version: number }, void> {
   const end = endOf(range);
   let offset = range.offset;
   let ifVersion = range.ifVersion;

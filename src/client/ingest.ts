@@ -146,6 +146,9 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
     target: IngestTarget,
     source: ContentSource,
   ): Promise<{ extents: Extent[]; sizeBytes: number; batches: Set<Promise<void>> }> => {
+    if ((source.sizeBytes ?? 0) > fileBytesMax) {
+      throw new CollectiveError("too_large", `${target.name} has ${source.sizeBytes} bytes, a file has at most ${fileBytesMax}`);
+    }
     const keys = await remote.keysOf(target.store);
     const extents: Extent[] = [];
     const batches = new Set<Promise<void>>();

@@ -32,7 +32,7 @@ export function createChunkMap(context: MetadataContext): ChunkMap {
     copiesOf: async (store, chunks) =>
       chunks.map((id) => {
         const chunk = chunkRow(context, store, id);
-        return chunk ? copiesOfChunk(context, chunk.id) : [];
+        return chunk ? copiesToChooseBy(context, { id: chunk.id, hash: chunkIdToBytes(id) }) : [];
       }),
     markCopies: (node, states) =>
       db.write(() => {

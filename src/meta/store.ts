@@ -113,6 +113,7 @@ export interface ChunkMap {
     readonly last: boolean;
     readonly owner: string;
   }): Promise<{ attrs: Attr[]; degradedChunks: number }>;
+  /** With `deleting` also where another store's copy of the same bytes is being deleted: new bytes there could vanish with them. */
   copiesOf(store: Inode, chunks: readonly ChunkId[]): Promise<(readonly { readonly node: GlobalName; readonly state: CopyState }[])[]>;
   /** What a check of copies on a node has shown, whatever store they belong to. */
   markCopies(

@@ -35,6 +35,8 @@ describe("paths and arguments", () => {
     writeFileSync(local, "local");
     mkdirSync(join(path, "tree"));
     Bun.spawnSync(["mkfifo", join(path, "fifo")]);
+    writeFileSync(join(path, "huge"), "");
+    truncateSync(join(path, "huge"), 300e9);
     symlinkSync("fifo", join(path, "link-to-fifo"));
     await succeed(collective, ["mkdir", "-p", "/s/dir/local"]);
     await succeed(collective, ["mkdir", "/t"]);
@@ -79,6 +81,7 @@ describe("paths and arguments", () => {
       [["read", "/s/dir"], "is_a_directory", /\/s\/dir is a directory/],
       [["rm", "/s/dir"], "is_a_directory", /\/s\/dir is a directory/],
       [["cp", "/s/dir", "/s/copy"], "is_a_directory", /\/s\/dir is a directory/],
+      [["put", join(path, "huge"), "/s"], "too_large", /huge has 300000000000 bytes, a file has at most 274877906944/],
       // Neither files nor directories.
       [["put", join(path, "fifo"), "/s"], "invalid_argument", /fifo is neither a file, a directory nor a symbolic link/],
       [["get", "/s/file", join(path, "fifo")], "invalid_argument", /fifo is neither a file nor a directory/],
@@ -108,7 +111,7 @@ describe("paths and arguments", () => {
     ];
     for (const [args, code, says] of cases) await fail(collective, args, { code, says }, { stdin: "input" });
     expect(await listing(collective)).toBe(before);
-    expect(readdirSync(path).sort()).toEqual(["coordinator", "fifo", "home", "link-to-fifo", "local", "node-01", "tree"]);
+    expect(readdirSync(path).sort()).toEqual(["coordinator", "fifo", "home", "huge", "link-to-fifo", "local", "node-01", "tree"]);
     expect((await succeed(collective, ["read", "/s/file"])).stdout).toBe("content");
   });
 

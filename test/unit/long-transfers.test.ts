@@ -4,16 +4,18 @@ import { randomFillSync } from "node:crypto";
 import { rootInode } from "../../protocol/ids.ts";
 import { largeChunkBytes, ticketLifetimeMs, uploadIdleMsMax } from "../../protocol/limits.ts";
 import type { Attr } from "../../protocol/schema.ts";
+import { nextTurn } from "../../src/chunk/checks.ts";
 import { readRange } from "../../src/client/download.ts";
 import { createIngest } from "../../src/client/ingest.ts";
 import type { ContentSource } from "../../src/client/pieces.ts";
 import { bytesSource } from "../../src/client/sources.ts";
-import { nextTurn } from "../../src/chunk/checks.ts";
 import { startTestMember, type TestMember } from "../support/member.ts";
 
 const contentBytes = 9 * largeChunkBytes + 17;
 
+const chunksAhead = 4;
 let allocations = 0;
+let fetches = 0;
 
 async function memberWithStore(): Promise<{ member: TestMember; store: Attr }> {
   const member = await startTestMember({
@@ -26,8 +28,16 @@ async function memberWithStore(): Promise<{ member: TestMember; store: Attr }> {
       },
     }),
   });
-  await member.startNode("node-01");
-  const [store] = await member.metadata.makeDirectories([{ parent: rootInode, name: "s", mode: 0o755 }], { existing: "fail", owner: member.member });
+  await member.startNode("node-01", {
+    intercept: (request) => {
+      if (request.method === "GET") fetches++;
+      return undefined;
+    },
+  });
+  const [store] = await member.metadata.makeDirectories([{ parent: rootInode, name: "s", mode: 0o755 }], {
+    existing: "fail",
+    owner: member.member,
+  });
   if (!store) throw new Error("no store");
   return { member, store };
 }
@@ -39,16 +49,20 @@ function targetIn(store: Attr) {
 test("a reader may pause for longer than its tickets live", async () => {
   const { member, store } = await memberWithStore();
   await using _ = member;
-  const content = new Uint8Array(contentBytes).fill(7);
+  const content = randomFillSync(new Uint8Array(contentBytes));
   const ingest = createIngest(member.remote());
   const { committed } = await ingest.add(targetIn(store), bytesSource(content));
   await ingest.finish();
   const { inode } = await committed;
 
   let bytes = 0;
+  let pauses = 0;
   for await (const piece of readRange(member.remote(), { inode, offset: 0, lengthBytes: contentBytes })) {
     bytes += piece.length;
-    member.clock.nowMs += ticketLifetimeMs;
+    // What was asked for ahead has come; then the reader goes for lunch.
+    const asked = Math.min(pauses++ + chunksAhead, Math.ceil(contentBytes / largeChunkBytes));
+    for (let turns = 0; turns < 10_000 && fetches < asked; turns++) await nextTurn();
+    member.clock.nowMs += 3 * ticketLifetimeMs;
     await member.nodes()[0]?.register();
   }
   expect(bytes).toBe(contentBytes);
