@@ -7,7 +7,7 @@ import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
-import { hashChunkBeside } from "../codec/sealed-chunk.ts";
+import { hashChunk } from "../codec/sealed-chunk.ts";
 import type { Remote } from "./remote.ts";
 
 export interface WantedChunk {
@@ -29,7 +29,7 @@ export async function fetchChunk(
   for (const node of inOrder(remote, chunk.nodes)) {
     try {
       const bytes = await remote.data.get(node, chunk.id, into.subarray(0, chunk.storedBytes), { signal });
-      if (await isWhole(into.subarray(0, bytes), chunk)) return bytes;
+      if (isWhole(into.subarray(0, bytes), chunk)) return bytes;
       last = new CollectiveError("corrupt", `${node.node} sent a damaged copy of chunk ${chunk.id}`);
     } catch (thrown) {
       last = toCollectiveError(thrown);
@@ -41,8 +41,8 @@ export async function fetchChunk(
   throw noCopy(chunk, { damaged, last });
 }
 
-export async function isWhole(stored: Uint8Array, chunk: Pick<WantedChunk, "id" | "storedBytes">): Promise<boolean> {
-  return stored.length === chunk.storedBytes && (await hashChunkBeside(stored)) === chunk.id;
+export function isWhole(stored: Uint8Array, chunk: Pick<WantedChunk, "id" | "storedBytes">): boolean {
+  return stored.length === chunk.storedBytes && hashChunk(stored) === chunk.id;
 }
 
 function inOrder(remote: Remote, nodes: readonly TicketedNode[]): TicketedNode[] {

@@ -57,7 +57,7 @@ async function fetchAll(remote: Remote, chunks: readonly LocatedChunk[], signal?
         );
         for (const [index, chunk] of group.entries()) {
           const bytes = answers[index];
-          if (bytes && (await isWhole(bytes, chunk))) found.set(chunk, bytes);
+          if (bytes && isWhole(bytes, chunk)) found.set(chunk, bytes);
         }
       } catch (thrown) {
         const error = toCollectiveError(thrown);

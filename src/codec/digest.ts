@@ -1,7 +1,8 @@
 /**
  * SHA-256, beside the calling thread where that pays. Hashing is the larger part of what a chunk
  * costs; on the thread pool it overlaps with encrypting the chunk before and sending the one before
- * that. The pool copies its input, which for small ones costs more than hashing them here.
+ * that. The pool copies its input: for small ones that costs more than hashing them here, and a
+ * reader, which has several large ones in memory already, hashes on its own thread to stay small.
  */
 
 const besideBytesMin = 512 * 1024;

@@ -218,8 +218,3 @@ function decrypt(stored: Uint8Array, { keys, out, payloadBytes }: { keys: ChunkK
 export function hashChunk(stored: Uint8Array): ChunkId {
   return chunkIdFromBytes(hashBytes(stored));
 }
-
-/** The same, for large ones beside the calling thread. They must stay as they are until then. */
-export async function hashChunkBeside(stored: Uint8Array): Promise<ChunkId> {
-  return chunkIdFromBytes(await digest(stored));
-}

@@ -57,8 +57,9 @@ function summarize({ bounds, sizeBytes, files, large, small }: Measured) {
     const secondsPerGib = bounds.tlsCoreSecondsPerGib + hashes * bounds.sha256CoreSecondsPerGib + bounds.aesGcmCoreSecondsPerGib;
     return (gibibyte * cores) / secondsPerGib;
   };
+  // Both end on a disk: at the nodes, or in the fetched file.
   const putBound = Math.min(cpuBound(hashesPerPut), bounds.diskWriteBytesPerSecond);
-  const getBound = cpuBound(hashesPerGet);
+  const getBound = Math.min(cpuBound(hashesPerGet), bounds.diskWriteBytesPerSecond);
   const put = sizeBytes / large.putSeconds;
   const get = sizeBytes / large.getSeconds;
   return {
@@ -70,6 +71,8 @@ function summarize({ bounds, sizeBytes, files, large, small }: Measured) {
       tls_core_s_per_gib: bounds.tlsCoreSecondsPerGib,
       sha256_core_s_per_gib: bounds.sha256CoreSecondsPerGib,
       aes_gcm_core_s_per_gib: bounds.aesGcmCoreSecondsPerGib,
+      put_cpu_bytes_per_s: Math.round(cpuBound(hashesPerPut)),
+      get_cpu_bytes_per_s: Math.round(cpuBound(hashesPerGet)),
       put_bytes_per_s: Math.round(putBound),
       get_bytes_per_s: Math.round(getBound),
     },
