@@ -39,7 +39,7 @@ export interface LocatedFile {
 }
 
 /** Chunks on their way at once: as many as hide the round trips, few enough to stay small in memory. */
-const chunksInFlightMax = 4;
+const chunksInFlightMax = 3;
 /** Whoever reads slowly, like a film that is watched, gets new tickets before the old ones expire. */
 const ticketsUsedMs = ticketLifetimeMs / 2;
 

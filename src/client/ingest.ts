@@ -60,7 +60,7 @@ export interface IngestOptions {
 
 const arenaBytes = largeChunkBytes + chunksPerTicketMax * chunkOverheadBytesMax;
 /** Batches on their way at once; with the one being filled they are the memory this takes. */
-const batchesInFlightMax = 3;
+const batchesInFlightMax = 2;
 const commitsInFlightMax = 2;
 /** How long the end of a failed upload may take. */
 const giveUpWaitMs = 5_000;
