@@ -90,7 +90,6 @@ function summarize({ bounds, sizeBytes, files, large, small }: Measured) {
       cp_and_sync_files_per_s: files / small.copySeconds,
       put_to_cp: small.copySeconds / small.putSeconds,
     },
-    client_peak_rss: process.resourceUsage().maxRSS * 1024,
   };
 }
 
@@ -130,7 +129,5 @@ function report(io: Io, { json, result }: { json: boolean; result: Summary }): v
     colours: io.out.colours,
     unicode: io.out.unicode,
   });
-  io.stdout.write(
-    `${result.machine.cores} × ${result.machine.cpu}\n${table}\npeak memory of this client: ${formatSize(result.client_peak_rss)}\n`,
-  );
+  io.stdout.write(`${result.machine.cores} × ${result.machine.cpu}\n${table}\n`);
 }
