@@ -9,6 +9,7 @@ import { routes } from "../../protocol/routes.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
 import { openChunk } from "../codec/sealed-chunk.ts";
 import { createBufferPool } from "../core/buffers.ts";
+import { createGarbageWatch } from "../core/garbage.ts";
 import { fetchChunk, type WantedChunk } from "./fetch-chunk.ts";
 import type { Remote } from "./remote.ts";
 
@@ -86,6 +87,7 @@ export async function* readRange(remote: Remote, range: ReadRange, signal?: Abor
   const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   const stored = createBufferPool({ bufferBytes: storedChunkBytesMax, keepMax: chunksInFlightMax });
   const plain = new Uint8Array(largeChunkBytes);
+  const garbage = createGarbageWatch();
   const window: { chunk: LocatedChunk; version: number; fetched: Promise<Uint8Array<ArrayBuffer>> }[] = [];
   const start = (chunk: LocatedChunk, version: number): void => {
     const buffer = stored.take();
@@ -106,6 +108,7 @@ export async function* readRange(remote: Remote, range: ReadRange, signal?: Abor
       throw new CollectiveError("corrupt", `chunk ${next.chunk.id} has another length than the file says`);
     yield opened.subarray(Math.max(0, range.offset - next.chunk.offset), Math.max(0, end - next.chunk.offset));
     stored.give(buffer);
+    garbage.moved(next.chunk.storedBytes);
   };
   try {
     const chunks = locatedChunks(remote, range, either);

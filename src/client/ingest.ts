@@ -20,6 +20,7 @@ import { routes } from "../../protocol/routes.ts";
 import type { Attr, Extent, FileCommit } from "../../protocol/schema.ts";
 import { finishSeal, type PreparedSeal, prepareSeal, sealedBytesMax } from "../codec/sealed-chunk.ts";
 import { createBufferPool } from "../core/buffers.ts";
+import { createGarbageWatch } from "../core/garbage.ts";
 import { createLimiter } from "../core/limiter.ts";
 import type { CallOptions } from "../net/control-client.ts";
 import { type ContentSource, pieces } from "./pieces.ts";
@@ -85,6 +86,7 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
   const sending = createLimiter(batchesInFlightMax);
   const committing = createLimiter(commitsInFlightMax);
   const plain = [new Uint8Array(largeChunkBytes), new Uint8Array(largeChunkBytes)] as const;
+  const garbage = createGarbageWatch();
   const totals = { files: 0, plainBytes: 0, sentBytes: 0, degradedChunks: 0 };
   const underWay = new Set<Promise<unknown>>();
   let ready: PendingFile[] = [];
@@ -164,6 +166,7 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
       sizeBytes += prepared.plainBytes;
       totals.plainBytes += prepared.plainBytes;
       options.onProgress?.(prepared.plainBytes);
+      garbage.moved(prepared.plainBytes);
     };
     // One piece is hashed while the one before it is sealed.
     let prepared: PreparedSeal | undefined;

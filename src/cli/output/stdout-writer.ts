@@ -3,8 +3,16 @@
  * memory again, and a slow reader holds the writer up instead of filling its memory. A reader that
  * is gone is dealt with by src/main.ts, where the process ends.
  */
-export function writeStdout(data: Uint8Array): Promise<void> {
+
+/** Of what a full pipe does not take the stream keeps a copy, so it is given little at a time. */
+const pieceBytes = 64 * 1024;
+
+export async function writeStdout(data: Uint8Array): Promise<void> {
+  for (let at = 0; at < data.length; at += pieceBytes) await writePiece(data.subarray(at, at + pieceBytes));
+}
+
+function writePiece(piece: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
-    process.stdout.write(data, (error) => (error ? reject(error) : resolve()));
+    process.stdout.write(piece, (error) => (error ? reject(error) : resolve()));
   });
 }

@@ -1,0 +1,25 @@
+/**
+ * Keeps the memory of a long transfer near what it uses. Bodies of requests and answers are memory
+ * outside the collector's heap: it sees small objects and takes its time, while each holds megabytes.
+ * So whoever moves bytes says how many, and every so many of them the garbage is collected, which
+ * takes a few milliseconds. Figures: test/bench/README.md.
+ */
+import { mebibyte } from "../../protocol/limits.ts";
+
+const movedBytesMax = 64 * mebibyte;
+
+export interface GarbageWatch {
+  moved(bytes: number): void;
+}
+
+export function createGarbageWatch(): GarbageWatch {
+  let bytesLeft = movedBytesMax;
+  return {
+    moved: (bytes) => {
+      bytesLeft -= bytes;
+      if (bytesLeft > 0) return;
+      bytesLeft = movedBytesMax;
+      Bun.gc(true);
+    },
+  };
+}
