@@ -5,6 +5,7 @@
  *   credentials/               the coordinator's certificate and the authorities it trusts
  *   metadata.db                names, chunks, nodes
  */
+import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
@@ -27,7 +28,7 @@ import { createControlApp } from "../net/control-app.ts";
 import { startControlServer } from "../net/control-server.ts";
 import { createDataClient } from "../net/data-client.ts";
 import { authorityFiles } from "../pki/authority-folder.ts";
-import { readOptional } from "../pki/credential-files.ts";
+import { credentialFiles, readOptional } from "../pki/credential-files.ts";
 import { loadCredentials, watchCredentials } from "../pki/credentials.ts";
 import { createSigner } from "../pki/ticket.ts";
 import { readAuthority } from "../pki/trust-bundle.ts";
@@ -52,17 +53,19 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
   const credentialsDir = certDir ?? join(config.dataDir, "credentials");
   const identity: Identity = { kind: "coordinator", name: member };
   const enrol = () => certificates.run(enrolJob({ dataDir: config.dataDir, credentialsDir, identity, validityMs: config.certValidityMs }));
-  const authorityPem = await prepare({ member, config, enrol, credentialsDir, certificates }, { ...around, log });
-  let credentials = await loadCredentials(credentialsDir);
-  let signer = createSigner(credentials.privateKeyPem);
-
+  // The database comes before the certificate, so a coordinator that has a certificate has had a database.
+  const databasePath = join(config.dataDir, "metadata.db");
+  if (certDir === undefined) await assertNotLost(databasePath, credentialsDir);
   const db = openDatabase({
-    path: join(config.dataDir, "metadata.db"),
+    path: databasePath,
     applicationId: metadataApplicationId,
     migrations: metadataMigrations,
     log: log.tagged("db"),
   });
   try {
+    const authorityPem = await prepare({ member, config, enrol, credentialsDir, certificates }, { ...around, log });
+    let credentials = await loadCredentials(credentialsDir);
+    let signer = createSigner(credentials.privateKeyPem);
     const metadata = createSqliteMetadata({ db, clock });
     const directory = await createNodeDirectory({ metadata, clock, log });
     const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random });
@@ -124,6 +127,15 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     await db.close();
     throw error;
   }
+}
+
+/** A fresh, empty namespace in place of a lost one would look as if all files were gone, and its garbage collection would see to it. */
+async function assertNotLost(databasePath: string, credentialsDir: string): Promise<void> {
+  if (existsSync(databasePath)) return;
+  if ((await readOptional(join(credentialsDir, credentialFiles.certificate))) === undefined) return;
+  throw new CollectiveError("corrupt", `${databasePath} is missing, though this coordinator has run before`, {
+    hint: "restore it from a backup, or begin anew with another --data-dir",
+  });
 }
 
 interface Preparation {

@@ -224,4 +224,31 @@ describe("starting", () => {
     await collective.restart("coordinator");
     await succeed(collective, ["mkdir", "/s"]);
   });
+
+  test("a coordinator whose database is gone says so instead of beginning with nothing", async () => {
+    await using collective = await startCollective({ nodes: 1 });
+    await succeed(collective, ["mkdir", "/s"]);
+    const { coordinator } = collective;
+    await coordinator.process.stop();
+    for (const name of readdirSync(coordinator.dataDirectory)) {
+      if (name.startsWith("metadata.db")) rmSync(join(coordinator.dataDirectory, name));
+    }
+    const member = ["--member", "alice@home.collective.local", "--metrics-address", "off", "--bootstrap-address", "127.0.0.1:0"];
+    const restarted = await collective.run([
+      "coordinator",
+      ...member,
+      "--address",
+      coordinator.address,
+      "--data-dir",
+      coordinator.dataDirectory,
+    ]);
+    expectFailure({ ...restarted, stderr: errorLines(restarted.stderr) }, { code: "corrupt", says: /metadata\.db is missing/ });
+    expect(readdirSync(coordinator.dataDirectory).filter((name) => name === "metadata.db")).toEqual([]);
+  });
 });
+
+/** Without the log. */
+function errorLines(stderr: string): string {
+  const lines = stderr.split("\n");
+  return lines.slice(lines.findIndex((line) => line.startsWith("collective:"))).join("\n");
+}

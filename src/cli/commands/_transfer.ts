@@ -6,9 +6,10 @@ import { rootInode } from "../../../protocol/ids.ts";
 import { routes } from "../../../protocol/routes.ts";
 import { placeOf, statPath } from "../../client/files.ts";
 import { type GetTarget, getTrees } from "../../client/get-tree.ts";
-import { type PutTarget, putTrees } from "../../client/put-tree.ts";
+import { type PutOptions, type PutTarget, putTrees } from "../../client/put-tree.ts";
 import { formatSize } from "../../core/units.ts";
 import type { Io } from "../io.ts";
+import type { Progress } from "../output/progress.ts";
 import { transferProgress } from "../progress.ts";
 import { openSession, type Session } from "../session.ts";
 import { warnDegraded } from "../warnings.ts";
@@ -23,17 +24,11 @@ export async function putPaths(io: Io, { sources, target, recursive }: TransferR
   const session = await openSession(io);
   const targets = await putTargets(session, { sources, target, signal: io.signal });
   using progress = transferProgress(io, { label: "put" });
-  const found = { files: 0, bytes: 0 };
   const startedMs = io.clock.monotonicMs();
   const totals = await putTrees(session.remote, targets, {
     recursive,
     signal: io.signal,
-    onFound: ({ files, bytes }) => {
-      found.files += files;
-      found.bytes += bytes;
-      progress.setTotal(found);
-    },
-    onProgress: (done) => progress.add(done),
+    ...shownBy(progress),
     onNote: (line) => progress.note(line),
   });
   progress.finish();
@@ -70,17 +65,11 @@ export async function getPaths(io: Io, { sources, target, recursive }: TransferR
   const session = await openSession(io);
   const targets = await getTargets(session, { sources, target, signal: io.signal });
   using progress = transferProgress(io, { label: "get" });
-  const found = { files: 0, bytes: 0 };
   const startedMs = io.clock.monotonicMs();
   const totals = await getTrees(session.remote, targets, {
     recursive,
     signal: io.signal,
-    onFound: ({ files, bytes }) => {
-      found.files += files;
-      found.bytes += bytes;
-      progress.setTotal(found);
-    },
-    onProgress: (done) => progress.add(done),
+    ...shownBy(progress),
   });
   progress.finish();
   summarize(io, { verb: "fetched", totals, elapsedMs: io.clock.monotonicMs() - startedMs });
@@ -122,6 +111,19 @@ async function assertFolder(path: string): Promise<void> {
 /** As to cp(1), `tree/.` is what is in the tree, so that it goes into the target itself; `tree` goes there by its name. */
 function meansContents(source: string): boolean {
   return /(^|\/)\.{1,2}\/*$/.test(source);
+}
+
+/** What a transfer tells of itself, on the progress line. */
+function shownBy(progress: Progress): Pick<PutOptions, "onFound" | "onProgress"> {
+  const found = { files: 0, bytes: 0 };
+  return {
+    onFound: ({ files, bytes }) => {
+      found.files += files;
+      found.bytes += bytes;
+      progress.setTotal(found);
+    },
+    onProgress: (done) => progress.add(done),
+  };
 }
 
 interface Summary {
