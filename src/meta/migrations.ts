@@ -136,4 +136,66 @@ CREATE INDEX pin_by_upload ON pin (upload);
 CREATE TABLE reclaim (inode INTEGER PRIMARY KEY) STRICT;
 `,
   },
+  {
+    name: "0002-people-rights-audit",
+    sql: `
+-- Who has been given a certificate. public_key: raw Ed25519, or empty for "any key not listed": a name
+-- revoked as a whole. revoked_ms: refused since then.
+CREATE TABLE enrolment (
+  kind TEXT NOT NULL CHECK (kind IN ('user', 'node')),
+  name TEXT NOT NULL,
+  public_key BLOB NOT NULL,
+  joined_ms INTEGER NOT NULL,
+  joined_by TEXT NOT NULL,
+  revoked_ms INTEGER,
+  PRIMARY KEY (kind, name, public_key)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE revoked_serial (serial TEXT PRIMARY KEY, revoked_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+-- Tickets of this holder that were issued until then are void. Kept for as long as such a ticket could live.
+CREATE TABLE withdrawal (holder TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+-- rights: bits by position in protocol/rights.ts. One row for each of those who granted.
+CREATE TABLE access_grant (
+  inode INTEGER NOT NULL,
+  subject TEXT NOT NULL,
+  granted_by TEXT NOT NULL,
+  rights INTEGER NOT NULL,
+  granted_ms INTEGER NOT NULL,
+  expires_ms INTEGER,
+  PRIMARY KEY (inode, subject, granted_by)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER granted_inode_removed AFTER DELETE ON inode BEGIN
+  DELETE FROM access_grant WHERE inode = old.id;
+END;
+
+-- grants: JSON [{inode, rights}]. secret_hash: SHA-256.
+CREATE TABLE invite (
+  id TEXT PRIMARY KEY,
+  secret_hash BLOB NOT NULL UNIQUE,
+  kind TEXT NOT NULL CHECK (kind IN ('person', 'node', 'member')),
+  name TEXT,
+  grants TEXT NOT NULL,
+  uses_max INTEGER NOT NULL,
+  uses INTEGER NOT NULL DEFAULT 0 CHECK (uses <= uses_max),
+  description TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  expires_ms INTEGER NOT NULL,
+  revoked_ms INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Append-only: not even this program can change what it wrote.
+CREATE TABLE audit (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  at_ms INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  action TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  details TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+`,
+  },
 ];

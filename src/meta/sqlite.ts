@@ -2,8 +2,12 @@
 import type { GlobalName } from "../../protocol/ids.ts";
 import type { Clock } from "../core/clock.ts";
 import type { CollectiveDatabase } from "../db/database.ts";
+import { createAuditTrail } from "./audit.ts";
 import { createChunkMap } from "./chunk-map.ts";
 import { type MetadataContext, statement, usableCopies } from "./context.ts";
+import { createEnrolmentRegistry } from "./enrolments.ts";
+import { createGrantRegistry } from "./grants.ts";
+import { createInviteRegistry } from "./invites.ts";
 import { createNamespace } from "./namespace.ts";
 import { createNodeRegistry } from "./nodes.ts";
 import type { ChunkTotals, MetadataStore } from "./store.ts";
@@ -17,6 +21,10 @@ export function createSqliteMetadata({ db, clock }: { readonly db: CollectiveDat
     ...createChunkMap(context),
     ...createStoreRegistry(context),
     ...createNodeRegistry(context),
+    ...createEnrolmentRegistry(context),
+    ...createGrantRegistry(context),
+    ...createInviteRegistry(context),
+    ...createAuditTrail(context),
     totals: async (unusable) => totals(context, unusable),
     close: () => db.close(),
   };

@@ -9,6 +9,7 @@
  */
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import type { Attr, ChunkCodec, CopyState, DirectoryEntry, FileCommit, OfferedChunk, Store, StorePolicy } from "../../protocol/schema.ts";
+import type { AuditTrail, EnrolmentRegistry, GrantRegistry, InviteRegistry } from "./people.ts";
 
 export interface EntryRef {
   readonly parent: Inode;
@@ -165,7 +166,15 @@ export interface ChunkTotals {
   readonly lostChunks: number;
 }
 
-export interface MetadataStore extends Namespace, ChunkMap, StoreRegistry, NodeRegistry {
+export interface MetadataStore
+  extends Namespace,
+    ChunkMap,
+    StoreRegistry,
+    NodeRegistry,
+    EnrolmentRegistry,
+    GrantRegistry,
+    InviteRegistry,
+    AuditTrail {
   /** Copies on `unusable` nodes do not count. */
   totals(unusable: readonly GlobalName[]): Promise<ChunkTotals>;
   close(): Promise<void>;

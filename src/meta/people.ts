@@ -1,0 +1,104 @@
+/**
+ * What a coordinator knows of people: who has been given a certificate, who may do what, which invites are
+ * open, and the record of all that. Part of `MetadataStore` and of its contract.
+ *
+ * Changes are durable when they resolve, and stand in the audit trail in the same transaction.
+ */
+import type { GlobalName, IdentityKind, Inode } from "../../protocol/ids.ts";
+import type { InviteKind } from "../../protocol/invite.ts";
+import type { Right, SubjectPattern } from "../../protocol/rights.ts";
+
+/** Who has certificates of this member's authority, and who may not use them any more. */
+export interface Enrolment {
+  readonly kind: Exclude<IdentityKind, "coordinator">;
+  readonly name: GlobalName;
+  /** Raw Ed25519; empty for every key of that name which has no enrolment of its own. */
+  readonly publicKeyRaw: Uint8Array;
+  readonly joinedMs: number;
+  /** A person, or `invite ID`. */
+  readonly joinedBy: string;
+  readonly revokedMs: number | null;
+}
+
+export interface EnrolmentRegistry {
+  listEnrolments(): Promise<Enrolment[]>;
+  listRevokedSerials(): Promise<string[]>;
+  /** Enrols a key, again where it was revoked. */
+  enrol(who: Pick<Enrolment, "kind" | "name" | "publicKeyRaw">, by: string): Promise<void>;
+  /** All keys of a name, known or not, and every ticket it holds. Idempotent. */
+  revokeName(who: Pick<Enrolment, "kind" | "name">, by: GlobalName): Promise<void>;
+  /** One certificate; its holder may have others. Idempotent. */
+  revokeSerial(serial: string, by: GlobalName): Promise<void>;
+  /** Tickets of the holder issued until `untilMs` are void. Only those that could still be valid. */
+  listWithdrawals(): Promise<{ readonly holder: string; readonly untilMs: number }[]>;
+}
+
+export interface AccessGrant {
+  readonly inode: Inode;
+  readonly subject: SubjectPattern;
+  readonly rights: readonly Right[];
+  readonly grantedBy: GlobalName;
+  readonly grantedMs: number;
+  readonly expiresMs: number | null;
+}
+
+export interface GrantRegistry {
+  /** On the directory and on each one above it, up to its datastore's root. */
+  grantsAbove(inode: Inode): Promise<AccessGrant[]>;
+  /** All, or those on a directory and below it. */
+  listGrants(below?: Inode): Promise<(AccessGrant & { readonly path: string })[]>;
+  /** Replaces what the same person granted to the same subject there. */
+  grant(grant: Omit<AccessGrant, "grantedMs">): Promise<void>;
+  /** `grantedBy` undefined revokes whoever granted it. Throws `not_found` when there is none. Voids the tickets of whom it concerns. */
+  revokeGrant(request: {
+    readonly inode: Inode;
+    readonly subject: SubjectPattern;
+    readonly grantedBy?: GlobalName | undefined;
+    readonly by: GlobalName;
+  }): Promise<void>;
+}
+
+export interface Invite {
+  readonly id: string;
+  readonly kind: InviteKind;
+  /** Whom it is for; then it also adds a key to a name that is taken. Null for whoever holds the code. */
+  readonly name: GlobalName | null;
+  readonly grants: readonly { readonly inode: Inode; readonly rights: readonly Right[] }[];
+  readonly usesMax: number;
+  readonly uses: number;
+  readonly description: string;
+  readonly createdMs: number;
+  readonly createdBy: GlobalName;
+  readonly expiresMs: number;
+  readonly revokedMs: number | null;
+}
+
+/** Secrets are kept as SHA-256 only. */
+export interface InviteRegistry {
+  createInvite(invite: Omit<Invite, "uses" | "revokedMs"> & { readonly secretHash: Uint8Array }): Promise<void>;
+  listInvites(): Promise<Invite[]>;
+  /** Throws `not_found`. Idempotent. */
+  revokeInvite(id: string, by: GlobalName): Promise<void>;
+  /** What the secret opens, whatever state it is in; undefined when it is none. */
+  inviteBySecret(secretHash: Uint8Array): Promise<Invite | undefined>;
+  /**
+   * Takes one use, enrols the key and makes the grants, all or nothing; however many race for it, there
+   * are never more than `usesMax`. The same key redeeming again takes no second use. Throws `permission_denied` when it is used up, expired or
+   * revoked, `conflict` when the name is somebody else's.
+   */
+  redeemInvite(request: { readonly id: string; readonly name: GlobalName; readonly publicKeyRaw: Uint8Array }): Promise<void>;
+}
+
+export interface AuditEntry {
+  readonly seq: number;
+  readonly atMs: number;
+  readonly actor: string;
+  readonly action: string;
+  readonly subject: string;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+export interface AuditTrail {
+  /** Newest first. */
+  listAudit(page: { readonly beforeSeq?: number | undefined; readonly limit: number }): Promise<AuditEntry[]>;
+}
