@@ -1,12 +1,11 @@
 /** Stores, nodes, status and certificates. */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, globalName, type Identity, parseLocalName, rootInode, type Site, siteOf } from "../../protocol/ids.ts";
-import type { NodeSummary } from "../../protocol/schema.ts";
-import type { ChunkTotals } from "../meta/store.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { leafValidityMsMax } from "../pki/authority.ts";
 import { requireAdministrator, requirePerson } from "./access.ts";
-import { type NodeDirectory, requireNode } from "./directory.ts";
+import { requireNode } from "./directory.ts";
+import { deadNodes, observeHealth } from "./health.ts";
 import type { CoordinatorService } from "./service.ts";
 
 type SystemRoutes =
@@ -94,47 +93,15 @@ export function nameInSite(text: string, site: Site): GlobalName {
   return globalName(parseLocalName(local ?? ""), site);
 }
 
-/** Whose copies do not count. */
-function deadNodes(directory: NodeDirectory): GlobalName[] {
-  return directory
-    .list()
-    .filter((node) => node.state === "dead")
-    .map((node) => node.name);
-}
-
 async function status(service: CoordinatorService) {
-  const nodes = service.directory.list();
-  const totals = await service.metadata.totals(deadNodes(service.directory));
+  const { nodes, totals, ...health } = await observeHealth(service);
   return {
     member: service.member,
     address: service.address,
     version: service.version,
     uptimeMs: service.clock.monotonicMs() - service.startedMonotonicMs,
-    ...judgeHealth(nodes, totals),
+    ...health,
     nodes,
-    totals: { ...totals },
-  };
-}
-
-/** By what a user can still do: unhealthy when something cannot be read or written, degraded when one more loss could make it so. */
-export function judgeHealth(
-  nodes: readonly Pick<NodeSummary, "name" | "state">[],
-  totals: ChunkTotals,
-): { health: "healthy" | "degraded" | "unhealthy"; healthScore: number; reasons: string[] } {
-  const down = nodes.filter((node) => node.state !== "alive");
-  const unhealthy: string[] = [];
-  const degraded: string[] = [];
-  if (nodes.length > 0 && down.length === nodes.length) unhealthy.push("no node is alive: nothing can be read or written");
-  else if (down.length > 0) degraded.push(`${down.map((node) => `${node.name} is ${node.state}`).join(", ")}`);
-  if (nodes.length === 0) degraded.push("no node has joined yet: nothing can be stored");
-  const chunks = (count: number): string => (count === 1 ? "1 chunk has" : `${count} chunks have`);
-  if (totals.lostChunks > 0) unhealthy.push(`${chunks(totals.lostChunks)} no readable copy`);
-  if (totals.degradedChunks > totals.lostChunks)
-    degraded.push(`${chunks(totals.degradedChunks - totals.lostChunks)} fewer copies than their store asks for`);
-  const score = unhealthy.length > 0 ? 20 : Math.max(40, 100 - 20 * degraded.length);
-  return {
-    health: unhealthy.length > 0 ? "unhealthy" : degraded.length > 0 ? "degraded" : "healthy",
-    healthScore: score,
-    reasons: [...unhealthy, ...degraded],
+    totals,
   };
 }

@@ -76,6 +76,8 @@ export interface ServeConfig {
   readonly logFormat: LogFormat;
   /** Undefined when turned off. */
   readonly metricsAddress: HostPort | undefined;
+  /** Nobody asked for the address: if it is taken, the process does without. */
+  readonly isMetricsAddressDefault: boolean;
   readonly autoTls: boolean;
   readonly certDir?: string | undefined;
   /** Set for the roles coordinator and all. */
@@ -132,22 +134,20 @@ function readRole(sources: ServeSources, mistakes: Mistake[]): ServeRole | undef
   return readEnvironment(sources, ["COLLECTIVE_ROLE"], parse, mistakes);
 }
 
-type Common = Pick<ServeConfig, "logLevel" | "logFormat" | "metricsAddress" | "autoTls" | "certDir">;
+type Common = Pick<ServeConfig, "logLevel" | "logFormat" | "metricsAddress" | "isMetricsAddressDefault" | "autoTls" | "certDir">;
 type WithoutDataDir<T> = Omit<T, "dataDir"> & { readonly dataDir: string | undefined };
 
 function readCommon(reader: Reader, file: FileConfig): { member: GlobalName | undefined; common: Common } {
   const member = reader.outside("member", parseGlobalName) ?? file.member_id;
   if (member === undefined) reader.missing("member", "member_id");
-  const metrics = firstDefined(reader.outside("metrics-address", parseMetrics), file.metrics_address, {
-    host: "127.0.0.1",
-    port: defaultMetricsPort,
-  });
+  const metrics = firstDefined(reader.outside("metrics-address", parseMetrics), file.metrics_address);
+  const metricsAddress = metrics === undefined ? { host: "127.0.0.1", port: defaultMetricsPort } : (metrics ?? undefined);
   const autoTls = reader.outside("auto-tls", parseBoolean) ?? file.auto_tls ?? true;
   const certDir = reader.outside("cert-dir", parseText) ?? file.cert_dir;
   if (!autoTls && certDir === undefined) reader.missing("cert-dir", "cert_dir");
   const logLevel = reader.outside("log-level", parseLevel) ?? file.log_level ?? "info";
   const logFormat = reader.outside("log-format", parseFormat) ?? file.log_format ?? "text";
-  return { member, common: { logLevel, logFormat, metricsAddress: metrics ?? undefined, autoTls, certDir } };
+  return { member, common: { logLevel, logFormat, metricsAddress, isMetricsAddressDefault: metrics === undefined, autoTls, certDir } };
 }
 
 /** Like `??`, but null is a value. */

@@ -12,7 +12,9 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Identity, localNameOf, siteOf } from "../../protocol/ids.ts";
 import { openContexts } from "../client/context-file.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
+import { observeHealth } from "../coordinator/health.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
+import { observedHandlers, registerCoordinatorMetrics } from "../coordinator/metrics.ts";
 import { createNamespaceHandlers } from "../coordinator/namespace-handlers.ts";
 import type { CoordinatorService } from "../coordinator/service.ts";
 import { createSystemHandlers, personValidityMs } from "../coordinator/system-handlers.ts";
@@ -87,7 +89,11 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       clock,
       log,
     };
-    const handlers = { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) };
+    registerCoordinatorMetrics(around.metrics, service);
+    const handlers = observedHandlers(
+      { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) },
+      { metrics: around.metrics, clock },
+    );
     const server = await startControlServer({
       ...config.address,
       credentials,
@@ -118,6 +124,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     return {
       name: member,
       address,
+      health: () => observeHealth(service),
       stop: () => {
         stopped ??= stop();
         return stopped;

@@ -13,6 +13,7 @@ import { version } from "../core/version.ts";
 import { createControlClient } from "../net/control-client.ts";
 import { startDataServer } from "../net/data-server.ts";
 import { createNodeApp } from "../node/app.ts";
+import { nodeHealth, registerNodeMetrics } from "../node/metrics.ts";
 import { startRegistration } from "../node/registration.ts";
 import { createCsr } from "../pki/authority.ts";
 import { type Credentials, enrolFromAuthorityDir, loadCredentials, saveCredentials, watchCredentials } from "../pki/credentials.ts";
@@ -106,6 +107,8 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
         },
       },
     );
+    const observed = { store, isRegistered: () => registration.isConnected() };
+    registerNodeMetrics(around.metrics, { ...observed, credentials: () => credentials, clock });
     await Promise.race([registration.registered, clock.sleep(registrationGraceMs)]);
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
@@ -116,6 +119,7 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
     return {
       name,
       address,
+      health: async () => nodeHealth(observed),
       stop: () => {
         stopped ??= stop();
         return stopped;

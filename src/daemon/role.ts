@@ -3,8 +3,10 @@
 import type { Clock } from "../core/clock.ts";
 import { isAnyHost } from "../core/config-values.ts";
 import type { Log } from "../core/log.ts";
+import type { Metrics } from "../core/metrics.ts";
 import type { Random } from "../core/random.ts";
 import { formatHostPort, type HostPort } from "../core/units.ts";
+import type { Health } from "../net/observability-server.ts";
 
 export interface Surroundings {
   /** `$COLLECTIVE_HOME`. */
@@ -12,6 +14,7 @@ export interface Surroundings {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly metrics: Metrics;
   /** How to run this same program once more. */
   readonly program: readonly string[];
 }
@@ -20,6 +23,7 @@ export interface RunningRole {
   readonly name: string;
   /** Where others reach it. */
   readonly address: string;
+  health(): Promise<Health>;
   /** Finishes what is under way. Idempotent. */
   stop(): Promise<void>;
 }

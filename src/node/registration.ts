@@ -15,6 +15,8 @@ import type { ControlClient } from "../net/control-client.ts";
 export interface Registration {
   /** Resolves at the first accepted heartbeat. */
   readonly registered: Promise<void>;
+  /** Whether the last heartbeat was accepted. */
+  isConnected(): boolean;
   stop(): Promise<void>;
 }
 
@@ -42,6 +44,7 @@ export function startRegistration(options: RegistrationOptions): Registration {
     });
     options.onCoordinator(answer.coordinatorCertificatePem);
   };
+  let isConnected = false;
   const run = async (): Promise<void> => {
     let failures = 0;
     while (!stopping.signal.aborted) {
@@ -49,12 +52,14 @@ export function startRegistration(options: RegistrationOptions): Registration {
         await beat();
         if (failures > 0) log.info("coordinator is back", { failures });
         failures = 0;
+        isConnected = true;
         first.resolve();
       } catch (error) {
         if (stopping.signal.aborted) return;
         const reason = toCollectiveError(error);
         if (failures === 0) log.warn("coordinator does not answer, trying on", { code: reason.code, error: reason.message });
         failures++;
+        isConnected = false;
       }
       const waitMs = failures === 0 ? heartbeatIntervalMs : retryDelayMs(backoff, failures - 1, options.random);
       await clock.sleep(waitMs, stopping.signal).catch(() => undefined);
@@ -63,6 +68,7 @@ export function startRegistration(options: RegistrationOptions): Registration {
   const running = run();
   return {
     registered: first.promise,
+    isConnected: () => isConnected,
     stop: async () => {
       stopping.abort();
       await running;

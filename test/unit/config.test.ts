@@ -57,6 +57,7 @@ describe("defaults", () => {
       logLevel: "info",
       logFormat: "text",
       metricsAddress: { host: "127.0.0.1", port: 9090 },
+      isMetricsAddressDefault: true,
       autoTls: true,
       certDir: undefined,
       coordinator: {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import type { GlobalName } from "../../protocol/ids.ts";
 import type { NodeState } from "../../protocol/schema.ts";
-import { judgeHealth } from "../../src/coordinator/system-handlers.ts";
+import { judgeHealth } from "../../src/coordinator/health.ts";
 
 const fine = { files: 10, chunks: 20, degradedChunks: 0, lostChunks: 0 };
 

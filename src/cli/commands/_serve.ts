@@ -4,7 +4,9 @@ import { CollectiveError, toCollectiveError } from "../../../protocol/errors.ts"
 import { loadServeConfig, type ServeConfig, type ServeRole, serveFlags } from "../../core/config.ts";
 import { defaultCertValidityMs } from "../../core/config-values.ts";
 import { createLog } from "../../core/log.ts";
+import { createMetrics } from "../../core/metrics.ts";
 import { ownCommand } from "../../core/program.ts";
+import { startObservability } from "../../daemon/observability.ts";
 import type { RunningRole, Surroundings } from "../../daemon/role.ts";
 import type { Flag, Invocation } from "../command.ts";
 
@@ -34,15 +36,25 @@ export async function runServe(invocation: Invocation, role: ServeRole | undefin
     write: (line) => void io.stderr.write(`${line}\n`),
     wallMs: () => io.clock.wallMs(),
   });
-  const around: Surroundings = { home: io.home, clock: io.clock, random: io.random, log, program: ownCommand() };
+  const around: Surroundings = {
+    home: io.home,
+    clock: io.clock,
+    random: io.random,
+    log,
+    metrics: createMetrics(config.member),
+    program: ownCommand(),
+  };
   const running: RunningRole[] = [];
+  let observability: { stop(): Promise<void> } | undefined;
   try {
     const [first] = await startRoles(config, { around, running });
     if (!first) throw new CollectiveError("internal", "no role was started");
+    observability = startObservability(running, config, around);
     io.stdout.write(`ready role=${config.role} name=${first.name} address=${first.address}\n`);
     await aborted(io.signal);
     log.info("stopping");
   } finally {
+    await observability?.stop();
     for (const started of running.reverse()) await started.stop();
   }
 }
