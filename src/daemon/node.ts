@@ -25,6 +25,8 @@ const credentialPollMs = 1_000;
 const ticketsRememberedMax = 256;
 /** A node serves what it holds even while its coordinator is away; so it does not wait longer to say that it is ready. */
 const registrationGraceMs = 2_000;
+/** Heartbeats and renewals come again by themselves. */
+const retryPolicy = { attemptsMax: 1, firstDelayMs: 0, delayMsMax: 0 };
 
 export interface NodeSettings {
   readonly member: GlobalName;
@@ -69,6 +71,7 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
       credentials: () => credentials,
       clock,
       random,
+      retryPolicy,
     });
     const registration = startRegistration({
       coordinator,

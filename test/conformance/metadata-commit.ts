@@ -1,6 +1,9 @@
 /** Publishing files: all or none, versions, quotas, and who wins. */
 import { expect } from "bun:test";
 import { type Inode, rootInode } from "../../protocol/ids.ts";
+import { requestRememberedMs } from "../../protocol/limits.ts";
+import { requestSlot } from "../../protocol/request-id.ts";
+import { defaultStorePolicy } from "../../protocol/schema.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
 import {
   collectAll,
@@ -29,6 +32,7 @@ export function commitSuite(check: Check): void {
   refusing(check);
   racing(check);
   quotas(check);
+  repeating(check);
 }
 
 function publishing(check: Check): void {
@@ -211,5 +215,83 @@ function quotas(check: Check): void {
     await write("one", "h:5");
     await expectCode("quota_exceeded", write("one", "i:6"));
     expect((await metadata.storeByName("media")).logicalBytes).toBe(45);
+  });
+}
+
+let slots = 0;
+
+/** Of a client that nobody has heard of yet. */
+function newRequest() {
+  return { caller: owner, slot: requestSlot(new Uint8Array(16).fill(++slots)), number: 1 };
+}
+
+/** What a client does that has not got the answer. */
+function repeating(check: Check): void {
+  for (const last of [false, true]) {
+    check(
+      `publishes once what is committed twice under one id${last ? ", at the end of its upload too" : ""}`,
+      async ({ metadata, clock }) => {
+        const store = await createStore(metadata);
+        const upload = newUpload();
+        await offerPieces(metadata, { upload, store: store.inode, pieces: ["a:10"] });
+        const place = { parent: store.inode, name: "file", pieces: ["a:10"] };
+        const confirmed = [{ node: nodeNames[0] ?? owner, chunks: [piece("a:10").chunk] }];
+        const files = [fileCommit({ ...place, ifVersion: 0 }), fileCommit({ ...place, name: "other" })];
+        const request = newRequest();
+        const commit = () => metadata.once(request).commit({ upload, files, confirmed, last, owner });
+        const answer = await commit();
+        expect(answer).toMatchObject({ degradedChunks: 0, attrs: [{ version: 1, sizeBytes: 10 }, { version: 1 }] });
+        clock.nowMs += 20_000;
+        expect(await Promise.all([commit(), commit()])).toEqual([answer, answer]);
+        expect((await metadata.resolve(["media", "file"])).attr).toEqual(answer.attrs[0] ?? null);
+        // Somebody else's commit in between stays.
+        const later = await writeFile(metadata, store.inode, { ...place, pieces: ["b:3"] });
+        expect(await commit()).toEqual(answer);
+        expect((await metadata.resolve(["media", "file"])).attr).toEqual(later);
+      },
+    );
+  }
+
+  check("makes, moves and removes once what is asked for twice", async ({ metadata }) => {
+    const twice = async <T>(change: (once: ReturnType<MetadataStore["once"]>) => Promise<T>): Promise<T> => {
+      const request = newRequest();
+      const answer = await change(metadata.once(request));
+      expect(await change(metadata.once(request))).toEqual(answer);
+      return answer;
+    };
+    const store = await twice((once) => once.createStore({ name: "media", policy: defaultStorePolicy, owner }));
+    const at = (name: string) => ({ parent: store.inode, name });
+    const [made] = await twice((once) => once.makeDirectories([{ ...at("folder"), mode: 0o755 }], { existing: "fail", owner }));
+    expect(made).toMatchObject({ type: "directory", mode: 0o755 });
+    const file = await writeFile(metadata, store.inode, { ...at("file"), pieces: ["a:1"] });
+    const copy = await twice((once) => once.clone(file.inode, at("copy"), { replace: false, owner }));
+    expect(copy.inode).not.toBe(file.inode);
+    await twice((once) => once.rename(at("copy"), at("moved"), { replace: false }));
+    await twice((once) => once.remove(at("file"), "file"));
+    expect(await namesIn(metadata, store.inode)).toEqual(["folder", "moved"]);
+    expect(await twice((once) => once.removeStore("media"))).toMatchObject({ files: 1, directories: 2, logicalBytes: 1 });
+    expect(await metadata.listStores()).toEqual([]);
+  });
+
+  check("makes a change that failed before, and one of another id", async ({ metadata }) => {
+    const store = await createStore(metadata);
+    const request = newRequest();
+    const at = { parent: store.inode, name: "file" };
+    await expectCode("not_found", metadata.once(request).remove(at, "file"));
+    await writeFile(metadata, store.inode, at);
+    await metadata.once(request).remove(at, "file");
+    await expectCode("not_found", metadata.once(newRequest()).remove(at, "file"));
+  });
+
+  check("forgets after a while what it answered", async ({ metadata, clock }) => {
+    const store = await createStore(metadata);
+    const request = newRequest();
+    const at = { parent: store.inode, name: "folder", mode: 0o755 };
+    const make = (id: typeof request) => metadata.once(id).makeDirectories([at], { existing: "fail", owner });
+    await make(request);
+    clock.nowMs += requestRememberedMs + 1;
+    await metadata.once(newRequest()).remove(at, "directory");
+    expect((await make(request)).length).toBe(1);
+    expect(await namesIn(metadata, store.inode)).toEqual(["folder"]);
   });
 }
