@@ -107,8 +107,8 @@ export interface ChunkMap {
     choose: ChooseNodes,
   ): Promise<{ targets: (readonly GlobalName[])[]; stored: number[] }>;
   /**
-   * Publishes files, all or none, durable when it resolves. `conflict` when a version differs from
-   * `ifVersion` or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed.
+   * Publishes files, all or none, durable when it resolves. `conflict` when another content stands there
+   * than `replaces` says or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed.
    */
   commit(request: {
     readonly upload: string;

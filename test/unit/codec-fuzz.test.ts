@@ -76,8 +76,8 @@ describe("messages", () => {
     for (const name of routeNames)
       expect(decodeMessage(routes[name].output, encodeMessage(sampleOutputs[name]), "it")).toEqual(sampleOutputs[name] as never);
     for (const [what, schema, sample] of schemas) expect(() => decodeMessage(schema, encodeMessage(sample), what)).not.toThrow();
-    const { mtimeNs, ifVersion } = decodeMessage(routes.commit.input, encodeMessage(sampleInputs.commit), "it").files[0] ?? {};
-    expect({ mtimeNs, ifVersion }).toEqual({ mtimeNs: 1_700_000_000_123_456_789n, ifVersion: 3 });
+    const { mtimeNs, replaces } = decodeMessage(routes.commit.input, encodeMessage(sampleInputs.commit), "it").files[0] ?? {};
+    expect({ mtimeNs, replaces }).toEqual({ mtimeNs: 1_700_000_000_123_456_789n, replaces: { inode: parseInode(7), version: 3 } });
   });
 
   test("may say more than this version knows", () => {
