@@ -109,13 +109,18 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
         },
       },
     );
-    await Promise.race([registration.registered, clock.sleep(registrationGraceMs)]);
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       watch[Symbol.dispose]();
       await Promise.all([renewal.stop(), registration.stop(), server.stop()]);
       await store.close();
     };
+    try {
+      await Promise.race([registration.registered, clock.sleep(registrationGraceMs)]);
+    } catch (error) {
+      await stop();
+      throw error;
+    }
     return {
       name,
       address,

@@ -2,8 +2,7 @@
 import { expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { until } from "../support/content.ts";
-import { coordinatorArgs, nodeArgs, succeed } from "../support/e2e-commands.ts";
+import { coordinatorArgs, nodeArgs, succeed, until } from "../support/e2e-commands.ts";
 import { crashLoop } from "../support/e2e-crash.ts";
 import { bytesOf, describeTree } from "../support/e2e-files.ts";
 import { run, start, startCollective, temporaryHome } from "../support/process.ts";
@@ -40,7 +39,7 @@ test("put goes on, and publishes everything once, however often its coordinator 
     void put.exited.then(() => {
       running = false;
     });
-    await until(async () => !running || (await filesStored()) > filesBefore, "the first files to be stored");
+    await until(filesStored, (files) => !running || files > filesBefore);
     let kills = 0;
     for (; running && kills < 4; kills++) {
       await collective.coordinator.process.kill();
@@ -75,7 +74,7 @@ test("a node killed at any moment of its first start starts the next time, and s
   await using collective = await startCollective({ nodes: 0 });
   await succeed(collective, ["mkdir", "/s"]);
   for (let delayMs = 40; delayMs <= 280; delayMs += 40) {
-    const args = nodeArgs(collective, { name: "node-01", dataDirectory: join(collective.home.path, `data-${delayMs}`) });
+    const args = nodeArgs(collective, { name: `node-${delayMs}`, dataDirectory: join(collective.home.path, `data-${delayMs}`) });
     await using first = start(args, { env: collective.env });
     await Bun.sleep(delayMs);
     await first.kill();
