@@ -7,7 +7,7 @@ import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { requestRememberedMs } from "../../protocol/limits.ts";
 import { type MetadataContext, statement } from "./context.ts";
-import type { Request } from "./store.ts";
+import type { ChangeRequest } from "./store.ts";
 
 /** Forgotten with each new one, so that what is remembered does not grow for ever, and no write takes long. */
 const forgottenPerRequestMax = 8;
@@ -15,7 +15,7 @@ const forgottenPerRequestMax = 8;
 const recordSchema = z.object({ answer: z.unknown().optional() });
 
 /** The same, except that its first durable write is made once. There must be no second: it would be answered as the first. */
-export function rememberingContext(context: MetadataContext, request: Request): MetadataContext {
+export function rememberingContext(context: MetadataContext, request: ChangeRequest): MetadataContext {
   const { db } = context;
   let written = false;
   return {
@@ -31,7 +31,7 @@ export function rememberingContext(context: MetadataContext, request: Request): 
   };
 }
 
-function answerOnce<T>(context: MetadataContext, request: Request, change: () => T): T {
+function answerOnce<T>(context: MetadataContext, request: ChangeRequest, change: () => T): T {
   const { caller, slot, number } = request;
   const known = statement<{ number: number; answer: Uint8Array }, [string, string]>(
     context,

@@ -180,7 +180,7 @@ export interface MetadataParts
     AuditTrail {}
 
 /** Who asks, and the id of what is asked for; ids of different callers have nothing to do with each other. */
-export interface Request extends RequestId {
+export interface ChangeRequest extends RequestId {
   readonly caller: GlobalName;
 }
 
@@ -190,7 +190,7 @@ export interface MetadataStore extends MetadataParts {
    * then; else the change and its answer are recorded in one transaction. A change that fails leaves no record.
    * `conflict` for a request that was overtaken by a later one of its slot. Remembered for `requestRememberedMs`.
    */
-  once(request: Request): MetadataParts;
+  once(request: ChangeRequest): MetadataParts;
   /** Copies on `unusable` nodes do not count. */
   totals(unusable: readonly GlobalName[]): Promise<ChunkTotals>;
   close(): Promise<void>;
