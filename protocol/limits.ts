@@ -56,6 +56,9 @@ export const nodeDeadAfterMs = 12_000;
 
 export const replicasMax = 16;
 
+/** How long a coordinator knows a change that it has made when it is asked for it again; a client asks for some seconds. */
+export const requestRememberedMs = 10 * 60_000;
+
 /** How long a client waits for one answer before it calls the other side unavailable. */
 export const controlTimeoutMs = 30_000;
 export const dataTimeoutMs = 60_000;

@@ -38,14 +38,17 @@ export interface Route<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.
   readonly path: `/v1/${string}`;
   readonly input: I;
   readonly output: O;
-  /** Repeating it after a lost answer changes nothing more, so a client may retry it by itself. */
+  /**
+   * Asking again after a lost answer changes nothing more. True: by what it is. False: because the call
+   * carries an id (protocol/request-id.ts), by which the coordinator knows that it was made.
+   */
   readonly idempotent: boolean;
 }
 
-function route<I extends z.ZodType, O extends z.ZodType>(
+function route<I extends z.ZodType, O extends z.ZodType, const B extends boolean>(
   path: `/v1/${string}`,
-  options: { input: I; output: O; idempotent: boolean },
-): Route<I, O> {
+  options: { input: I; output: O; idempotent: B },
+): Route<I, O> & { readonly idempotent: B } {
   return { path, ...options };
 }
 
@@ -270,7 +273,7 @@ export const routes = {
       validityMs: z.number().int().positive().optional(),
     }),
     output: z.object({ certificatePem: z.string(), authorityPem: z.string() }),
-    idempotent: false,
+    idempotent: true,
   }),
 } as const satisfies Record<string, Route>;
 

@@ -74,6 +74,10 @@ export const extentSchema = z.object({ chunk: chunkIdSchema, plainBytes: z.numbe
 export type Extent = z.output<typeof extentSchema>;
 export const extentsSchema = z.array(extentSchema).max(extentsPerCommitMax);
 
+/** One content of one file. A name may stand for another file later, which counts from 1 again; inodes are never used again. */
+export const contentVersionSchema = z.object({ inode: inodeSchema, version: countSchema });
+export type ContentVersion = z.output<typeof contentVersionSchema>;
+
 export const fileCommitSchema = z.object({
   parent: inodeSchema,
   name: nameSchema,
@@ -81,8 +85,8 @@ export const fileCommitSchema = z.object({
   mtimeNs: timeNsSchema,
   sizeBytes: sizeSchema.max(fileBytesMax),
   extents: extentsSchema,
-  /** The version that is being replaced, 0 for "must not exist"; left out, the last commit wins. */
-  ifVersion: countSchema.optional(),
+  /** The content that must stand there, null for "nothing"; left out, the last commit wins. */
+  replaces: contentVersionSchema.nullable().optional(),
 });
 export type FileCommit = z.output<typeof fileCommitSchema>;
 

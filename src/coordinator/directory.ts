@@ -1,6 +1,9 @@
 /**
  * Which nodes there are and how they are, from their heartbeats. Kept in memory for speed and in the
  * metadata so that a restarted coordinator knows them; the clock that judges silence is monotonic.
+ *
+ * A name belongs to the key that registered it, until that one has been silent for so long that it is dead:
+ * renewed certificates keep their key, so another key is another data directory, which holds other copies.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, siteOf } from "../../protocol/ids.ts";
@@ -12,7 +15,10 @@ import type { KnownNode, MetadataStore } from "../meta/store.ts";
 import type { Caller } from "../net/control-app.ts";
 
 export interface NodeDirectory {
-  /** Registers the calling node, or renews what is known of it. Known durably (but for a power failure) on return. */
+  /**
+   * Registers the calling node, or renews what is known of it. Known durably (but for a power failure) on return.
+   * `conflict` while another node lives under its name.
+   */
   record(caller: Caller, heartbeat: Heartbeat): Promise<void>;
   list(): NodeSummary[];
   get(name: GlobalName): (NodeSummary & { readonly publicKeyRaw: Uint8Array }) | undefined;
@@ -55,6 +61,7 @@ export async function createNodeDirectory({
   return {
     record: async (caller, heartbeat) => {
       const known = entries.get(caller.name);
+      if (known) assertOwnName(summary(known), caller);
       const node: KnownNode = { ...heartbeat, name: caller.name, publicKeyRaw: caller.publicKeyRaw, lastSeenMs: clock.wallMs() };
       const isNew = !known || known.node.address !== node.address || Buffer.compare(known.node.publicKeyRaw, node.publicKeyRaw) !== 0;
       if (isNew) await metadata.saveNodes([node]);
@@ -68,6 +75,13 @@ export async function createNodeDirectory({
     },
     persist: () => metadata.saveNodes([...entries.values()].map((entry) => entry.node)),
   };
+}
+
+function assertOwnName(known: KnownNode & { readonly state: NodeState }, caller: Caller): void {
+  if (known.state === "dead" || Buffer.compare(known.publicKeyRaw, caller.publicKeyRaw) === 0) return;
+  throw new CollectiveError("conflict", `there is another ${known.name}: it is ${known.state} at ${known.address} and has another key`, {
+    hint: "choose another --node-id, or start this one with the data directory it had before; a node that is gone gives its name up when it is dead",
+  });
 }
 
 /** Throws `permission_denied` unless the caller is one of the own site's nodes. */

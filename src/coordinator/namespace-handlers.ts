@@ -30,9 +30,11 @@ export function createNamespaceHandlers({ metadata, member }: CoordinatorService
       requirePerson(caller, member);
       return await metadata.getAttr(inode);
     },
-    makeDirectories: async ({ directories, existing }, { caller }) => {
+    makeDirectories: async ({ directories, existing }, { caller, request }) => {
       requirePerson(caller, member);
-      return { attrs: await metadata.makeDirectories(directories, { existing, owner: caller.name }) };
+      return {
+        attrs: await metadata.once(request).makeDirectories(directories, { existing, owner: caller.name }),
+      };
     },
     makeSymlinks: async ({ links }, { caller }) => {
       requirePerson(caller, member);
@@ -42,19 +44,19 @@ export function createNamespaceHandlers({ metadata, member }: CoordinatorService
       requirePerson(caller, member);
       return await metadata.setAttr(inode, change);
     },
-    remove: async ({ parent, name, kind }, { caller }) => {
+    remove: async ({ parent, name, kind }, { caller, request }) => {
       requirePerson(caller, member);
-      await metadata.remove({ parent, name }, kind);
+      await metadata.once(request).remove({ parent, name }, kind);
       return {};
     },
-    rename: async ({ from, to, replace }, { caller }) => {
+    rename: async ({ from, to, replace }, { caller, request }) => {
       requirePerson(caller, member);
-      await metadata.rename(from, to, { replace });
+      await metadata.once(request).rename(from, to, { replace });
       return {};
     },
-    clone: async ({ source, to, replace }, { caller }) => {
+    clone: async ({ source, to, replace }, { caller, request }) => {
       requirePerson(caller, member);
-      return await metadata.clone(source, to, { replace, owner: caller.name });
+      return await metadata.once(request).clone(source, to, { replace, owner: caller.name });
     },
     usage: async ({ inode }, { caller }) => {
       requirePerson(caller, member);

@@ -1,6 +1,6 @@
 /** Stores, nodes, status and certificates. */
 import { CollectiveError } from "../../protocol/errors.ts";
-import { type GlobalName, globalName, type Identity, parseLocalName, rootInode, type Site, siteOf } from "../../protocol/ids.ts";
+import { type GlobalName, globalName, type Identity, parseLocalName, type Site, siteOf } from "../../protocol/ids.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { leafValidityMsMax } from "../pki/authority.ts";
 import { requireAdministrator, requirePerson } from "./access.ts";
@@ -22,9 +22,9 @@ type SystemRoutes =
 export function createSystemHandlers(service: CoordinatorService): Pick<ControlHandlers, SystemRoutes> {
   const { metadata, member, directory } = service;
   return {
-    createStore: async (request, { caller }) => {
+    createStore: async ({ name, policy }, { caller, request }) => {
       requirePerson(caller, member);
-      return await metadata.createStore({ ...request, owner: caller.name });
+      return await metadata.once(request).createStore({ name, policy, owner: caller.name });
     },
     listStores: async (_, { caller }) => {
       requirePerson(caller, member);
@@ -40,12 +40,10 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
       const given = Object.fromEntries(Object.entries(policy).filter(([, value]) => value !== undefined));
       return await metadata.setStore(name, given);
     },
-    removeStore: async ({ name, dryRun }, { caller }) => {
+    removeStore: async ({ name, dryRun }, { caller, request }) => {
       requirePerson(caller, member);
-      const { inode } = await metadata.storeByName(name);
-      const usage = await metadata.usage(inode);
-      if (!dryRun) await metadata.remove({ parent: rootInode, name }, "tree");
-      return usage;
+      if (dryRun) return await metadata.usage((await metadata.storeByName(name)).inode);
+      return await metadata.once(request).removeStore(name);
     },
     storeKey: async ({ store }, { caller }) => {
       requirePerson(caller, member);

@@ -49,9 +49,10 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
       });
       return { targets: issued.indexes, stored, nodes: issued.nodes };
     },
-    commit: async ({ upload, files, receipts, last }, { caller }) => {
+    commit: async ({ upload, files, receipts, last }, { caller, request }) => {
       requirePerson(caller, member);
-      return await metadata.commit({ upload, files, confirmed: confirmedBy(service, receipts), last, owner: caller.name });
+      const confirmed = confirmedBy(service, receipts);
+      return await metadata.once(request).commit({ upload, files, confirmed, last, owner: caller.name });
     },
     locate: async ({ files }, { caller }) => {
       requirePerson(caller, member);

@@ -26,6 +26,8 @@ const credentialPollMs = 1_000;
 const ticketsRememberedMax = 256;
 /** A node serves what it holds even while its coordinator is away; so it does not wait longer to say that it is ready. */
 const registrationGraceMs = 2_000;
+/** Heartbeats and renewals come again by themselves. */
+const retryPolicy = { attemptsMax: 1, firstDelayMs: 0, delayMsMax: 0 };
 
 export interface NodeSettings {
   readonly member: GlobalName;
@@ -70,6 +72,7 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
       credentials: () => credentials,
       clock,
       random,
+      retryPolicy,
     });
     const registration = startRegistration({
       coordinator,
@@ -109,13 +112,18 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
     );
     const observed = { store, isRegistered: () => registration.isConnected() };
     registerNodeMetrics(around.metrics, { ...observed, credentials: () => credentials, clock });
-    await Promise.race([registration.registered, clock.sleep(registrationGraceMs)]);
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       watch[Symbol.dispose]();
       await Promise.all([renewal.stop(), registration.stop(), server.stop()]);
       await store.close();
     };
+    try {
+      await Promise.race([registration.registered, clock.sleep(registrationGraceMs)]);
+    } catch (error) {
+      await stop();
+      throw error;
+    }
     return {
       name,
       address,

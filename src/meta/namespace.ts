@@ -25,7 +25,7 @@ import {
   typeCodes,
 } from "./context.ts";
 import { detach, reclaimStep } from "./reclaim.ts";
-import type { EntryRef, LocatedExtent, Namespace } from "./store.ts";
+import type { EntryRef, LocatedExtent, Namespace, TreeUsage } from "./store.ts";
 import { insertStore } from "./stores.ts";
 
 /** Rows freed within the call that removes them; the rest is left to `reclaim`. */
@@ -52,6 +52,7 @@ export function createNamespace(context: MetadataContext): Namespace {
     rename: (from, to, options) => db.write(() => rename(context, { from, to, replace: options.replace })),
     clone: (source, to, options) => db.write(() => clone(context, { source, to, ...options })),
     usage: async (inode) => usage(context, inode),
+    removeStore: (name) => db.write(() => removeStore(context, name)),
     extents: async (inode, range) => extents(context, inode, range),
   };
 }
@@ -260,7 +261,7 @@ export function assertQuota(context: MetadataContext, store: number, moreBytes: 
   );
 }
 
-function usage(context: MetadataContext, inode: Inode) {
+function usage(context: MetadataContext, inode: Inode): TreeUsage {
   inodeRow(context, inode);
   const tree = "WITH RECURSIVE tree (id) AS (SELECT ?1 UNION ALL SELECT entry.inode FROM tree JOIN entry ON entry.parent = tree.id)";
   const counts = statement<{ files: number; directories: number; bytes: number }, [number]>(
@@ -278,6 +279,14 @@ function usage(context: MetadataContext, inode: Inode) {
     logicalBytes: counts?.bytes ?? 0,
     storedBytes: stored?.bytes ?? 0,
   };
+}
+
+function removeStore(context: MetadataContext, name: string): TreeUsage {
+  const store = childRow(context, rootInode, name);
+  if (!store) throw new CollectiveError("not_found", `there is no datastore named ${name}`);
+  const gone = usage(context, store.id as Inode);
+  remove(context, { parent: rootInode, name }, "tree");
+  return gone;
 }
 
 interface ExtentRow {

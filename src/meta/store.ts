@@ -8,6 +8,7 @@
  * - Names are single path components that have passed `parseName`.
  */
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
+import type { RequestId } from "../../protocol/request-id.ts";
 import type { Attr, ChunkCodec, CopyState, DirectoryEntry, FileCommit, OfferedChunk, Store, StorePolicy } from "../../protocol/schema.ts";
 import type { AuditTrail, EnrolmentRegistry, GrantRegistry, InviteRegistry } from "./people.ts";
 
@@ -60,6 +61,8 @@ export interface Namespace {
   /** A new file made of the same chunks, inside one datastore. */
   clone(source: Inode, to: EntryRef, options: { readonly replace: boolean; readonly owner: string }): Promise<Attr>;
   usage(inode: Inode): Promise<TreeUsage>;
+  /** A datastore with all that is in it; answers what that was. */
+  removeStore(name: string): Promise<TreeUsage>;
   /** Extents that overlap the range, at most `limit`. */
   extents(inode: Inode, range: { readonly offset: number; readonly lengthBytes: number; readonly limit: number }): Promise<LocatedExtent[]>;
 }
@@ -104,8 +107,8 @@ export interface ChunkMap {
     choose: ChooseNodes,
   ): Promise<{ targets: (readonly GlobalName[])[]; stored: number[] }>;
   /**
-   * Publishes files, all or none, durable when it resolves. `conflict` when a version differs from
-   * `ifVersion` or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed.
+   * Publishes files, all or none, durable when it resolves. `conflict` when another content stands there
+   * than `replaces` says or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed.
    */
   commit(request: {
     readonly upload: string;
@@ -166,7 +169,7 @@ export interface ChunkTotals {
   readonly lostChunks: number;
 }
 
-export interface MetadataStore
+export interface MetadataParts
   extends Namespace,
     ChunkMap,
     StoreRegistry,
@@ -174,7 +177,20 @@ export interface MetadataStore
     EnrolmentRegistry,
     GrantRegistry,
     InviteRegistry,
-    AuditTrail {
+    AuditTrail {}
+
+/** Who asks, and the id of what is asked for; ids of different callers have nothing to do with each other. */
+export interface ChangeRequest extends RequestId {
+  readonly caller: GlobalName;
+}
+
+export interface MetadataStore extends MetadataParts {
+  /**
+   * For one durable change. If this request was made before, nothing is changed and the answer is the one of
+   * then; else the change and its answer are recorded in one transaction. A change that fails leaves no record.
+   * `conflict` for a request that was overtaken by a later one of its slot. Remembered for `requestRememberedMs`.
+   */
+  once(request: ChangeRequest): MetadataParts;
   /** Copies on `unusable` nodes do not count. */
   totals(unusable: readonly GlobalName[]): Promise<ChunkTotals>;
   close(): Promise<void>;

@@ -9,6 +9,11 @@ export function neverSent(error: unknown): boolean {
   return error instanceof CollectiveError && error.details.sent === false;
 }
 
+/** The other side has said nothing, so whether it did anything is not known. */
+export function neverAnswered(error: unknown): boolean {
+  return error instanceof CollectiveError && error.details.answered === false;
+}
+
 const notSentCodes: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
   ConnectionRefused: "connection refused",
@@ -50,7 +55,7 @@ export function requestError(thrown: unknown, facts: RequestFacts): CollectiveEr
   if (notSent !== undefined) {
     return new CollectiveError("unavailable", `cannot reach ${where}: ${notSent}`, {
       cause: thrown,
-      details: { sent: false },
+      details: { sent: false, answered: false },
       hint: "check that it runs and that the address is right",
     });
   }
@@ -61,7 +66,10 @@ export function requestError(thrown: unknown, facts: RequestFacts): CollectiveEr
       details: { sent: false },
     });
   }
-  return new CollectiveError("unavailable", `the connection to ${where} was lost${code === "" ? "" : ` (${code})`}`, { cause: thrown });
+  return new CollectiveError("unavailable", `the connection to ${where} was lost${code === "" ? "" : ` (${code})`}`, {
+    cause: thrown,
+    details: { answered: false },
+  });
 }
 
 /** The error that a peer answered with; a body that says nothing becomes `unavailable`. */

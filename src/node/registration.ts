@@ -1,8 +1,8 @@
 /**
  * A node's tie to its coordinator: a heartbeat every second, which also registers it. When the
- * coordinator is gone the node serves on and keeps trying, with backoff, until it is back.
+ * coordinator is gone, or does not want it, the node serves on and keeps trying, with backoff.
  */
-import { toCollectiveError } from "../../protocol/errors.ts";
+import { type ErrorCode, toCollectiveError } from "../../protocol/errors.ts";
 import { heartbeatIntervalMs } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Heartbeat } from "../../protocol/schema.ts";
@@ -13,7 +13,7 @@ import { retryDelayMs } from "../core/retry.ts";
 import type { ControlClient } from "../net/control-client.ts";
 
 export interface Registration {
-  /** Resolves at the first accepted heartbeat. */
+  /** Resolves at the first accepted heartbeat; rejects with `conflict` when another node has the name. */
   readonly registered: Promise<void>;
   /** Whether the last heartbeat was accepted. */
   isConnected(): boolean;
@@ -37,6 +37,7 @@ export function startRegistration(options: RegistrationOptions): Registration {
   const { clock, log } = options;
   const stopping = new AbortController();
   const first = Promise.withResolvers<void>();
+  first.promise.catch(() => undefined);
   const beat = async (): Promise<void> => {
     const answer = await options.coordinator.call(routes.heartbeat, options.describe(), {
       signal: stopping.signal,
@@ -47,17 +48,22 @@ export function startRegistration(options: RegistrationOptions): Registration {
   let isConnected = false;
   const run = async (): Promise<void> => {
     let failures = 0;
+    let lastCode: ErrorCode | undefined;
     while (!stopping.signal.aborted) {
       try {
         await beat();
         if (failures > 0) log.info("coordinator is back", { failures });
         failures = 0;
         isConnected = true;
+        lastCode = undefined;
         first.resolve();
       } catch (error) {
         if (stopping.signal.aborted) return;
         const reason = toCollectiveError(error);
-        if (failures === 0) log.warn("coordinator does not answer, trying on", { code: reason.code, error: reason.message });
+        if (reason.code === "conflict") first.reject(reason);
+        const what = reason.retryable ? "coordinator does not answer, trying on" : "coordinator refuses this node, trying on";
+        if (reason.code !== lastCode) log.warn(what, { code: reason.code, error: reason.message });
+        lastCode = reason.code;
         failures++;
         isConnected = false;
       }

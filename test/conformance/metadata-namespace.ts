@@ -112,6 +112,9 @@ function listing(check: Check): void {
       "\u202egnp",
       "x".repeat(255),
       "ä".repeat(127),
+      "b".repeat(240),
+      `\ufeff${"b".repeat(240)}`,
+      `\ufeff\ufeff${"b".repeat(240)}`,
     ];
     await writeFiles(
       metadata,

@@ -237,8 +237,10 @@ describe("as a server", () => {
     ];
     for (const [index, leaf] of servers.entries()) {
       await using server = pretend(leaf, { port: Number(node.address.split(":")[1]) });
-      const { stdoutBytes, stderr } = await succeed(collective, ["read", "/s/file"]);
+      const { stdoutBytes } = await succeed(collective, ["read", "/s/file"]);
       expect(sha256(stdoutBytes)).toBe(sha256(content));
+      // Unlike a reader, who goes to nodes that are alive first, this asks every node that should hold a copy.
+      const { stderr } = await collective.run(["verify", "/s/file"]);
       expect(stderr).toContain("node-01@home.collective.local");
       await succeed(collective, ["write", `/s/new-${index}`], { stdin: new Blob([bytesOf(`new ${index}`, 9 * 1024 * 1024)]) });
       expect(server.heard).toEqual([]);

@@ -17,7 +17,7 @@ import { createSystemHandlers } from "../../src/coordinator/system-handlers.ts";
 import { createTicketOffice } from "../../src/coordinator/tickets.ts";
 import { createTransferHandlers } from "../../src/coordinator/transfer-handlers.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
-import { systemRandom } from "../../src/core/random.ts";
+import { type Random, systemRandom } from "../../src/core/random.ts";
 import { openDatabase } from "../../src/db/database.ts";
 import { metadataApplicationId, metadataMigrations } from "../../src/meta/migrations.ts";
 import { createSqliteMetadata } from "../../src/meta/sqlite.ts";
@@ -61,7 +61,7 @@ export interface TestMember extends AsyncDisposable {
   /** What the coordinator itself uses, exchangeable by `server.reload`. */
   readonly credentials: Credentials;
   /** Calls as this identity; the member's administrator if none is given. */
-  client(credentials?: Credentials): ControlClient;
+  client(credentials?: Credentials, random?: Random): ControlClient;
   remote(options?: { readonly log?: Log }): Remote;
   startNode(local: string, options?: TestNodeOptions): Promise<TestNode>;
   /** Those that were started. */
@@ -151,8 +151,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     handlers,
     credentials,
     credentialsOf,
-    client: (own = administrator) =>
-      createControlClient({ address, server: { kind: "coordinator", name: member }, credentials: () => own, clock, random: systemRandom }),
+    client: (own = administrator, random = systemRandom) =>
+      createControlClient({ address, server: { kind: "coordinator", name: member }, credentials: () => own, clock, random }),
     remote: ({ log = silentLog } = {}) =>
       createRemote({ member, address, credentials: () => administrator, clock, random: systemRandom, log }),
     nodes: () => nodes,

@@ -14,7 +14,7 @@ const extents = [
   { chunk: chunkId("a"), plainBytes: 65_536 },
   { chunk: chunkId("b"), plainBytes: 17 },
 ];
-const file = { ...entry, mode: 0o644, mtimeNs, sizeBytes: 65_553, extents, ifVersion: 3 };
+const file = { ...entry, mode: 0o644, mtimeNs, sizeBytes: 65_553, extents, replaces: { inode, version: 3 } };
 
 type Inputs = { readonly [K in RouteName]: RouteInput<(typeof routes)[K]> };
 /** As they come out of the schema, which is also how they go in. */

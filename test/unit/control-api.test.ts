@@ -278,7 +278,7 @@ describe("certificates", () => {
 describe("receipts", () => {
   test("count only when the node itself has signed them, for itself and lately", async () => {
     const signer = createSigner(generateKeyPair().privateKeyPem);
-    const [one, two] = [nameAt("node-01"), nameAt("node-02")];
+    const [one, two] = [nameAt("signing-01"), nameAt("signing-02")];
     for (const name of [one, two]) {
       const publicKeyRaw = name === one ? signer.publicKeyRaw : createSigner(generateKeyPair().privateKeyPem).publicKeyRaw;
       await member.service.directory.record({ kind: "node", name, publicKeyRaw }, sampleInputs.heartbeat);

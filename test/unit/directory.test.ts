@@ -86,8 +86,31 @@ describe("the directory of nodes", () => {
     expect(await around.metadata.listNodes()).toMatchObject([{ address: "10.0.0.1:7001" }]);
     await directory.record(nodeCaller("node-01"), { ...heartbeat, address: "10.0.0.9:7001" });
     expect(await around.metadata.listNodes()).toMatchObject([{ address: "10.0.0.9:7001" }]);
+    around.clock.nowMs += nodeDeadAfterMs;
     await directory.record(nodeCaller("node-01", 7), { ...heartbeat, address: "10.0.0.9:7001" });
     expect((await around.metadata.listNodes())[0]?.publicKeyRaw).toEqual(new Uint8Array(32).fill(7));
+  });
+
+  test("gives a name to another key only when the node that has it is dead", async () => {
+    const around = setUp();
+    const directory = await open(around);
+    await directory.record(nodeCaller("node-01"), heartbeat);
+    const other = nodeCaller("node-01", 2);
+    const refused = async (state: string): Promise<void> => {
+      const { message } = await expectCode("conflict", directory.record(other, { ...heartbeat, address: "10.0.0.2:7001" }));
+      expect(message).toContain(`there is another ${other.name}: it is ${state} at 10.0.0.1:7001`);
+      expect(await around.metadata.listNodes()).toMatchObject([{ address: "10.0.0.1:7001", publicKeyRaw: new Uint8Array(32).fill(1) }]);
+    };
+    await refused("alive");
+    around.clock.nowMs += nodeSuspectAfterMs;
+    await refused("suspect");
+    await directory.record(nodeCaller("node-01"), heartbeat);
+    await refused("alive");
+    around.clock.nowMs += nodeDeadAfterMs;
+    await directory.record(other, { ...heartbeat, address: "10.0.0.2:7001" });
+    expect(directory.get(other.name)).toMatchObject({ state: "alive", address: "10.0.0.2:7001", publicKeyRaw: other.publicKeyRaw });
+    // Back after all, it is the stranger now.
+    await expectCode("conflict", directory.record(nodeCaller("node-01"), heartbeat));
   });
 
   test("does not judge by the calendar", async () => {

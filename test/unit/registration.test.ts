@@ -7,12 +7,15 @@ import { createSeededRandom } from "../../src/core/random.ts";
 import type { ControlClient } from "../../src/net/control-client.ts";
 import { startRegistration } from "../../src/node/registration.ts";
 import { until } from "../support/content.ts";
+import { failureOf } from "../support/metadata.ts";
 import { handClock } from "../support/pki.ts";
 
 const heartbeat: Heartbeat = { address: "10.0.0.1:7001", capacityBytes: 10, usedBytes: 1, freeBytes: 9, chunkCount: 1, version: "0.1.0" };
 
+const accepted = { nowMs: 0, coordinatorCertificatePem: "pem" };
+
 /** A coordinator that answers as the test says, and a clock that waits until it is told to go on. */
-function setUp() {
+function setUp(answer: () => Promise<unknown> = () => Promise.resolve(accepted)) {
   const waits: { ms: number; go: () => void }[] = [];
   const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -21,7 +24,6 @@ function setUp() {
       signal?.addEventListener("abort", cancel);
       waits.push({ ms, go: resolve });
     });
-  let answer: () => Promise<unknown> = () => Promise.resolve({ nowMs: 0, coordinatorCertificatePem: "pem" });
   let beats = 0;
   const coordinator: ControlClient = {
     call: () => {
@@ -30,6 +32,7 @@ function setUp() {
     },
   };
   const seen: string[] = [];
+  const warnings: string[] = [];
   let refuse = false;
   const registration = startRegistration({
     coordinator,
@@ -40,7 +43,7 @@ function setUp() {
     },
     clock: { ...handClock(), sleep },
     random: createSeededRandom(1),
-    log: silentLog,
+    log: { ...silentLog, warn: (message) => void warnings.push(message) },
   });
   const turn = async (): Promise<number> => {
     await until(() => waits.length > 0, "the node to wait");
@@ -51,6 +54,7 @@ function setUp() {
   return {
     registration,
     seen,
+    warnings,
     turn,
     beats: () => beats,
     become: (next: () => Promise<unknown>): void => {
@@ -83,7 +87,7 @@ describe("a node", () => {
     expect(delaysMs[0]).toBeLessThanOrEqual(250);
     expect(Math.max(...delaysMs)).toBeLessThanOrEqual(5_000);
     expect(Math.min(...delaysMs.slice(6))).toBeGreaterThanOrEqual(2_500);
-    become(() => Promise.resolve({ nowMs: 0, coordinatorCertificatePem: "pem" }));
+    become(() => Promise.resolve(accepted));
     await turn();
     expect(await turn()).toBe(heartbeatIntervalMs);
     await registration.stop();
@@ -101,6 +105,19 @@ describe("a node", () => {
     distrust(false);
     await turn();
     await until(() => registered && seen.length > 0, "the coordinator to be believed");
+    await registration.stop();
+  });
+
+  test("knows that its name is taken, says so once and goes on asking", async () => {
+    const { registration, become, turn, warnings } = setUp(() => Promise.reject(new CollectiveError("unavailable", "away")));
+    await turn();
+    become(() => Promise.reject(new CollectiveError("conflict", "there is another node-01")));
+    for (let i = 0; i < 3; i++) await turn();
+    expect((await failureOf(registration.registered)).code).toBe("conflict");
+    expect(warnings).toEqual(["coordinator does not answer, trying on", "coordinator refuses this node, trying on"]);
+    become(() => Promise.resolve(accepted));
+    await turn();
+    expect(await turn()).toBe(heartbeatIntervalMs);
     await registration.stop();
   });
 
