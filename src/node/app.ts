@@ -13,9 +13,9 @@ import { type ChunkId, type GlobalName, parseChunkId } from "../../protocol/ids.
 import { batchBytesMax, mebibyte, storedChunkBytesMax } from "../../protocol/limits.ts";
 import type { Ticket, TicketOperation } from "../../protocol/ticket.ts";
 import type { ChunkStore } from "../chunk/store.ts";
-import { directBlockBytes } from "../chunk/write-synced.ts";
 import { createBufferPool } from "../core/buffers.ts";
 import type { Clock } from "../core/clock.ts";
+import { directBlockBytes } from "../core/direct-io.ts";
 import { createLimiter } from "../core/limiter.ts";
 import type { Log } from "../core/log.ts";
 import { errorResponse, messageResponse } from "../net/respond.ts";
