@@ -99,7 +99,7 @@ function createRun(remote: Remote, options: GetOptions) {
     await removeOtherParts(part);
     const startBytes = await resumeAt(part, attr);
     options.onProgress?.({ files: 0, bytes: startBytes });
-    const file = await openTargetFile(part, { keep: startBytes > 0, mode: partMode });
+    const file = await openTargetFile(part, { sizeBytes: attr.sizeBytes, keep: startBytes > 0, mode: partMode });
     try {
       let at = startBytes;
       for await (const piece of readRange(

@@ -1,14 +1,15 @@
 /**
  * The local file that a large fetch writes, in order and piece by piece.
  *
- * Whole blocks go past the page cache where that is possible: filling the cache with a file larger than
- * it should hold costs more of the processor than all else a fetch does (test/bench/README.md).
+ * Of a file too large to be wanted in the page cache as a whole, whole blocks go past it where that is
+ * possible: filling the cache costs about as much of the processor as all else (test/bench/README.md).
  * The rest of the last block, and whatever cannot be written directly, goes through the cache, with
  * the same result. A piece is in the file as far as its system is concerned when `write` resolves, so
  * the file never has a gap, whenever the process is killed.
  */
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
+import { mebibyte } from "../../protocol/limits.ts";
 import { beginsAtBlock, directBlockBytes, directFlag } from "../core/direct-io.ts";
 
 export interface TargetFile {
@@ -18,14 +19,19 @@ export interface TargetFile {
 }
 
 export interface TargetFileOptions {
+  /** Of the whole file in the end. */
+  readonly sizeBytes: number;
   /** False to begin with an empty file. */
   readonly keep: boolean;
   readonly mode: number;
 }
 
-export async function openTargetFile(path: string, { keep, mode }: TargetFileOptions): Promise<TargetFile> {
+/** Smaller ones are likely to be read soon, and quick to write either way. */
+const directFileBytesMin = 64 * mebibyte;
+
+export async function openTargetFile(path: string, { sizeBytes, keep, mode }: TargetFileOptions): Promise<TargetFile> {
   const cached = await open(path, keep ? "r+" : "w", mode);
-  let direct = await openDirect(path);
+  let direct = sizeBytes < directFileBytesMin ? undefined : await openDirect(path);
   const closeDirect = async (): Promise<void> => {
     await direct?.close();
     direct = undefined;
@@ -38,7 +44,7 @@ export async function openTargetFile(path: string, { keep, mode }: TargetFileOpt
       await writeWhole(direct, blocks, at);
       return blocks.length;
     } catch (error) {
-      if (!isRefusal(error)) throw error;
+      if ((error as NodeJS.ErrnoException).code !== "EINVAL") throw error;
       await closeDirect();
       return 0;
     }
@@ -55,18 +61,10 @@ export async function openTargetFile(path: string, { keep, mode }: TargetFileOpt
   };
 }
 
+/** Undefined where it cannot be had, for whatever reason: the file can be written without. */
 async function openDirect(path: string): Promise<FileHandle | undefined> {
   if (directFlag === undefined) return undefined;
-  try {
-    return await open(path, constants.O_WRONLY | directFlag);
-  } catch (error) {
-    if (isRefusal(error)) return undefined;
-    throw error;
-  }
-}
-
-function isRefusal(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === "EINVAL";
+  return await open(path, constants.O_WRONLY | directFlag).catch(() => undefined);
 }
 
 /** One write may take less than it is given, when the disk is about to be full. */

@@ -18,8 +18,11 @@ function randomView(bytes: number, offset = 0): Uint8Array {
   return randomFillSync(new Uint8Array(offset + bytes)).subarray(offset);
 }
 
+/** So large that it is written past the page cache, as far as the pieces allow. */
+const sizeBytes = 1024 * mebibyte;
+
 async function fill(path: string, pieces: readonly Uint8Array[], startBytes = 0): Promise<void> {
-  const file = await openTargetFile(path, { keep: startBytes > 0, mode: 0o600 });
+  const file = await openTargetFile(path, { sizeBytes, keep: startBytes > 0, mode: 0o600 });
   let at = startBytes;
   try {
     for (const piece of pieces) {
