@@ -4,21 +4,7 @@
  * the transfer is cut off, and the next run goes on behind its last whole chunk.
  */
 import { createHash } from "node:crypto";
-import {
-  chmod,
-  type FileHandle,
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  readlink,
-  rename,
-  rm,
-  symlink,
-  truncate,
-  utimes,
-  writeFile,
-} from "node:fs/promises";
+import { chmod, lstat, mkdir, readdir, readlink, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { chunksPerTicketMax, largeChunkBytes, mebibyte } from "../../protocol/limits.ts";
@@ -31,6 +17,7 @@ import { isIdentical, isSameMode, permissionBits } from "./local-entry.ts";
 import type { PutTotals } from "./put-tree.ts";
 import { isSmallFile, readMany } from "./read-many.ts";
 import type { Remote } from "./remote.ts";
+import { openTargetFile } from "./target-file.ts";
 
 export interface GetTarget {
   readonly attr: Attr;
@@ -111,7 +98,7 @@ function createRun(remote: Remote, options: GetOptions) {
     const part = partPath(localPath, attr);
     const startBytes = await resumeAt(part, attr);
     options.onProgress?.({ files: 0, bytes: startBytes });
-    const handle = await open(part, startBytes === 0 ? "w" : "r+", partMode);
+    const file = await openTargetFile(part, { sizeBytes: attr.sizeBytes, keep: startBytes > 0, mode: partMode });
     try {
       let at = startBytes;
       for await (const piece of readRange(
@@ -119,7 +106,7 @@ function createRun(remote: Remote, options: GetOptions) {
         { inode: attr.inode, offset: startBytes, lengthBytes: attr.sizeBytes - startBytes, ifVersion: attr.version },
         signal,
       )) {
-        await writeWhole(handle, piece, at);
+        await file.write(piece, at);
         at += piece.length;
         options.onProgress?.({ files: 0, bytes: piece.length });
       }
@@ -128,7 +115,7 @@ function createRun(remote: Remote, options: GetOptions) {
       if (attr.sizeBytes < resumeBytesMin) await rm(part, { force: true });
       throw error;
     } finally {
-      await handle.close();
+      await file.close();
     }
     await publish(part, { attr, localPath });
     done(attr, 0);
@@ -237,14 +224,6 @@ async function takeUpParts(files: readonly GetTarget[], wanted: readonly GetTarg
 
 function targetOfPart(part: string): string {
   return part.slice(0, part.lastIndexOf("-"));
-}
-
-/** One write may take less than it is given, when the disk is about to be full. */
-async function writeWhole(handle: FileHandle, piece: Uint8Array, at: number): Promise<void> {
-  for (let done = 0; done < piece.length; ) {
-    const { bytesWritten } = await handle.write(piece, done, piece.length - done, at + done);
-    done += bytesWritten;
-  }
 }
 
 /** How much of a part file from an earlier run may stay: whole chunks only. */
