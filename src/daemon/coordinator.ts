@@ -11,7 +11,9 @@ import { join } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Identity, localNameOf, siteOf } from "../../protocol/ids.ts";
 import { openContexts } from "../client/context-file.ts";
+import { createBootstrapHandlers } from "../coordinator/bootstrap-handlers.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
+import { createInviteHandlers } from "../coordinator/invite-handlers.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { createNamespaceHandlers } from "../coordinator/namespace-handlers.ts";
 import type { CoordinatorService } from "../coordinator/service.ts";
@@ -19,11 +21,13 @@ import { createSystemHandlers, personValidityMs } from "../coordinator/system-ha
 import { createTicketOffice } from "../coordinator/tickets.ts";
 import { createTransferHandlers } from "../coordinator/transfer-handlers.ts";
 import type { CoordinatorConfig } from "../core/config.ts";
-import { formatHostPort } from "../core/units.ts";
+import { formatHostPort, parseHostPort } from "../core/units.ts";
 import { version } from "../core/version.ts";
 import { openDatabase } from "../db/database.ts";
 import { metadataApplicationId, metadataMigrations } from "../meta/migrations.ts";
 import { createSqliteMetadata } from "../meta/sqlite.ts";
+import { createBootstrapApp } from "../net/bootstrap-app.ts";
+import { startBootstrapServer } from "../net/bootstrap-server.ts";
 import { createControlApp } from "../net/control-app.ts";
 import { startControlServer } from "../net/control-server.ts";
 import { createDataClient } from "../net/data-client.ts";
@@ -70,6 +74,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     const directory = await createNodeDirectory({ metadata, clock, log });
     const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random });
     let address = formatHostPort(config.address);
+    let bootstrapAddress = formatHostPort(config.bootstrapAddress);
     const service: CoordinatorService = {
       member,
       get address() {
@@ -82,19 +87,40 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       certificates: { authorityPem, issue: (request) => certificates.run({ job: "issue", dataDir: config.dataDir, ...request }) },
       credentials: () => credentials,
       nodes: createDataClient(() => credentials),
+      get bootstrapAddress() {
+        return bootstrapAddress;
+      },
+      redemptions: { redeemed: 0, refused: 0, limited: 0 },
       certValidityMs: config.certValidityMs,
       startedMonotonicMs: clock.monotonicMs(),
       clock,
+      random,
       log,
     };
-    const handlers = { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) };
+    const handlers = {
+      ...createNamespaceHandlers(service),
+      ...createTransferHandlers(service),
+      ...createSystemHandlers(service),
+      ...createInviteHandlers(service),
+    };
+    // The first of two listeners, so that the second one's failure has only this one to close.
+    const bootstrap = await startBootstrapServer({
+      ...config.bootstrapAddress,
+      credentials,
+      clock,
+      app: (sourceOf) => createBootstrapApp({ handlers: createBootstrapHandlers(service), sourceOf, log }),
+    });
     const server = await startControlServer({
       ...config.address,
       credentials,
       clock,
       app: (identify) => createControlApp({ handlers, identify, log }),
+    }).catch(async (error: unknown) => {
+      await bootstrap.stop();
+      throw error;
     });
     address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: server.port });
+    bootstrapAddress = advertisedBootstrap(config, bootstrap.port);
     if (config.context) await writeAdministratorContext({ member, address }, around);
 
     const watch = watchCredentials(
@@ -104,6 +130,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
         credentials = fresh;
         signer = createSigner(fresh.privateKeyPem);
         server.reload(fresh);
+        bootstrap.reload(fresh);
       },
     );
     const renewal = startRenewal({ ...around, log }, { credentials: () => credentials, renew: async () => void (await enrol()) });
@@ -111,7 +138,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       watch[Symbol.dispose]();
-      await Promise.all([renewal.stop(), maintenance.stop(), server.stop()]);
+      await Promise.all([renewal.stop(), maintenance.stop(), server.stop(), bootstrap.stop()]);
       await directory.persist();
       await metadata.close();
     };
@@ -127,6 +154,12 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     await db.close();
     throw error;
   }
+}
+
+/** On the host that others are told of, where one is configured; else where it listens. */
+function advertisedBootstrap({ advertise, bootstrapAddress }: CoordinatorConfig, port: number): string {
+  const host = advertise === undefined ? undefined : parseHostPort(advertise).host;
+  return advertisedAddress({ advertise: host && formatHostPort({ host, port }), listen: bootstrapAddress, port });
 }
 
 /** A fresh, empty namespace in place of a lost one would look as if all files were gone, and its garbage collection would see to it. */
