@@ -111,7 +111,7 @@ export async function joinCollective(home: string, wish: JoinWish, around: Aroun
   const named = wish.as ?? (known && localNameOf(known.name));
   const suggestedName = named === undefined ? loginLocalName(wish.loginName) : undefined;
   const privateKeyPem = known?.privateKeyPem ?? (await folder.key());
-  const { contextName } = wish;
+  const contextName = wish.contextName === undefined ? undefined : parseContextName(wish.contextName);
   const membership = await claim(
     wish.code,
     {
@@ -167,7 +167,7 @@ interface ContextPlace {
 
 /** No context has the name, or one of the same key at the same site: then it is brought up to date. */
 async function isFree(contexts: Contexts, { name, site, privateKeyPem }: ContextPlace): Promise<boolean> {
-  const context = (await contexts.list()).find((one) => one.name.toLowerCase() === parseContextName(name).toLowerCase());
+  const context = (await contexts.list()).find((one) => one.name.toLowerCase() === name.toLowerCase());
   if (!context) return true;
   if (context.name !== name || siteOf(context.member) !== site) return false;
   const known = await loadCredentials(contexts.credentials(name).folder).catch(() => undefined);
