@@ -16,6 +16,7 @@ import {
 import type { InviteCode } from "../../protocol/invite.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
+import { formatHostPort, isLoopback, parseHostPort } from "../core/units.ts";
 import { type BootstrapClient, createBootstrapClient, type FoundCollective, type Redemption } from "../net/bootstrap-client.ts";
 import { createCsr } from "../pki/authority.ts";
 import { readOptional } from "../pki/credential-files.ts";
@@ -68,7 +69,16 @@ export async function claim(code: InviteCode, wish: Claim, around: Around): Prom
   const [coordinator] = answer.coordinators;
   if (credentials.identity.kind !== wish.kind || siteOf(answer.member) !== site || coordinator === undefined)
     throw new CollectiveError("unavailable", `the answer of ${found.address} makes no sense`);
-  return { member: answer.member, credentials, coordinator, grants: answer.grants };
+  return { member: answer.member, credentials, coordinator: reachedLike(found.address, coordinator), grants: answer.grants };
+}
+
+/**
+ * A coordinator that was told no address of its own names this machine, or its own as it sees it. Whoever
+ * found it elsewhere finds the control API there too; it is known by its name, whatever the address.
+ */
+export function reachedLike(foundAt: string, coordinator: string): string {
+  const [found, told] = [parseHostPort(foundAt), parseHostPort(coordinator)];
+  return isLoopback(told) && !isLoopback(found) ? formatHostPort({ host: found.host, port: told.port }) : coordinator;
 }
 
 function assertKind({ kind }: InviteCode, wanted: Claim["kind"]): void {
@@ -141,7 +151,8 @@ export async function joinCollective(home: string, wish: JoinWish, around: Aroun
     identity: credentials.identity.name,
     created: new Date(around.clock.wallMs()).toISOString(),
   });
-  if (!known) await folder.create(credentials.identity.name);
+  // Another command of the same home may have named it meanwhile.
+  if (!(await folder.read())) await folder.create(credentials.identity.name);
   return { ...membership, context: await contexts.get(name), isNewIdentity: !known };
 }
 

@@ -7,8 +7,8 @@ import { type GlobalName, type IdentityKind, siteOf } from "../../protocol/ids.t
 import type { Invite } from "../meta/people.ts";
 import type { BootstrapHandlers } from "../net/bootstrap-app.ts";
 import { requestedKeyOf } from "../pki/certificate-request.ts";
+import { secretHashOf } from "../pki/invite-hashes.ts";
 import { createGuessLimits } from "./guess-limits.ts";
-import { secretHashOf } from "./invite-handlers.ts";
 import type { CoordinatorService } from "./service.ts";
 import { issueCertificate, nameInSite } from "./system-handlers.ts";
 

@@ -1,14 +1,13 @@
 /** Making, listing and revoking invites. Redeeming them is for the bootstrap port: bootstrap-handlers.ts. */
-import { createHash } from "node:crypto";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { rootInode, siteOf } from "../../protocol/ids.ts";
 import { type BootstrapAddress, formatInviteCode, inviteSecretBytes } from "../../protocol/invite.ts";
-import type { Right } from "../../protocol/rights.ts";
+import { rights as allRights, type Right } from "../../protocol/rights.ts";
 import { isAnyHost } from "../core/config-values.ts";
 import { formatHostPort, parseHostPort } from "../core/units.ts";
 import type { Invite, NewInvite } from "../meta/people.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
-import { authorityPinOf } from "../pki/authority-pin.ts";
+import { authorityPinOf, secretHashOf } from "../pki/invite-hashes.ts";
 import { requireAdministrator } from "./access.ts";
 import type { CoordinatorService } from "./service.ts";
 import { nameInSite } from "./system-handlers.ts";
@@ -33,7 +32,7 @@ export function createInviteHandlers(service: CoordinatorService): Pick<ControlH
         id: newInviteId(service),
         kind,
         name: name === undefined ? null : nameInSite(name, siteOf(member)),
-        grants: await Promise.all(grants.map(({ components, rights }) => grantOf(service, components, rights))),
+        grants: joined(await Promise.all(grants.map(({ components, rights }) => grantOf(service, components, rights)))),
         usesMax,
         description,
         createdMs,
@@ -59,10 +58,6 @@ export function createInviteHandlers(service: CoordinatorService): Pick<ControlH
   };
 }
 
-export function secretHashOf(secret: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash("sha256").update(secret).digest());
-}
-
 function reachable(text: string): BootstrapAddress {
   const address = parseHostPort(text);
   if (address.port !== 0 && !isAnyHost(address)) return address;
@@ -77,7 +72,11 @@ function newInviteId({ random }: CoordinatorService): string {
   return Array.from(random.bytes(idLength), (byte) => idCharacters[byte % idCharacters.length]).join("");
 }
 
-async function grantOf({ metadata }: CoordinatorService, components: readonly string[], rights: readonly Right[]) {
+async function grantOf(
+  { metadata }: CoordinatorService,
+  components: readonly string[],
+  rights: readonly Right[],
+): Promise<NewInvite["grants"][number]> {
   const { attr } = await metadata.resolve(components);
   const path = `/${components.join("/")}`;
   if (!attr) throw new CollectiveError("not_found", `there is no ${path}`);
@@ -85,6 +84,15 @@ async function grantOf({ metadata }: CoordinatorService, components: readonly st
     throw new CollectiveError("not_a_directory", `${path} is not a directory, rights are granted on directories`);
   if (attr.inode === rootInode) throw new CollectiveError("invalid_argument", "rights are granted on a datastore or a directory in one");
   return { inode: attr.inode, rights };
+}
+
+/** One grant for each directory, however often it was named. */
+function joined(grants: NewInvite["grants"]): NewInvite["grants"] {
+  const byInode = Map.groupBy(grants, ({ inode }) => inode);
+  return [...byInode].map(([inode, same]) => ({
+    inode,
+    rights: allRights.filter((right) => same.some((one) => one.rights.includes(right))),
+  }));
 }
 
 async function inviteById({ metadata }: CoordinatorService, id: string): Promise<Invite> {

@@ -38,8 +38,14 @@ export function createTokenBucket({ burst, perMinute }: Rate, clock: Clock): Tok
   };
 }
 
-/** One bucket for each key that has something on it, at most `keysMax`: beyond that the one that was used longest ago is forgotten. */
-export function createTokenBuckets(rate: Rate & { readonly keysMax: number }, clock: Clock) {
+/** One bucket for each key, at most `keysMax`: beyond that full ones are forgotten, then those that were used longest ago. */
+export interface TokenBuckets {
+  waitMs(key: string): number;
+  take(key: string): void;
+  readonly size: number;
+}
+
+export function createTokenBuckets(rate: Rate & { readonly keysMax: number }, clock: Clock): TokenBuckets {
   const buckets = new Map<string, TokenBucket>();
   const makeRoom = (): void => {
     for (const [key, bucket] of buckets) {
@@ -52,8 +58,8 @@ export function createTokenBuckets(rate: Rate & { readonly keysMax: number }, cl
     }
   };
   return {
-    waitMs: (key: string): number => buckets.get(key)?.waitMs() ?? 0,
-    take: (key: string): void => {
+    waitMs: (key) => buckets.get(key)?.waitMs() ?? 0,
+    take: (key) => {
       const known = buckets.get(key);
       if (!known) makeRoom();
       const bucket = known ?? createTokenBucket(rate, clock);

@@ -56,7 +56,7 @@ function bitsOf(granted: readonly Right[]): number {
   return granted.reduce((bits, right) => bits | (1 << rights.indexOf(right)), 0);
 }
 
-function rightsOfBits(bits: number): Right[] {
+export function rightsOfBits(bits: number): Right[] {
   return rights.filter((_, index) => (bits & (1 << index)) !== 0);
 }
 

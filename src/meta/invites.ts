@@ -1,12 +1,12 @@
 /** Invites. The secret of a code is kept as its hash; the use of one is taken in the transaction that enrols its holder. */
 import { CollectiveError } from "../../protocol/errors.ts";
-import type { GlobalName } from "../../protocol/ids.ts";
+import type { GlobalName, Inode } from "../../protocol/ids.ts";
 import type { InviteKind } from "../../protocol/invite.ts";
-import { formatRights, type SubjectPattern } from "../../protocol/rights.ts";
+import { formatRights, type Right, type SubjectPattern } from "../../protocol/rights.ts";
 import { appendAudit } from "./audit.ts";
 import { type MetadataContext, statement } from "./context.ts";
 import { enrol } from "./enrolments.ts";
-import { grant, pathOf } from "./grants.ts";
+import { grant, pathOf, rightsOfBits } from "./grants.ts";
 import type { Enrolment, Invite, InviteRegistry, NewInvite } from "./people.ts";
 
 interface InviteRow {
@@ -139,8 +139,17 @@ function redeem(context: MetadataContext, { id, name, publicKeyRaw }: Parameters
     grant(context, {
       inode: one.inode,
       subject: name as string as SubjectPattern,
-      rights: one.rights,
+      rights: [...new Set([...one.rights, ...lastingRights(context, { inode: one.inode, subject: name, by: invite.createdBy })])],
       grantedBy: invite.createdBy,
       expiresMs: null,
     });
+}
+
+/** A grant replaces the earlier one of the same two people, and a second code must not take away what the first one gave. */
+function lastingRights(context: MetadataContext, { inode, subject, by }: { inode: Inode; subject: GlobalName; by: GlobalName }): Right[] {
+  const before = statement<{ rights: number }, [number, string, string]>(
+    context,
+    "SELECT rights FROM access_grant WHERE inode = ? AND subject = ? AND granted_by = ? AND expires_ms IS NULL",
+  ).get(inode, subject, by);
+  return before ? rightsOfBits(before.rights) : [];
 }

@@ -14,7 +14,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import { type RetryPolicy, retry } from "../core/retry.ts";
 import { formatHostPort } from "../core/units.ts";
-import { matchesPin } from "../pki/authority-pin.ts";
+import { matchesPin } from "../pki/invite-hashes.ts";
 import { readAuthority } from "../pki/trust-bundle.ts";
 import { type RequestFacts, requestError, responseError } from "./errors.ts";
 import { type BootstrapTls, bootstrapTls, unverifiedTls } from "./tls.ts";

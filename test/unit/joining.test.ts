@@ -6,6 +6,7 @@ import { encodeMessage } from "../../protocol/codec.ts";
 import { CollectiveError, type ErrorCode } from "../../protocol/errors.ts";
 import type { InviteCode } from "../../protocol/invite.ts";
 import { routes } from "../../protocol/routes.ts";
+import { reachedLike } from "../../src/client/redeem.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { createBootstrapApp } from "../../src/net/bootstrap-app.ts";
@@ -46,7 +47,7 @@ describe("a code that is good", () => {
     expect(answer).toMatchObject({
       member: member.member,
       coordinators: [member.address],
-      grants: [{ path: "/shared", rights: ["write", "read"] }],
+      grants: [{ path: "/shared", rights: ["read", "write"] }],
     });
     const credentials = assembleCredentials({
       ...{ certificatePem: answer.certificatePem, privateKeyPem: key.privateKeyPem },
@@ -61,6 +62,18 @@ describe("a code that is good", () => {
       `invite.created by ${member.member}`,
     ]);
     expect(member.service.redemptions).toEqual({ redeemed: 1, refused: 0, limited: 0 });
+  });
+
+  test("adds to what an earlier code gave, and takes nothing away", async () => {
+    await using member = await startTestMember();
+    const { grants = [] } = await withShared(member);
+    const key = await joiner();
+    await redeem(await inviteTo(member, { grants }), { name: "dora", key });
+    const second = await inviteTo(member, {
+      grants: (["read", "share"] as const).map((right) => ({ components: ["shared"], rights: [right] })),
+    });
+    expect((await redeem(second, { name: "dora", key })).grants).toEqual([{ path: "/shared", rights: ["read", "share"] }]);
+    expect((await member.metadata.listGrants()).map(({ rights }) => rights)).toEqual([["read", "write", "share"]]);
   });
 
   test("makes a node of whoever holds a code for a node", async () => {
@@ -342,6 +355,15 @@ describe("making invites", () => {
     expect((await refusal(() => inviteTo(member, { name: "dora@garage.collective.local" })))[0]).toBe("permission_denied");
     expect((await refusal(() => inviteTo(member, { addresses: ["0.0.0.0:9001"] })))[0]).toBe("invalid_argument");
   });
+});
+
+test.each([
+  ["nas.home:9001", "127.0.0.1:8001", "nas.home:8001"],
+  ["[fd00::5]:9001", "localhost:8001", "[fd00::5]:8001"],
+  ["nas.home:9001", "192.168.1.5:8001", "192.168.1.5:8001"],
+  ["127.0.0.1:9001", "127.0.0.1:8001", "127.0.0.1:8001"],
+])("of a coordinator found at %s, %s is %s", (foundAt, told, meant) => {
+  expect(reachedLike(foundAt, told)).toBe(meant);
 });
 
 test("the key of a certificate request is read only from one that its own key has signed", async () => {

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { userInfo } from "node:os";
 import { text as textOf } from "node:stream/consumers";
 import { inviteIdPattern, inviteKinds, inviteUsesMax, parseInviteCode } from "../../../protocol/invite.ts";
@@ -7,7 +6,8 @@ import { parseRights } from "../../../protocol/rights.ts";
 import { type RouteOutput, routes } from "../../../protocol/routes.ts";
 import { joinCollective, joinWithFiles } from "../../client/redeem.ts";
 import { defaultBootstrapPort } from "../../core/config-values.ts";
-import { formatHostPort, parseDuration, parseHostPort, quoteInput } from "../../core/units.ts";
+import { formatHostPort, isLoopback, parseDuration, parseHostPort, quoteInput } from "../../core/units.ts";
+import { secretHashOf } from "../../pki/invite-hashes.ts";
 import { type Command, type CommandGroup, type Invocation, jsonFlag, usage } from "../command.ts";
 import type { Io } from "../io.ts";
 import { jsonGrants, jsonInvite, renderInvites, renderNewInvite } from "../output/invites.ts";
@@ -85,7 +85,7 @@ const revoke: Command = {
   run: async ({ io, on, positionals }) => {
     const which = await codeText(positionals);
     const id = which.trim().toLowerCase();
-    const invite = inviteIdPattern.test(id) ? { id } : { secretHash: hashOf(parseInviteCode(which).secret) };
+    const invite = inviteIdPattern.test(id) ? { id } : { secretHash: secretHashOf(parseInviteCode(which).secret) };
     const { remote } = await openSession(io);
     const revoked = await remote.control.call(routes.revokeInvite, { invite }, { signal: io.signal });
     if (on("json")) printJson(jsonInvite(revoked, io.clock.wallMs()), io.stdout);
@@ -151,7 +151,7 @@ function jsonNewInvite({ code, invite }: RouteOutput<typeof routes.createInvite>
 }
 
 function warnUnreachable({ stderr, err }: Io, addresses: readonly string[]): void {
-  if (!addresses.every((address) => /^(127\.|localhost:|\[::1\]:)/.test(address))) return;
+  if (!addresses.every((address) => isLoopback(parseHostPort(address)))) return;
   stderr.write(
     `${err.colours.warn("warning:")} the code leads to ${addresses.join(", ")}, which only this machine can reach: name another with --address, or start the coordinator with --advertise\n`,
   );
@@ -160,10 +160,6 @@ function warnUnreachable({ stderr, err }: Io, addresses: readonly string[]): voi
 /** What was given, with `-` standing for what comes on standard input. */
 async function codeText(words: readonly string[]): Promise<string> {
   return words.length === 1 && words[0] === "-" ? await textOf(process.stdin) : words.join(" ");
-}
-
-function hashOf(secret: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash("sha256").update(secret).digest());
 }
 
 function placesOf({ given }: Invocation) {
