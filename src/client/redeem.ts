@@ -108,8 +108,6 @@ export interface JoinWish {
 
 export interface Joined extends Membership {
   readonly context: NamedContext;
-  /** The identity was made for this. */
-  readonly isNewIdentity: boolean;
 }
 
 /** Joins as a person, with the identity of this home or a new one. Durable on return. */
@@ -153,7 +151,7 @@ export async function joinCollective(home: string, wish: JoinWish, around: Aroun
   });
   // Another command of the same home may have named it meanwhile.
   if (!(await folder.read())) await folder.create(credentials.identity.name);
-  return { ...membership, context: await contexts.get(name), isNewIdentity: !known };
+  return { ...membership, context: await contexts.get(name) };
 }
 
 /** The nearest name that a login name gives; undefined when nothing is left of it. */

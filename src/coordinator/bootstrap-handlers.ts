@@ -20,7 +20,7 @@ export function createBootstrapHandlers(service: CoordinatorService): BootstrapH
       limits.assertMayTry(source);
     } catch (error) {
       redemptions.limited++;
-      log.warn("redemption not looked at", { source });
+      log.debug("redemption not looked at", { source });
       throw error;
     }
   };

@@ -73,8 +73,9 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     const metadata = createSqliteMetadata({ db, clock });
     const directory = await createNodeDirectory({ metadata, clock, log });
     const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random });
-    let address = formatHostPort(config.address);
-    let bootstrapAddress = formatHostPort(config.bootstrapAddress);
+    // What is told before both ports listen; only a port that the system is to choose is not known yet.
+    let address = advertisedControl(config, config.address.port);
+    let bootstrapAddress = advertisedBootstrap(config, config.bootstrapAddress.port);
     const service: CoordinatorService = {
       member,
       get address() {
@@ -119,7 +120,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       await bootstrap.stop();
       throw error;
     });
-    address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: server.port });
+    address = advertisedControl(config, server.port);
     bootstrapAddress = advertisedBootstrap(config, bootstrap.port);
     if (config.context) await writeAdministratorContext({ member, address }, around);
 
@@ -154,6 +155,10 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     await db.close();
     throw error;
   }
+}
+
+function advertisedControl({ advertise, address }: CoordinatorConfig, port: number): string {
+  return advertisedAddress({ advertise, listen: address, port });
 }
 
 /** On the host that others are told of, where one is configured; else where it listens. */
