@@ -7,7 +7,17 @@
 import { z } from "zod";
 import { errorCodes } from "./errors.ts";
 import { identityKinds } from "./ids.ts";
+import {
+  bootstrapAddressesMax,
+  grantsPerInviteMax,
+  inviteDescriptionCharactersMax,
+  inviteKinds,
+  inviteUsesMax,
+  inviteValidityMsMax,
+  inviteValidityMsMin,
+} from "./invite.ts";
 import { chunksPerTicketMax, directoryPageEntriesMax, filesPerCommitMax } from "./limits.ts";
+import { rightsSchema } from "./rights.ts";
 import {
   attrSchema,
   bytesSchema,
@@ -56,6 +66,21 @@ const empty = z.object({});
 /** Signed receipts as nodes gave them, see protocol/ticket.ts. */
 const receiptsSchema = z.array(z.object({ node: globalNameSchema, receipt: bytesSchema })).max(chunksPerTicketMax * 16);
 const uploadIdSchema = z.string().min(16).max(64);
+const inviteSchema = z.object({
+  id: z.string(),
+  kind: z.enum(inviteKinds),
+  name: globalNameSchema.nullable(),
+  /** A path is null when the directory is gone: then the code cannot be redeemed. */
+  grants: z.array(z.object({ path: z.string().nullable(), rights: rightsSchema })),
+  usesMax: sizeSchema,
+  uses: sizeSchema,
+  description: z.string(),
+  createdMs: z.number(),
+  createdBy: globalNameSchema,
+  expiresMs: z.number(),
+  revokedMs: z.number().nullable(),
+});
+export type InviteSummary = z.output<typeof inviteSchema>;
 const entryRefSchema = z.object({ parent: inodeSchema, name: nameSchema });
 
 export const routes = {
@@ -273,6 +298,31 @@ export const routes = {
       validityMs: z.number().int().positive().optional(),
     }),
     output: z.object({ certificatePem: z.string(), authorityPem: z.string() }),
+    idempotent: true,
+  }),
+
+  /** Answers the code, which is kept nowhere: only the hash of its secret is. */
+  createInvite: route("/v1/invites/create", {
+    input: z.object({
+      kind: z.enum(inviteKinds),
+      /** `dora` or `dora@home.collective.local`: the code is for that name, and may add a key to one that is taken. */
+      name: z.string().max(255).optional(),
+      grants: z.array(z.object({ components: componentsSchema, rights: rightsSchema })).max(grantsPerInviteMax),
+      usesMax: z.number().int().min(1).max(inviteUsesMax),
+      validityMs: z.number().int().min(inviteValidityMsMin).max(inviteValidityMsMax),
+      description: z.string().max(inviteDescriptionCharactersMax),
+      /** Where the code leads to, `host:port`, in place of the coordinator's own bootstrap addresses. */
+      addresses: z.array(z.string().max(300)).min(1).max(bootstrapAddressesMax).optional(),
+    }),
+    output: z.object({ code: z.string(), addresses: z.array(z.string()), invite: inviteSchema }),
+    idempotent: false,
+  }),
+  /** Oldest first. Never a secret. */
+  listInvites: route("/v1/invites/list", { input: empty, output: z.object({ invites: z.array(inviteSchema) }), idempotent: true }),
+  /** By its id, or by the SHA-256 of its secret for whoever has only the code. */
+  revokeInvite: route("/v1/invites/revoke", {
+    input: z.object({ invite: z.union([z.object({ id: z.string().max(64) }), z.object({ secretHash: bytesSchema })]) }),
+    output: inviteSchema,
     idempotent: true,
   }),
 } as const satisfies Record<string, Route>;

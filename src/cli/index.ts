@@ -58,6 +58,16 @@ export const commands: Readonly<Record<string, Listed>> = {
     description: "create, list, show, set and remove datastores",
     load: async () => (await import("./commands/store.ts")).default,
   },
+  identity: {
+    section: contexts,
+    description: "who you are, and the collectives you belong to",
+    load: async () => (await import("./commands/identity.ts")).default,
+  },
+  invite: {
+    section: contexts,
+    description: "codes that let friends and nodes in: make, list, revoke and redeem them",
+    load: async () => (await import("./commands/invite.ts")).default,
+  },
   init: { section: contexts, description: "make a context by hand", load: async () => (await import("./commands/init.ts")).default },
   config: {
     section: contexts,

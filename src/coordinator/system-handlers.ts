@@ -3,6 +3,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, globalName, type Identity, parseLocalName, type Site, siteOf } from "../../protocol/ids.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { leafValidityMsMax } from "../pki/authority.ts";
+import { requestedKeyOf } from "../pki/certificate-request.ts";
 import { requireAdministrator, requirePerson } from "./access.ts";
 import { requireNode } from "./directory.ts";
 import { deadNodes, observeHealth } from "./health.ts";
@@ -61,12 +62,15 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
     renewCertificate: async ({ csrPem }, { caller }) => {
       if (siteOf(caller.name) !== siteOf(member))
         throw new CollectiveError("permission_denied", `${caller.name} gets its certificates from ${siteOf(caller.name)}`);
-      return await issue(service, { csrPem, identity: caller });
+      return await issueCertificate(service, { csrPem, identity: caller });
     },
     issueCertificate: async ({ csrPem, kind, name, validityMs }, { caller }) => {
       requireAdministrator(caller, member);
       const identity = { kind, name: nameInSite(name, siteOf(member)) };
-      return await issue(service, { csrPem, identity, validityMs });
+      const issued = await issueCertificate(service, { csrPem, identity, validityMs });
+      // So that nobody takes the name with an invite that is for whoever holds it.
+      if (kind !== "coordinator") await metadata.enrol({ kind, name: identity.name, publicKeyRaw: requestedKeyOf(csrPem) }, caller.name);
+      return issued;
     },
   };
 }
@@ -74,7 +78,10 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
 /** People come back after weeks, so their certificates outlive those of processes that renew theirs every day. */
 export const personValidityMs = 90 * 86_400_000;
 
-async function issue(service: CoordinatorService, request: { csrPem: string; identity: Identity; validityMs?: number | undefined }) {
+export async function issueCertificate(
+  service: CoordinatorService,
+  request: { csrPem: string; identity: Identity; validityMs?: number | undefined },
+): Promise<{ certificatePem: string; authorityPem: string }> {
   const { csrPem, identity } = request;
   const validityMs = request.validityMs ?? (identity.kind === "user" ? personValidityMs : service.certValidityMs);
   if (validityMs > leafValidityMsMax) throw new CollectiveError("invalid_argument", "a certificate lives at most 397 days");

@@ -11,8 +11,10 @@ import { join } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Identity, localNameOf, siteOf } from "../../protocol/ids.ts";
 import { openContexts } from "../client/context-file.ts";
+import { createBootstrapHandlers } from "../coordinator/bootstrap-handlers.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
 import { observeHealth } from "../coordinator/health.ts";
+import { createInviteHandlers } from "../coordinator/invite-handlers.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { observedHandlers, registerCoordinatorMetrics } from "../coordinator/metrics.ts";
 import { createNamespaceHandlers } from "../coordinator/namespace-handlers.ts";
@@ -21,11 +23,13 @@ import { createSystemHandlers, personValidityMs } from "../coordinator/system-ha
 import { createTicketOffice } from "../coordinator/tickets.ts";
 import { createTransferHandlers } from "../coordinator/transfer-handlers.ts";
 import type { CoordinatorConfig } from "../core/config.ts";
-import { formatHostPort } from "../core/units.ts";
+import { formatHostPort, parseHostPort } from "../core/units.ts";
 import { version } from "../core/version.ts";
 import { openDatabase } from "../db/database.ts";
 import { metadataApplicationId, metadataMigrations } from "../meta/migrations.ts";
 import { createSqliteMetadata } from "../meta/sqlite.ts";
+import { createBootstrapApp } from "../net/bootstrap-app.ts";
+import { startBootstrapServer } from "../net/bootstrap-server.ts";
 import { createControlApp } from "../net/control-app.ts";
 import { startControlServer } from "../net/control-server.ts";
 import { createDataClient } from "../net/data-client.ts";
@@ -71,7 +75,9 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     const metadata = createSqliteMetadata({ db, clock });
     const directory = await createNodeDirectory({ metadata, clock, log });
     const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random });
-    let address = formatHostPort(config.address);
+    // What is told before both ports listen; only a port that the system is to choose is not known yet.
+    let address = advertisedControl(config, config.address.port);
+    let bootstrapAddress = advertisedBootstrap(config, config.bootstrapAddress.port);
     const service: CoordinatorService = {
       member,
       get address() {
@@ -84,23 +90,44 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       certificates: { authorityPem, issue: (request) => certificates.run({ job: "issue", dataDir: config.dataDir, ...request }) },
       credentials: () => credentials,
       nodes: createDataClient(() => credentials),
+      get bootstrapAddress() {
+        return bootstrapAddress;
+      },
+      redemptions: { redeemed: 0, refused: 0, limited: 0 },
       certValidityMs: config.certValidityMs,
       startedMonotonicMs: clock.monotonicMs(),
       clock,
+      random,
       log,
     };
     registerCoordinatorMetrics(around.metrics, service);
     const handlers = observedHandlers(
-      { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) },
+      {
+        ...createNamespaceHandlers(service),
+        ...createTransferHandlers(service),
+        ...createSystemHandlers(service),
+        ...createInviteHandlers(service),
+      },
       { metrics: around.metrics, clock },
     );
+    // The first of two listeners, so that the second one's failure has only this one to close.
+    const bootstrap = await startBootstrapServer({
+      ...config.bootstrapAddress,
+      credentials,
+      clock,
+      app: (sourceOf) => createBootstrapApp({ handlers: createBootstrapHandlers(service), sourceOf, log }),
+    });
     const server = await startControlServer({
       ...config.address,
       credentials,
       clock,
       app: (identify) => createControlApp({ handlers, identify, log }),
+    }).catch(async (error: unknown) => {
+      await bootstrap.stop();
+      throw error;
     });
-    address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: server.port });
+    address = advertisedControl(config, server.port);
+    bootstrapAddress = advertisedBootstrap(config, bootstrap.port);
     if (config.context) await writeAdministratorContext({ member, address }, around);
 
     const watch = watchCredentials(
@@ -110,6 +137,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
         credentials = fresh;
         signer = createSigner(fresh.privateKeyPem);
         server.reload(fresh);
+        bootstrap.reload(fresh);
       },
     );
     const renewal = startRenewal({ ...around, log }, { credentials: () => credentials, renew: async () => void (await enrol()) });
@@ -117,7 +145,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       watch[Symbol.dispose]();
-      await Promise.all([renewal.stop(), maintenance.stop(), server.stop()]);
+      await Promise.all([renewal.stop(), maintenance.stop(), server.stop(), bootstrap.stop()]);
       await directory.persist();
       await metadata.close();
     };
@@ -134,6 +162,16 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     await db.close();
     throw error;
   }
+}
+
+function advertisedControl({ advertise, address }: CoordinatorConfig, port: number): string {
+  return advertisedAddress({ advertise, listen: address, port });
+}
+
+/** On the host that others are told of, where one is configured; else where it listens. */
+function advertisedBootstrap({ advertise, bootstrapAddress }: CoordinatorConfig, port: number): string {
+  const host = advertise === undefined ? undefined : parseHostPort(advertise).host;
+  return advertisedAddress({ advertise: host && formatHostPort({ host, port }), listen: bootstrapAddress, port });
 }
 
 /** A fresh, empty namespace in place of a lost one would look as if all files were gone, and its garbage collection would see to it. */

@@ -1,11 +1,10 @@
 /**
  * A storage node, put together. Data directory: `chunks.db`, `chunks/`, `quarantine/` (see
- * src/chunk/disk.ts) and `credentials/`.
+ * src/chunk/disk.ts), `credentials/`, and `joined.json` when it joined with a code.
  */
 import { mkdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { CollectiveError } from "../../protocol/errors.ts";
-import { type GlobalName, globalName, type Identity, siteOf } from "../../protocol/ids.ts";
+import { type GlobalName, siteOf } from "../../protocol/ids.ts";
 import { routes } from "../../protocol/routes.ts";
 import { createDiskChunkStore } from "../chunk/disk.ts";
 import type { NodeConfig } from "../core/config.ts";
@@ -16,10 +15,10 @@ import { createNodeApp } from "../node/app.ts";
 import { nodeHealth, registerNodeMetrics } from "../node/metrics.ts";
 import { startRegistration } from "../node/registration.ts";
 import { createCsr } from "../pki/authority.ts";
-import { type Credentials, enrolFromAuthorityDir, loadCredentials, saveCredentials, watchCredentials } from "../pki/credentials.ts";
+import { saveCredentials, watchCredentials } from "../pki/credentials.ts";
 import { createSigner, createTicketVerifier } from "../pki/ticket.ts";
-import { authorityDirOf } from "./authority.ts";
-import { startRenewal, usableCredentials } from "./renewal.ts";
+import { enrolNode } from "./node-enrolment.ts";
+import { startRenewal } from "./renewal.ts";
 import { advertisedAddress, type RunningRole, type Surroundings } from "./role.ts";
 
 const credentialPollMs = 1_000;
@@ -30,23 +29,22 @@ const registrationGraceMs = 2_000;
 const retryPolicy = { attemptsMax: 1, firstDelayMs: 0, delayMsMax: 0 };
 
 export interface NodeSettings {
-  readonly member: GlobalName;
+  /** Undefined when the node has it from its invite. */
+  readonly member: GlobalName | undefined;
   readonly config: NodeConfig;
   readonly certDir?: string | undefined;
   readonly certValidityMs: number;
 }
 
-export async function startNode({ member, config, certDir, certValidityMs }: NodeSettings, around: Surroundings): Promise<RunningRole> {
+export async function startNode(settings: NodeSettings, around: Surroundings): Promise<RunningRole> {
+  const { config, certDir, certValidityMs } = settings;
   const { clock, random } = around;
-  const name = globalName(config.nodeId, siteOf(member));
   const log = around.log.tagged(config.nodeId);
-  const coordinatorAddress = config.coordinatorAddress;
-  if (coordinatorAddress === undefined) {
-    throw new CollectiveError("configuration", "the node does not know its coordinator", { hint: "name it with --coordinator HOST:PORT" });
-  }
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const credentialsDir = certDir ?? join(config.dataDir, "credentials");
-  let credentials = await nodeCredentials({ config, credentialsDir, identity: { kind: "node", name }, certValidityMs }, around);
+  const enrolled = await enrolNode({ member: settings.member, config, credentialsDir, certValidityMs }, { ...around, log });
+  const { name, member, coordinatorAddress } = enrolled;
+  let { credentials } = enrolled;
   let signer = createSigner(credentials.privateKeyPem);
   let coordinatorKey: { readonly pem: string; readonly raw: Uint8Array } | undefined;
 
@@ -110,7 +108,7 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
         },
       },
     );
-    const observed = { store, isRegistered: () => registration.isConnected() };
+    const observed = { member, store, isRegistered: () => registration.isConnected() };
     registerNodeMetrics(around.metrics, { ...observed, credentials: () => credentials, clock });
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
@@ -143,40 +141,4 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
 async function diskBytes(dir: string): Promise<number> {
   const { blocks, bsize } = await statfs(dir);
   return blocks * bsize;
-}
-
-interface NodeEnrolment {
-  readonly config: NodeConfig;
-  readonly credentialsDir: string;
-  readonly identity: Identity;
-  readonly certValidityMs: number;
-}
-
-async function nodeCredentials(
-  { config, credentialsDir, identity, certValidityMs }: NodeEnrolment,
-  { clock }: Surroundings,
-): Promise<Credentials> {
-  const { enrolFrom } = config;
-  if (enrolFrom !== undefined) {
-    const authorityDir = authorityDirOf(enrolFrom);
-    const known = await usableCredentials(credentialsDir, identity, clock.wallMs());
-    return known ?? (await enrolFromAuthorityDir({ authorityDir, credentialsDir, identity, validityMs: certValidityMs, clock }));
-  }
-  if (config.join !== undefined)
-    throw new CollectiveError("unsupported", "joining with a code is not possible yet", {
-      hint: "use --enrol-from DIR, or put credentials made by auth cert into the data directory",
-    });
-  const known = await loadCredentials(credentialsDir).catch((error: unknown) => {
-    if (!(error instanceof CollectiveError) || error.code !== "not_found") throw error;
-    throw new CollectiveError("configuration", `the node ${identity.name} has no certificate in ${credentialsDir}`, {
-      hint: "start it once with --enrol-from DIR, the coordinator's data directory",
-    });
-  });
-  if (known.identity.name !== identity.name || known.identity.kind !== identity.kind) {
-    throw new CollectiveError(
-      "configuration",
-      `${credentialsDir} holds the certificate of the ${known.identity.kind} ${known.identity.name}, not of the node ${identity.name}`,
-    );
-  }
-  return known;
 }

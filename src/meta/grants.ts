@@ -56,12 +56,15 @@ function bitsOf(granted: readonly Right[]): number {
   return granted.reduce((bits, right) => bits | (1 << rights.indexOf(right)), 0);
 }
 
-function rightsOfBits(bits: number): Right[] {
+export function rightsOfBits(bits: number): Right[] {
   return rights.filter((_, index) => (bits & (1 << index)) !== 0);
 }
 
-/** Undefined for what hangs below a removed tree. */
-function pathOf(context: MetadataContext, inode: Inode): { readonly path: string; readonly ancestors: ReadonlySet<number> } | undefined {
+/** Undefined for what is gone or hangs below a removed tree. */
+export function pathOf(
+  context: MetadataContext,
+  inode: Inode,
+): { readonly path: string; readonly ancestors: ReadonlySet<number> } | undefined {
   const names: string[] = [];
   const ancestors = new Set<number>([inode]);
   for (let at: number = inode; at !== rootInode; ) {

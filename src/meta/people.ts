@@ -63,7 +63,8 @@ export interface Invite {
   readonly kind: InviteKind;
   /** Whom it is for; then it also adds a key to a name that is taken. Null for whoever holds the code. */
   readonly name: GlobalName | null;
-  readonly grants: readonly { readonly inode: Inode; readonly rights: readonly Right[] }[];
+  /** `path` is where the directory is now, null when it is gone. */
+  readonly grants: readonly { readonly inode: Inode; readonly path: string | null; readonly rights: readonly Right[] }[];
   readonly usesMax: number;
   readonly uses: number;
   readonly description: string;
@@ -73,9 +74,14 @@ export interface Invite {
   readonly revokedMs: number | null;
 }
 
+export interface NewInvite extends Omit<Invite, "grants" | "uses" | "revokedMs"> {
+  readonly grants: readonly { readonly inode: Inode; readonly rights: readonly Right[] }[];
+  readonly secretHash: Uint8Array;
+}
+
 /** Secrets are kept as SHA-256 only. */
 export interface InviteRegistry {
-  createInvite(invite: Omit<Invite, "uses" | "revokedMs"> & { readonly secretHash: Uint8Array }): Promise<void>;
+  createInvite(invite: NewInvite): Promise<void>;
   listInvites(): Promise<Invite[]>;
   /** Throws `not_found`. Idempotent. */
   revokeInvite(id: string, by: GlobalName): Promise<void>;
@@ -84,7 +90,7 @@ export interface InviteRegistry {
   /**
    * Takes one use, enrols the key and makes the grants, all or nothing; however many race for it, there
    * are never more than `usesMax`. The same key redeeming again takes no second use. Throws `permission_denied` when it is used up, expired or
-   * revoked, `conflict` when the name is somebody else's.
+   * revoked, `conflict` when the name is somebody else's, `not_found` when a directory that the code grants rights on is gone.
    */
   redeemInvite(request: { readonly id: string; readonly name: GlobalName; readonly publicKeyRaw: Uint8Array }): Promise<void>;
 }

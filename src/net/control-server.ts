@@ -159,13 +159,20 @@ function trackConnections(server: Http2SecureServer): Connections {
   };
 }
 
-export function listenError(error: unknown, { host, port }: { host: string; port: number }): CollectiveError {
+export interface ListenPlace {
+  readonly host: string;
+  readonly port: number;
+  /** That chooses it, `--address` unless told. */
+  readonly flag?: string;
+}
+
+export function listenError(error: unknown, { host, port, flag = "--address" }: ListenPlace): CollectiveError {
   const code = (error as { code?: string }).code;
   const where = `${host}:${port}`;
   if (code === "EADDRINUSE") {
     return new CollectiveError("conflict", `the address ${where} is in use`, {
       cause: error,
-      hint: "stop the other program, or choose another address with --address",
+      hint: `stop the other program, or choose another address with ${flag}`,
     });
   }
   if (code === "EACCES")
@@ -176,10 +183,7 @@ export function listenError(error: unknown, { host, port }: { host: string; port
   return new CollectiveError("configuration", `cannot listen on ${where}: ${(error as Error).message}`, { cause: error });
 }
 
-export function listen(
-  server: Pick<NetServer, "listen" | "once" | "off">,
-  where: { readonly host: string; readonly port: number },
-): Promise<void> {
+export function listen(server: Pick<NetServer, "listen" | "once" | "off">, where: ListenPlace): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (error: unknown): void => reject(listenError(error, where));
     server.once("error", onError);

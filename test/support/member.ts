@@ -10,18 +10,23 @@ import { type TicketOperation, ticketIdBytes } from "../../protocol/ticket.ts";
 import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
+import { createBootstrapHandlers } from "../../src/coordinator/bootstrap-handlers.ts";
 import { createNodeDirectory } from "../../src/coordinator/directory.ts";
+import { createInviteHandlers } from "../../src/coordinator/invite-handlers.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
 import type { CoordinatorService } from "../../src/coordinator/service.ts";
 import { createSystemHandlers } from "../../src/coordinator/system-handlers.ts";
 import { createTicketOffice } from "../../src/coordinator/tickets.ts";
 import { createTransferHandlers } from "../../src/coordinator/transfer-handlers.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
 import { type Random, systemRandom } from "../../src/core/random.ts";
 import { openDatabase } from "../../src/db/database.ts";
 import { metadataApplicationId, metadataMigrations } from "../../src/meta/migrations.ts";
 import { createSqliteMetadata } from "../../src/meta/sqlite.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
+import { createBootstrapApp } from "../../src/net/bootstrap-app.ts";
+import { type BootstrapServer, startBootstrapServer } from "../../src/net/bootstrap-server.ts";
 import { type Caller, type ControlHandlers, createControlApp } from "../../src/net/control-app.ts";
 import { type ControlClient, createControlClient } from "../../src/net/control-client.ts";
 import { type ControlServer, startControlServer } from "../../src/net/control-server.ts";
@@ -52,6 +57,7 @@ export interface TestMember extends AsyncDisposable {
   readonly service: CoordinatorService;
   readonly metadata: MetadataStore;
   readonly server: ControlServer;
+  readonly bootstrap: BootstrapServer;
   /** `host:port` of the control API. */
   readonly address: string;
   /** Signs tickets. */
@@ -110,9 +116,13 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
   const metadata = options.metadata?.(clock) ?? memoryMetadata(clock);
   const directory = await createNodeDirectory({ metadata, clock, log: silentLog });
   const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random: systemRandom });
+  let address = `${loopback}:0`;
+  let bootstrapAddress = `${loopback}:0`;
   const service: CoordinatorService = {
     member,
-    address: `${loopback}:0`,
+    get address() {
+      return address;
+    },
     version: "0.0.0-test",
     metadata,
     directory,
@@ -123,12 +133,22 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     },
     credentials: () => credentials,
     nodes: createDataClient(() => credentials),
+    get bootstrapAddress() {
+      return bootstrapAddress;
+    },
+    redemptions: { redeemed: 0, refused: 0, limited: 0 },
     certValidityMs: 24 * 60 * 60_000,
     startedMonotonicMs: clock.monotonicMs(),
     clock,
+    random: systemRandom,
     log: silentLog,
   };
-  const made = { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) };
+  const made = {
+    ...createNamespaceHandlers(service),
+    ...createTransferHandlers(service),
+    ...createSystemHandlers(service),
+    ...createInviteHandlers(service),
+  };
   const handlers = options.wrapHandlers?.(made) ?? made;
   const server = await startControlServer({
     host: loopback,
@@ -137,7 +157,16 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     clock,
     app: (identify) => createControlApp({ handlers, identify, log: silentLog }),
   });
-  const address = `${loopback}:${server.port}`;
+  address = `${loopback}:${server.port}`;
+  // Its connections end by a clock that goes on.
+  const bootstrap = await startBootstrapServer({
+    host: loopback,
+    port: 0,
+    credentials,
+    clock: systemClock,
+    app: (sourceOf) => createBootstrapApp({ handlers: createBootstrapHandlers(service), sourceOf, log: silentLog }),
+  });
+  bootstrapAddress = `${loopback}:${bootstrap.port}`;
   const nodes: TestNode[] = [];
   return {
     member,
@@ -146,6 +175,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     service,
     metadata,
     server,
+    bootstrap,
     address,
     signer,
     handlers,
@@ -162,7 +192,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
       return node;
     },
     [Symbol.asyncDispose]: async () => {
-      await Promise.all([server.stop(), ...nodes.map((node) => node.kill())]);
+      await Promise.all([server.stop(), bootstrap.stop(), ...nodes.map((node) => node.kill())]);
       await metadata.close();
     },
   };

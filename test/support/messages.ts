@@ -52,6 +52,12 @@ export const sampleInputs: Inputs = {
   status: {},
   renewCertificate: { csrPem: "-----BEGIN CERTIFICATE REQUEST-----" },
   issueCertificate: { csrPem: "-----BEGIN CERTIFICATE REQUEST-----", kind: "node", name: "node-01", validityMs: 1_000 },
+  createInvite: {
+    ...{ kind: "person", name: "dora", usesMax: 10, validityMs: 86_400_000, description: "for dora", addresses: ["nas.home:9001"] },
+    grants: [{ components: ["media", "films"], rights: ["read", "write"] }],
+  },
+  listInvites: {},
+  revokeInvite: { invite: { secretHash: bytes } },
 };
 
 const name = parseGlobalName(node);
@@ -74,6 +80,11 @@ const store = {
   ...{ files: 1, logicalBytes: 2, chunks: 3, storedBytes: 4, degradedChunks: 0 },
 };
 const { publicKeyRaw: _, ...summary } = knownNode(name);
+const invite = {
+  ...{ id: "k7m2q9xa", kind: "person" as const, name: null, usesMax: 10, uses: 1, description: "", createdBy: name },
+  ...{ createdMs: 1_000, expiresMs: 2_000, revokedMs: null },
+  grants: [{ path: "/media/films", rights: ["read" as const] }],
+};
 const certificate = { certificatePem: "-----BEGIN CERTIFICATE-----", authorityPem: "-----BEGIN CERTIFICATE-----" };
 
 export const sampleOutputs: Outputs = {
@@ -117,6 +128,9 @@ export const sampleOutputs: Outputs = {
   },
   renewCertificate: certificate,
   issueCertificate: certificate,
+  createInvite: { code: "2075M-Q451R", addresses: ["nas.home:9001"], invite },
+  listInvites: { invites: [invite] },
+  revokeInvite: invite,
 };
 
 /** Of the data API, as they are encoded. */

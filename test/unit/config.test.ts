@@ -283,8 +283,11 @@ describe("mistakes", () => {
   });
 
   test("what is missing is named with every way to give it, once, and not when it is there but wrong", () => {
-    expect(failure({ role: "node" }).mistakes).toEqual([
+    expect(failure({ role: "coordinator" }).mistakes).toEqual([
       "member_id: missing, set --member, COLLECTIVE_MEMBER_ID or member_id in a configuration file",
+    ]);
+    // Its member is what its invite says.
+    expect(failure({ role: "node" }).mistakes).toEqual([
       "node.node_id: missing, set --node-id, COLLECTIVE_NODE_ID or node.node_id in a configuration file",
     ]);
     expect(failure({ role: "node", flags: { member: "A" }, configFile: fileOf({ node: { node_id: "A" } }) }).mistakes).toEqual([

@@ -48,7 +48,7 @@ const init: Command = {
   run: async ({ io, given, on }) => {
     const flags = { member: given("member"), "data-dir": given("data-dir") };
     const { member, coordinator } = loadServeConfig({ role: "coordinator", flags, environment: io.environment });
-    if (!coordinator) throw new CollectiveError("internal", "the coordinator's configuration was not read");
+    if (!coordinator || member === undefined) throw new CollectiveError("internal", "the coordinator's configuration was not read");
     const { authority, dir, isNew } = await ownAuthority(coordinator.dataDir, member, io.clock);
     if (!isNew) throw new CollectiveError("already_exists", `the certificate authority of ${authority.site} is in ${dir} already`);
     const file = join(dir, "ca.pem");
