@@ -44,7 +44,7 @@ export function createNamespaceHandlers({ metadata, member }: CoordinatorService
     },
     remove: async ({ parent, name, kind }, { caller }) => {
       requirePerson(caller, member);
-      await metadata.remove({ parent, name }, kind);
+      await metadata.remove({ parent, name }, kind, { by: caller.name });
       return {};
     },
     rename: async ({ from, to, replace }, { caller }) => {

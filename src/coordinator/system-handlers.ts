@@ -1,24 +1,15 @@
-/** Stores, nodes, status and certificates. */
+/** Stores, nodes and status. */
 import { CollectiveError } from "../../protocol/errors.ts";
-import { type GlobalName, globalName, type Identity, parseLocalName, rootInode, type Site, siteOf } from "../../protocol/ids.ts";
+import { type GlobalName, rootInode, siteOf } from "../../protocol/ids.ts";
 import type { NodeSummary } from "../../protocol/schema.ts";
 import type { ChunkTotals } from "../meta/store.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
-import { leafValidityMsMax } from "../pki/authority.ts";
-import { requireAdministrator, requirePerson } from "./access.ts";
+import { requirePerson } from "./access.ts";
 import { type NodeDirectory, requireNode } from "./directory.ts";
 import type { CoordinatorService } from "./service.ts";
+import { withdrawalsSince } from "./withdrawals.ts";
 
-type SystemRoutes =
-  | "createStore"
-  | "listStores"
-  | "setStore"
-  | "removeStore"
-  | "storeKey"
-  | "heartbeat"
-  | "status"
-  | "renewCertificate"
-  | "issueCertificate";
+type SystemRoutes = "createStore" | "listStores" | "setStore" | "removeStore" | "storeKey" | "heartbeat" | "status";
 
 export function createSystemHandlers(service: CoordinatorService): Pick<ControlHandlers, SystemRoutes> {
   const { metadata, member, directory } = service;
@@ -45,53 +36,25 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
       requirePerson(caller, member);
       const { inode } = await metadata.storeByName(name);
       const usage = await metadata.usage(inode);
-      if (!dryRun) await metadata.remove({ parent: rootInode, name }, "tree");
+      if (!dryRun) await metadata.remove({ parent: rootInode, name }, "tree", { by: caller.name });
       return usage;
     },
     storeKey: async ({ store }, { caller }) => {
       requirePerson(caller, member);
       return await metadata.storeKey(store);
     },
-    heartbeat: async (heartbeat, { caller }) => {
+    heartbeat: async ({ withdrawals: revision, ...heartbeat }, { caller }) => {
       requireNode(caller, siteOf(member));
       await directory.record(caller, heartbeat);
-      return { nowMs: service.clock.wallMs(), coordinatorCertificatePem: service.credentials().certificatePem };
+      const withdrawals = await withdrawalsSince(metadata, revision);
+      const { certificatePem } = service.credentials();
+      return { nowMs: service.clock.wallMs(), coordinatorCertificatePem: certificatePem, withdrawals };
     },
     status: async (_, { caller }) => {
       requirePerson(caller, member);
       return await status(service);
     },
-    renewCertificate: async ({ csrPem }, { caller }) => {
-      if (siteOf(caller.name) !== siteOf(member))
-        throw new CollectiveError("permission_denied", `${caller.name} gets its certificates from ${siteOf(caller.name)}`);
-      return await issue(service, { csrPem, identity: caller });
-    },
-    issueCertificate: async ({ csrPem, kind, name, validityMs }, { caller }) => {
-      requireAdministrator(caller, member);
-      const identity = { kind, name: nameInSite(name, siteOf(member)) };
-      return await issue(service, { csrPem, identity, validityMs });
-    },
   };
-}
-
-/** People come back after weeks, so their certificates outlive those of processes that renew theirs every day. */
-export const personValidityMs = 90 * 86_400_000;
-
-async function issue(service: CoordinatorService, request: { csrPem: string; identity: Identity; validityMs?: number | undefined }) {
-  const { csrPem, identity } = request;
-  const validityMs = request.validityMs ?? (identity.kind === "user" ? personValidityMs : service.certValidityMs);
-  if (validityMs > leafValidityMsMax) throw new CollectiveError("invalid_argument", "a certificate lives at most 397 days");
-  const certificatePem = await service.certificates.issue({ csrPem, identity: { kind: identity.kind, name: identity.name }, validityMs });
-  service.log.info("certificate issued", { kind: identity.kind, name: identity.name, validityMs });
-  return { certificatePem, authorityPem: service.certificates.authorityPem };
-}
-
-/** `dora` or `dora@home.collective.local`, and no other site: an authority speaks for its own alone. */
-export function nameInSite(text: string, site: Site): GlobalName {
-  const [local, given] = text.split("@", 2);
-  if (given !== undefined && given !== site)
-    throw new CollectiveError("permission_denied", `the authority of ${site} cannot speak for ${given}`);
-  return globalName(parseLocalName(local ?? ""), site);
 }
 
 /** Whose copies do not count. */

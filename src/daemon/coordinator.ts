@@ -11,11 +11,13 @@ import { join } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Identity, localNameOf, siteOf } from "../../protocol/ids.ts";
 import { openContexts } from "../client/context-file.ts";
+import { createCertificateHandlers } from "../coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { createNamespaceHandlers } from "../coordinator/namespace-handlers.ts";
+import { createRevocations } from "../coordinator/revocations.ts";
 import type { CoordinatorService } from "../coordinator/service.ts";
-import { createSystemHandlers, personValidityMs } from "../coordinator/system-handlers.ts";
+import { createSystemHandlers } from "../coordinator/system-handlers.ts";
 import { createTicketOffice } from "../coordinator/tickets.ts";
 import { createTransferHandlers } from "../coordinator/transfer-handlers.ts";
 import type { CoordinatorConfig } from "../core/config.ts";
@@ -67,7 +69,8 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     let credentials = await loadCredentials(credentialsDir);
     let signer = createSigner(credentials.privateKeyPem);
     const metadata = createSqliteMetadata({ db, clock });
-    const directory = await createNodeDirectory({ metadata, clock, log });
+    const revocations = await createRevocations(metadata);
+    const directory = await createNodeDirectory({ metadata, revocations, clock, log });
     const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random });
     let address = formatHostPort(config.address);
     const service: CoordinatorService = {
@@ -78,6 +81,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       version,
       metadata,
       directory,
+      revocations,
       tickets,
       certificates: { authorityPem, issue: (request) => certificates.run({ job: "issue", dataDir: config.dataDir, ...request }) },
       credentials: () => credentials,
@@ -87,11 +91,17 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       clock,
       log,
     };
-    const handlers = { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) };
+    const handlers = {
+      ...createNamespaceHandlers(service),
+      ...createTransferHandlers(service),
+      ...createSystemHandlers(service),
+      ...createCertificateHandlers(service),
+    };
     const server = await startControlServer({
       ...config.address,
       credentials,
       clock,
+      admit: revocations.assertInForce,
       app: (identify) => createControlApp({ handlers, identify, log }),
     });
     address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: server.port });
@@ -167,7 +177,7 @@ async function prepare({ member, config, credentialsDir, enrol, certificates }: 
     if (!known || newKey) {
       const { dataDir } = config;
       jobs.push(
-        certificates.run(enrolJob({ dataDir, credentialsDir: folder, identity: administrator, validityMs: personValidityMs, newKey })),
+        certificates.run(enrolJob({ dataDir, credentialsDir: folder, identity: administrator, validityMs: config.certValidityMs, newKey })),
       );
     }
   }

@@ -54,7 +54,7 @@ export interface Namespace {
   ): Promise<Attr[]>;
   setAttr(inode: Inode, change: { readonly mode?: number | undefined; readonly mtimeNs?: bigint | undefined }): Promise<Attr>;
   /** `file` also removes links; `directory` wants it empty; `tree` takes all below with it, in constant time for the caller. */
-  remove(entry: EntryRef, kind: "file" | "directory" | "tree"): Promise<void>;
+  remove(entry: EntryRef, kind: "file" | "directory" | "tree", options: { readonly by: string }): Promise<void>;
   /** As rename(2). `cross_store` between datastores; a directory cannot move below itself. */
   rename(from: EntryRef, to: EntryRef, options: { readonly replace: boolean }): Promise<void>;
   /** A new file made of the same chunks, inside one datastore. */

@@ -9,11 +9,12 @@ import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { dnsNameOf, type Identity } from "../../protocol/ids.ts";
 import { controlTimeoutMs } from "../../protocol/limits.ts";
-import { contentTypeMessage, type Route } from "../../protocol/routes.ts";
+import { contentTypeMessage, type Route, routes } from "../../protocol/routes.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import { type RetryPolicy, retry } from "../core/retry.ts";
 import type { Credentials } from "../pki/credentials.ts";
+import { askTime, timeOfAnswer, withClockSkew } from "./clock-skew.ts";
 import { neverSent, requestError, responseError } from "./errors.ts";
 import { type ClientTls, clientTls } from "./tls.ts";
 
@@ -32,6 +33,8 @@ export interface ControlClientOptions {
   readonly server: Identity;
   /** Asked at every call, so that renewed certificates are used at once. */
   readonly credentials: () => Credentials;
+  /** Sees that they are usable. What it throws, the call throws. It may renew them by this same client. */
+  readonly beforeCall?: (() => Promise<void>) | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly retryPolicy?: RetryPolicy;
@@ -42,9 +45,9 @@ const defaultRetryPolicy: RetryPolicy = { attemptsMax: 4, firstDelayMs: 100, del
 export function createControlClient(options: ControlClientOptions): ControlClient {
   const facts = { peer: dnsNameOf(options.server), address: options.address };
   let known: { readonly from: Credentials; readonly tls: ClientTls } | undefined;
-  const currentTls = (): ClientTls => {
+  const currentTls = (route: Route): ClientTls => {
     const credentials = options.credentials();
-    assertUsable(credentials, options.clock.wallMs());
+    if (!isRenewal(route)) assertUsable(credentials, options.clock.wallMs());
     const usable = known?.from === credentials ? known : { from: credentials, tls: clientTls(credentials, options.server) };
     known = usable;
     return usable.tls;
@@ -56,29 +59,40 @@ export function createControlClient(options: ControlClientOptions): ControlClien
       body,
       headers: { "content-type": contentTypeMessage },
       signal: call.signal ? AbortSignal.any([call.signal, timeout]) : timeout,
-      tls: currentTls(),
+      tls: currentTls(route),
       protocol: "http2",
     };
+    let answeredMs: number | undefined;
     try {
       const response = await fetch(`https://${options.address}${route.path}`, init as RequestInit);
+      answeredMs = timeOfAnswer(response);
       if (!response.ok) throw await responseError(response, facts);
       return decodeMessage(route.output, new Uint8Array(await response.arrayBuffer()), `the answer of ${facts.peer}`, "unavailable");
-    } catch (error) {
-      throw requestError(error, facts);
+    } catch (thrown) {
+      const error = requestError(thrown, facts);
+      if (error.details.outOfDate !== true) throw error;
+      const peerMs = answeredMs ?? (await askTime(options.address, facts.peer));
+      throw withClockSkew(error, { nowMs: options.clock.wallMs(), peerMs });
     }
   };
   return {
-    call: <R extends Route>(route: R, input: z.input<R["input"]>, call: CallOptions = {}) => {
+    call: async <R extends Route>(route: R, input: z.input<R["input"]>, call: CallOptions = {}) => {
       const body = encodeMessage(input);
-      return retry(() => attempt(route, body, call), {
+      if (!isRenewal(route)) await options.beforeCall?.();
+      return (await retry(() => attempt(route, body, call), {
         policy: options.retryPolicy ?? defaultRetryPolicy,
         clock: options.clock,
         random: options.random,
         signal: call.signal,
         retryable: (error) => (neverSent(error) ? isTransient(error) : route.idempotent && isTransient(error)),
-      }) as Promise<z.output<R["output"]>>;
+      })) as z.output<R["output"]>;
     },
   };
+}
+
+/** The one call that is made with a certificate that has expired, to get a new one. */
+function isRenewal(route: Route): boolean {
+  return route.path === routes.renewCertificate.path;
 }
 
 function isTransient(error: unknown): boolean {
@@ -92,7 +106,7 @@ function assertUsable(credentials: Credentials, nowMs: number): void {
     "not_authenticated",
     `the certificate of ${credentials.identity.name} expired on ${new Date(credentials.info.notAfterMs).toISOString()}`,
     {
-      hint: "get a new one: collective auth cert on the coordinator's machine, or a new invite",
+      hint: "get a new one: collective auth renew",
     },
   );
 }

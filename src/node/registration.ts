@@ -2,7 +2,7 @@
  * A node's tie to its coordinator: a heartbeat every second, which also registers it. When the
  * coordinator is gone the node serves on and keeps trying, with backoff, until it is back.
  */
-import { toCollectiveError } from "../../protocol/errors.ts";
+import { type CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { heartbeatIntervalMs } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Heartbeat } from "../../protocol/schema.ts";
@@ -10,7 +10,9 @@ import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import { retryDelayMs } from "../core/retry.ts";
+import { clockSkewText } from "../net/clock-skew.ts";
 import type { ControlClient } from "../net/control-client.ts";
+import type { Withdrawals } from "./withdrawals.ts";
 
 export interface Registration {
   /** Resolves at the first accepted heartbeat. */
@@ -21,6 +23,7 @@ export interface Registration {
 export interface RegistrationOptions {
   readonly coordinator: ControlClient;
   readonly describe: () => Heartbeat;
+  readonly withdrawals: Pick<Withdrawals, "revision" | "replace">;
   /** Takes the coordinator's current certificate, by whose key tickets are verified. */
   readonly onCoordinator: (certificatePem: string) => void;
   readonly clock: Clock;
@@ -30,33 +33,49 @@ export interface RegistrationOptions {
 
 const heartbeatTimeoutMs = 5_000;
 const backoff = { firstDelayMs: 250, delayMsMax: 5_000 };
+/** Whoever was revoked is not let in again by asking. */
+const refusedBackoff = { firstDelayMs: 5_000, delayMsMax: 60_000 };
 
 export function startRegistration(options: RegistrationOptions): Registration {
   const { clock, log } = options;
   const stopping = new AbortController();
   const first = Promise.withResolvers<void>();
   const beat = async (): Promise<void> => {
-    const answer = await options.coordinator.call(routes.heartbeat, options.describe(), {
-      signal: stopping.signal,
-      timeoutMs: heartbeatTimeoutMs,
-    });
+    const sentMs = clock.wallMs();
+    const heartbeat = { ...options.describe(), withdrawals: options.withdrawals.revision };
+    const answer = await options.coordinator.call(routes.heartbeat, heartbeat, { signal: stopping.signal, timeoutMs: heartbeatTimeoutMs });
+    // Before the key by which tickets are verified, so that no ticket is believed that was taken back.
+    if (answer.withdrawals) options.withdrawals.replace(answer.withdrawals);
     options.onCoordinator(answer.coordinatorCertificatePem);
+    sayClock((sentMs + clock.wallMs()) / 2 - answer.nowMs);
+  };
+  let wrongClock = false;
+  const sayClock = (skewMs: number): void => {
+    const skew = clockSkewText(skewMs, "the coordinator");
+    if (skew !== undefined && !wrongClock) log.warn(`the clock of this machine is ${skew}`);
+    if (skew === undefined && wrongClock) log.info("the clock of this machine is right again");
+    wrongClock = skew !== undefined;
   };
   const run = async (): Promise<void> => {
     let failures = 0;
+    let isRefused = false;
     while (!stopping.signal.aborted) {
       try {
         await beat();
         if (failures > 0) log.info("coordinator is back", { failures });
         failures = 0;
+        isRefused = false;
         first.resolve();
       } catch (error) {
         if (stopping.signal.aborted) return;
         const reason = toCollectiveError(error);
-        if (failures === 0) log.warn("coordinator does not answer, trying on", { code: reason.code, error: reason.message });
-        failures++;
+        if (isRefused !== (reason.code === "not_authenticated")) failures = 0;
+        isRefused = reason.code === "not_authenticated";
+        // Each trouble is said once, when it begins.
+        if (failures++ === 0) sayTrouble(log, reason);
       }
-      const waitMs = failures === 0 ? heartbeatIntervalMs : retryDelayMs(backoff, failures - 1, options.random);
+      const pause = isRefused ? refusedBackoff : backoff;
+      const waitMs = failures === 0 ? heartbeatIntervalMs : retryDelayMs(pause, failures - 1, options.random);
       await clock.sleep(waitMs, stopping.signal).catch(() => undefined);
     }
   };
@@ -68,4 +87,9 @@ export function startRegistration(options: RegistrationOptions): Registration {
       await running;
     },
   };
+}
+
+function sayTrouble(log: Log, { code, message }: CollectiveError): void {
+  if (code === "not_authenticated") log.error("coordinator and node do not trust each other", { error: message });
+  else log.warn("coordinator does not answer, trying on", { code, error: message });
 }

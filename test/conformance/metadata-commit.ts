@@ -66,7 +66,7 @@ function publishing(check: Check): void {
     ]);
     expect(attrs.map((attr) => attr.sizeBytes)).toEqual([0, 12, 4]);
     expect(await metadata.storeByName("media")).toMatchObject({ files: 3, chunks: 1, logicalBytes: 16, storedBytes: 68 });
-    await metadata.remove({ parent: store.inode, name: "same" }, "file");
+    await metadata.remove({ parent: store.inode, name: "same" }, "file", { by: "dora" });
     await reclaimAll(metadata);
     expect(await metadata.storeByName("media")).toMatchObject({ chunks: 1, storedBytes: 68 });
     expect(await collectAll(metadata)).toEqual(new Map());
@@ -204,7 +204,7 @@ function quotas(check: Check): void {
       ]),
     );
     expect(await metadata.storeByName("media")).toMatchObject({ files: 2, logicalBytes: 100 });
-    await metadata.remove({ parent: store.inode, name: "two" }, "file");
+    await metadata.remove({ parent: store.inode, name: "two" }, "file", { by: "dora" });
     await write("three", "g:40");
     // A quota below what is used lets files shrink and disappear, and nothing grow.
     await metadata.setStore("media", { quotaBytes: 10 });

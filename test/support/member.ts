@@ -10,24 +10,28 @@ import { type TicketOperation, ticketIdBytes } from "../../protocol/ticket.ts";
 import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
+import { createCertificateHandlers } from "../../src/coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../../src/coordinator/directory.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
+import { createRevocations } from "../../src/coordinator/revocations.ts";
 import type { CoordinatorService } from "../../src/coordinator/service.ts";
 import { createSystemHandlers } from "../../src/coordinator/system-handlers.ts";
 import { createTicketOffice } from "../../src/coordinator/tickets.ts";
 import { createTransferHandlers } from "../../src/coordinator/transfer-handlers.ts";
+import { withdrawalsSince } from "../../src/coordinator/withdrawals.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
 import { systemRandom } from "../../src/core/random.ts";
 import { openDatabase } from "../../src/db/database.ts";
 import { metadataApplicationId, metadataMigrations } from "../../src/meta/migrations.ts";
 import { createSqliteMetadata } from "../../src/meta/sqlite.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
-import { type Caller, type ControlHandlers, createControlApp } from "../../src/net/control-app.ts";
+import { type ControlHandlers, createControlApp } from "../../src/net/control-app.ts";
 import { type ControlClient, createControlClient } from "../../src/net/control-client.ts";
 import { type ControlServer, startControlServer } from "../../src/net/control-server.ts";
 import { createDataClient } from "../../src/net/data-client.ts";
 import { type DataServer, startDataServer } from "../../src/net/data-server.ts";
 import { createNodeApp } from "../../src/node/app.ts";
+import { createWithdrawals } from "../../src/node/withdrawals.ts";
 import { type Authority, createAuthority } from "../../src/pki/authority.ts";
 import { assembleCredentials, type Credentials } from "../../src/pki/credentials.ts";
 import { createSigner, createTicketVerifier, type Signer, signTicket } from "../../src/pki/ticket.ts";
@@ -108,7 +112,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
   const administrator = await credentialsOf({ kind: "user", name: member });
   const signer = createSigner(credentials.privateKeyPem);
   const metadata = options.metadata?.(clock) ?? memoryMetadata(clock);
-  const directory = await createNodeDirectory({ metadata, clock, log: silentLog });
+  const revocations = await createRevocations(metadata);
+  const directory = await createNodeDirectory({ metadata, revocations, clock, log: silentLog });
   const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random: systemRandom });
   const service: CoordinatorService = {
     member,
@@ -116,6 +121,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     version: "0.0.0-test",
     metadata,
     directory,
+    revocations,
     tickets,
     certificates: {
       authorityPem: authority.certificatePem,
@@ -128,13 +134,19 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     clock,
     log: silentLog,
   };
-  const made = { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) };
+  const made = {
+    ...createNamespaceHandlers(service),
+    ...createTransferHandlers(service),
+    ...createSystemHandlers(service),
+    ...createCertificateHandlers(service),
+  };
   const handlers = options.wrapHandlers?.(made) ?? made;
   const server = await startControlServer({
     host: loopback,
     port: 0,
     credentials,
     clock,
+    admit: revocations.assertInForce,
     app: (identify) => createControlApp({ handlers, identify, log: silentLog }),
   });
   const address = `${loopback}:${server.port}`;
@@ -184,9 +196,11 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
   const credentials = await around.credentialsOf({ kind: "node", name });
   const signer = createSigner(credentials.privateKeyPem);
   const site = siteOf(service.member);
+  const withdrawals = createWithdrawals();
   const tickets = createTicketVerifier({
     audience: name,
     coordinatorKeyFor: (issuer) => (issuer === site ? around.signer.publicKeyRaw : undefined),
+    isWithdrawn: withdrawals.isWithdrawn,
     clock,
     cacheEntriesMax: 16,
   });
@@ -207,9 +221,13 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
     credentials,
     signer,
     register: async () => {
-      const caller: Caller = { kind: "node", name, publicKeyRaw: signer.publicKeyRaw };
       const { usedBytes, freeBytes, chunkCount } = store.usage();
-      await service.directory.record(caller, { address, capacityBytes, usedBytes, freeBytes, chunkCount, version: "0.0.0-test" });
+      const fresh = await withdrawalsSince(service.metadata, withdrawals.revision);
+      if (fresh) withdrawals.replace(fresh);
+      await service.directory.record(
+        { name, publicKeyRaw: signer.publicKeyRaw },
+        { address, capacityBytes, usedBytes, freeBytes, chunkCount, version: "0.0.0-test" },
+      );
     },
     kill: () => server.stop(),
   };

@@ -6,6 +6,7 @@ import { silentLog } from "../../src/core/log.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
 import type { ControlClient } from "../../src/net/control-client.ts";
 import { startRegistration } from "../../src/node/registration.ts";
+import { createWithdrawals } from "../../src/node/withdrawals.ts";
 import { until } from "../support/content.ts";
 import { handClock } from "../support/pki.ts";
 
@@ -34,6 +35,7 @@ function setUp() {
   const registration = startRegistration({
     coordinator,
     describe: () => heartbeat,
+    withdrawals: createWithdrawals(),
     onCoordinator: (pem) => {
       if (refuse) throw new CollectiveError("not_authenticated", "not who it should be");
       seen.push(pem);
