@@ -31,7 +31,7 @@ import { startControlServer } from "../net/control-server.ts";
 import { createDataClient } from "../net/data-client.ts";
 import { authorityFiles } from "../pki/authority-folder.ts";
 import { credentialFiles, readOptional } from "../pki/credential-files.ts";
-import { loadCredentials, watchCredentials } from "../pki/credentials.ts";
+import { type Credentials, loadCredentials, watchCredentials } from "../pki/credentials.ts";
 import { createSigner } from "../pki/ticket.ts";
 import { readAuthority } from "../pki/trust-bundle.ts";
 import { authorityDirOf } from "./authority.ts";
@@ -107,16 +107,18 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: server.port });
     if (config.context) await writeAdministratorContext({ member, address }, around);
 
-    const watch = watchCredentials(
-      credentialsDir,
-      { clock, intervalMs: credentialPollMs, log, revision: credentials.revision },
-      (fresh) => {
-        credentials = fresh;
-        signer = createSigner(fresh.privateKeyPem);
-        server.reload(fresh);
-      },
-    );
-    const renewal = startRenewal({ ...around, log }, { credentials: () => credentials, renew: async () => void (await enrol()) });
+    const use = (fresh: Credentials): void => {
+      if (fresh.revision === credentials.revision) return;
+      credentials = fresh;
+      signer = createSigner(fresh.privateKeyPem);
+      server.reload(fresh);
+    };
+    const watch = watchCredentials(credentialsDir, { clock, intervalMs: credentialPollMs, log, revision: credentials.revision }, use);
+    const renew = async (): Promise<void> => {
+      await enrol();
+      use(await loadCredentials(credentialsDir));
+    };
+    const renewal = startRenewal({ ...around, log }, { credentials: () => credentials, renew });
     const maintenance = startMaintenance(service);
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {

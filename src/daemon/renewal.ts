@@ -7,7 +7,7 @@ import type { Surroundings } from "./role.ts";
 
 export interface OwnRenewal {
   readonly credentials: () => Credentials;
-  /** Gets and saves a new certificate; whoever watches the folder takes it from there. */
+  /** Gets and saves a new certificate, and sees that `credentials` answers it. */
   readonly renew: () => Promise<void>;
 }
 

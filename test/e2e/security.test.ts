@@ -168,7 +168,8 @@ describe("as a client", () => {
       writeFileSync(join(folder, "cert.pem"), certificatePem);
       writeFileSync(join(folder, "key.pem"), privateKeyPem);
     };
-    use(await leafOf(authority, alice, longAgo));
+    // One that expired yesterday would renew itself.
+    use(await leafOf(authority, alice, { nowMs: Date.now() - 100 * 24 * hourMs, validityMs: hourMs }));
     expectFailure(await collective.run(["mkdir", "/stolen"]), {
       code: "not_authenticated",
       says: /the certificate of alice@home\.collective\.local expired on \d{4}-/,
