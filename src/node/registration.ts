@@ -41,13 +41,12 @@ export function startRegistration(options: RegistrationOptions): Registration {
   const stopping = new AbortController();
   const first = Promise.withResolvers<void>();
   const beat = async (): Promise<void> => {
-    const sentMs = clock.wallMs();
     const heartbeat = { ...options.describe(), withdrawals: options.withdrawals.revision };
     const answer = await options.coordinator.call(routes.heartbeat, heartbeat, { signal: stopping.signal, timeoutMs: heartbeatTimeoutMs });
     // Before the key by which tickets are verified, so that no ticket is believed that was taken back.
     if (answer.withdrawals) options.withdrawals.replace(answer.withdrawals);
     options.onCoordinator(answer.coordinatorCertificatePem);
-    sayClock((sentMs + clock.wallMs()) / 2 - answer.nowMs);
+    sayClock(clock.wallMs() - answer.nowMs);
   };
   let wrongClock = false;
   const sayClock = (skewMs: number): void => {

@@ -122,6 +122,7 @@ export function createTicketVerifier(options: TicketVerifierOptions): TicketVeri
       if (isWithdrawn(ticket))
         throw new CollectiveError("not_authenticated", `the ticket was withdrawn: rights of ${ticket.holder} have changed since`, {
           hint: "ask for a new one, by running the command again",
+          details: { withdrawn: true },
         });
       // Only what was found good is remembered, so that forged tickets cannot push good ones out.
       if (!known) verdicts.set(digest, verdict);
