@@ -7,9 +7,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createSeededRandom, type Random } from "../../src/core/random.ts";
 import { readCertificate } from "../../src/pki/certificate.ts";
-import { succeed } from "./e2e-commands.ts";
+import { certifyNode, startCertifiedNode, succeed } from "./e2e-commands.ts";
 import { bytesOf, sha256 } from "./e2e-files.ts";
-import { type Collective, type Environment, type Handle, type RunOptions, run, start, startCollective } from "./process.ts";
+import { type Collective, type Environment, type Handle, type RunOptions, run, startCollective } from "./process.ts";
 
 export interface ShortLeavesOptions {
   readonly seed: number;
@@ -47,7 +47,10 @@ export async function shortLeaves(options: ShortLeavesOptions): Promise<ShortLea
   const { path } = collective.home;
   const nodes: Handle[] = [];
   try {
-    for (const name of nodeNames) nodes.push(await joinNode(collective, name));
+    for (const name of nodeNames) {
+      await certifyNode(collective, name);
+      nodes.push(await startCertifiedNode(collective, name));
+    }
     await succeed(collective, ["mkdir", "/s"]);
     const slow = [await anotherHome(collective, "third"), await anotherHome(collective, "fourth")];
     const certificates: Record<string, string> = {
@@ -71,17 +74,6 @@ export async function shortLeaves(options: ShortLeavesOptions): Promise<ShortLea
   } finally {
     await Promise.all(nodes.map((handle) => handle.kill()));
   }
-}
-
-/** With a certificate that the coordinator has issued, so that it lives as long as the coordinator says. */
-async function joinNode(collective: Collective, name: string): Promise<Handle> {
-  const dataDirectory = join(collective.home.path, name);
-  await succeed(collective, ["auth", "cert", "--kind", "node", "--name", name, "--output", join(dataDirectory, "credentials")]);
-  const identity = ["serve", "--role", "node", "--member", "alice@home.collective.local", "--node-id", name];
-  const places = ["--coordinator", collective.coordinator.address, "--address", "127.0.0.1:0", "--metrics-address", "off"];
-  const handle = start([...identity, ...places, "--data-dir", dataDirectory], { env: collective.env });
-  await handle.waitForLine(/^ready /);
-  return handle;
 }
 
 /** Of the same person, with a key of its own. */
