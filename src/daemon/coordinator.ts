@@ -32,11 +32,12 @@ import { createDataClient } from "../net/data-client.ts";
 import { authorityFiles } from "../pki/authority-folder.ts";
 import { credentialFiles, readOptional } from "../pki/credential-files.ts";
 import { type Credentials, loadCredentials, watchCredentials } from "../pki/credentials.ts";
+import { needsRenewal } from "../pki/renewal.ts";
 import { createSigner } from "../pki/ticket.ts";
 import { readAuthority } from "../pki/trust-bundle.ts";
 import { authorityDirOf } from "./authority.ts";
 import { authorityJob, type CertificateProcess, createCertificateProcess, enrolJob } from "./certificate-process.ts";
-import { startRenewal, usableCredentials } from "./renewal.ts";
+import { knownCredentials, startRenewal, usableCredentials } from "./renewal.ts";
 import { advertisedAddress, type RunningRole, type Surroundings } from "./role.ts";
 
 const credentialPollMs = 1_000;
@@ -173,10 +174,10 @@ async function prepare({ member, config, credentialsDir, enrol, certificates }: 
   if (config.context) {
     const administrator: Identity = { kind: "user", name: member };
     const { folder } = openContexts(around.home).credentials(localNameOf(member));
-    const known = await usableCredentials(folder, administrator, nowMs);
+    const known = await knownCredentials(folder, administrator);
     // Left over from a collective of the same name that was thrown away: its key goes too.
     const newKey = known !== undefined && known.authorityPem !== before;
-    if (!known || newKey) {
+    if (!known || newKey || needsRenewal(known, nowMs)) {
       const { dataDir } = config;
       jobs.push(
         certificates.run(enrolJob({ dataDir, credentialsDir: folder, identity: administrator, validityMs: config.certValidityMs, newKey })),

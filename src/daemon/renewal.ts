@@ -33,10 +33,16 @@ export function startRenewal({ clock, random, log }: Surroundings, { credentials
 
 /** What is in the folder, if it is of that identity and good for a while. Throws `configuration` when it cannot be used at all. */
 export async function usableCredentials(dir: string, identity: Identity, nowMs: number): Promise<Credentials | undefined> {
+  const known = await knownCredentials(dir, identity);
+  return known && !needsRenewal(known, nowMs) ? known : undefined;
+}
+
+/** The same, however old. */
+export async function knownCredentials(dir: string, identity: Identity): Promise<Credentials | undefined> {
   const known = await loadCredentials(dir).catch((error: unknown) => {
     if (error instanceof CollectiveError && error.code === "not_found") return undefined;
     throw error;
   });
   const isOurs = known?.identity.name === identity.name && known.identity.kind === identity.kind;
-  return isOurs && !needsRenewal(known, nowMs) ? known : undefined;
+  return isOurs ? known : undefined;
 }

@@ -35,6 +35,6 @@ export function timeOfAnswer(response: Response): number {
 
 /** What the server at an address says the time is; NaN when it does not say. Shows it nothing of us. */
 export async function askTime(address: string, serverName: string): Promise<number> {
-  const init = { method: "POST", tls: { serverName, rejectUnauthorized: false }, signal: AbortSignal.timeout(askTimeoutMs) };
+  const init = { method: "HEAD", tls: { serverName, rejectUnauthorized: false }, signal: AbortSignal.timeout(askTimeoutMs) };
   return await fetch(`https://${address}/`, init as RequestInit).then(timeOfAnswer, () => Number.NaN);
 }

@@ -1,6 +1,6 @@
 /** The life of certificates with real processes: renewed while in use, back after a long sleep, revoked. */
 import { describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Identity } from "../../protocol/ids.ts";
 import { createCsr } from "../../src/pki/authority.ts";
@@ -59,6 +59,18 @@ describe("after a week of sleep", () => {
     expect({ stdout: read.stdout, stderr: read.stderr }).toEqual({ stdout: "content", stderr: "" });
     for (const folder of [coordinator, node, client]) expect(lifeLeftMs(folder)).toBeGreaterThan(23 * hourMs);
     expect(await second.stop()).toBe(0);
+  });
+
+  test("a collective that was made anew takes no old key over", async () => {
+    await using collective = await startCollective({ nodes: 0 });
+    const client = join(collective.env.COLLECTIVE_HOME ?? "", "certificates", "alice");
+    const keyBefore = readFileSync(join(client, "key.pem"), "utf8");
+    await age(collective, { folder: client, identity: identityOf("user", "alice@home.collective.local"), agoMs: dayMs });
+    await collective.coordinator.process.stop();
+    rmSync(collective.coordinator.dataDirectory, { recursive: true });
+    await collective.restart("coordinator");
+    await succeed(collective, ["ls", "/"]);
+    expect(readFileSync(join(client, "key.pem"), "utf8")).not.toBe(keyBefore);
   });
 
   test("of more than 90 days a client is told what to do", async () => {
