@@ -25,6 +25,8 @@ import { usableCredentials } from "./renewal.ts";
 import { advertisedAddress, type RunningRole, type Surroundings } from "./role.ts";
 
 const credentialPollMs = 1_000;
+/** Heartbeats wait for it. */
+const renewalTimeoutMs = 10_000;
 const ticketsRememberedMax = 256;
 /** A node serves what it holds even while its coordinator is away; so it does not wait longer to say that it is ready. */
 const registrationGraceMs = 2_000;
@@ -49,6 +51,7 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
   let credentials = await nodeCredentials({ config, credentialsDir, identity: { kind: "node", name }, certValidityMs }, around);
   let signer = createSigner(credentials.privateKeyPem);
   let server: DataServer | undefined;
+  const stopping = new AbortController();
   const use = (fresh: Credentials): void => {
     if (fresh.revision === credentials.revision) return;
     credentials = fresh;
@@ -68,7 +71,7 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
     renew: async () => {
       const { privateKeyPem } = credentials;
       const csrPem = await createCsr({ privateKeyPem, commonName: name });
-      const issued = await coordinator.call(routes.renewCertificate, { csrPem });
+      const issued = await coordinator.call(routes.renewCertificate, { csrPem }, { timeoutMs: renewalTimeoutMs, signal: stopping.signal });
       use(await saveCredentials(credentialsDir, { ...issued, privateKeyPem }));
     },
     clock,
@@ -119,6 +122,7 @@ export async function startNode({ member, config, certDir, certValidityMs }: Nod
     await Promise.race([registration.registered, clock.sleep(registrationGraceMs)]);
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
+      stopping.abort();
       watch[Symbol.dispose]();
       await Promise.all([registration.stop(), serving.stop()]);
       await store.close();

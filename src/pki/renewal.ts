@@ -9,7 +9,7 @@ import type { Credentials } from "./credentials.ts";
 const renewBelowLife = 1 / 3;
 /** Processes started together shall not renew together. */
 const jitterLife = 1 / 20;
-/** After a failure, and between looks: so often that several attempts fail before the life ends. */
+/** After an attempt, and between looks: so often that several attempts fail before the life ends. */
 const attemptsPerLife = 60;
 const waitMsMax = 60_000;
 
@@ -54,9 +54,10 @@ export function createRenewal(options: RenewalOptions): () => Promise<void> {
       const { message } = toCollectiveError(thrown);
       if (message !== failure) log[options.failureLevel]("certificate not renewed, trying on", { name: identity.name, error: message });
       failure = message;
-      restsUntilMs = clock.monotonicMs() + renewalIntervalMs(options.credentials());
       throw thrown;
     } finally {
+      // After a success too: a clock that is wrong can make a new certificate look old.
+      restsUntilMs = clock.monotonicMs() + renewalIntervalMs(options.credentials());
       running = undefined;
     }
   };

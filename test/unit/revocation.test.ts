@@ -1,6 +1,7 @@
 /** Who was revoked: refused at the next request, on connections that are open too, and its tickets at the next heartbeat. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Identity, rootInode } from "../../protocol/ids.ts";
+import { parseSubjectPattern } from "../../protocol/rights.ts";
 import { type RouteName, routes } from "../../protocol/routes.ts";
 import { createRevocations } from "../../src/coordinator/revocations.ts";
 import { createDataClient } from "../../src/net/data-client.ts";
@@ -9,7 +10,7 @@ import { assembleCredentials, type Credentials } from "../../src/pki/credentials
 import { generateKeyPair } from "../../src/pki/keys.ts";
 import { testChunk } from "../conformance/chunk-store.ts";
 import { content, ingestFile, readContent } from "../support/content.ts";
-import { nameAt, startTestMember, type TestMember } from "../support/member.ts";
+import { nameAt, startTestMember, type TestMember, type TestNode } from "../support/member.ts";
 import { sampleInputs } from "../support/messages.ts";
 import { createStore, expectCode, newUpload } from "../support/metadata.ts";
 import { alice, hourMs, leafOf } from "../support/pki.ts";
@@ -136,6 +137,28 @@ describe("a node that is revoked", () => {
     await ingestFile(remote, store, { name: "after", source: content(1_000_000, 2) });
     expect((await first.store.has([chunk.id]))[0]).toBe(true);
   });
+});
+
+test("a ticket that was withdrawn though its holder has the right is replaced, and no node is thought ill of", async () => {
+  await using other = await startTestMember();
+  let withdrawn = 0;
+  const nodes: TestNode[] = [];
+  const intercept = async (request: Request): Promise<undefined> => {
+    if (request.method === "GET" || withdrawn++ > 0) return;
+    // A grant to all of the site becomes smaller, and the node learns of it before the chunk arrives.
+    const grant = { inode: store.inode, subject: parseSubjectPattern("*@home.collective.local"), grantedBy: alice, expiresMs: null };
+    await other.metadata.grant({ ...grant, rights: ["read"] });
+    other.clock.nowMs += 1;
+    for (const node of nodes) await node.register();
+  };
+  for (const name of ["node-01", "node-02"]) nodes.push(await other.startNode(name, { intercept }));
+  const store = await createStore(other.metadata, "s", { replicas: 2 });
+  const remote = other.remote();
+  await ingestFile(remote, store, { name: "file", source: content(900_000) });
+  expect(withdrawn).toBeGreaterThan(1);
+  expect(remote.failedLately()).toEqual([]);
+  const [{ degradedChunks } = { degradedChunks: -1 }] = await other.metadata.listStores();
+  expect(degradedChunks).toBe(0);
 });
 
 describe("what can be revoked", () => {
