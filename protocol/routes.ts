@@ -16,7 +16,7 @@ import {
   inviteValidityMsMax,
   inviteValidityMsMin,
 } from "./invite.ts";
-import { chunksPerTicketMax, directoryPageEntriesMax, filesPerCommitMax } from "./limits.ts";
+import { auditPageEntriesMax, chunksPerTicketMax, directoryPageEntriesMax, filesPerCommitMax, withdrawalsMax } from "./limits.ts";
 import { rightsSchema } from "./rights.ts";
 import {
   attrSchema,
@@ -42,6 +42,7 @@ import {
   ticketedNodeSchema,
   timeNsSchema,
   totalsSchema,
+  withdrawalSchema,
 } from "./schema.ts";
 
 export interface Route<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType> {
@@ -263,8 +264,14 @@ export const routes = {
   }),
 
   heartbeat: route("/v1/nodes/heartbeat", {
-    input: heartbeatSchema,
-    output: z.object({ nowMs: z.number(), coordinatorCertificatePem: z.string() }),
+    /** `withdrawals`: the revision that the node has. */
+    input: heartbeatSchema.extend({ withdrawals: z.string().max(64).optional() }),
+    output: z.object({
+      nowMs: z.number(),
+      coordinatorCertificatePem: z.string(),
+      /** All of them, when the node has another revision. */
+      withdrawals: z.object({ revision: z.string().max(64), list: z.array(withdrawalSchema).max(withdrawalsMax) }).optional(),
+    }),
     idempotent: true,
   }),
   status: route("/v1/status", {
@@ -283,7 +290,7 @@ export const routes = {
     idempotent: true,
   }),
 
-  /** A new certificate for the caller's own identity. */
+  /** A new certificate for the caller's own identity and key. The one route that is open to a certificate which has expired. */
   renewCertificate: route("/v1/auth/renew", {
     input: z.object({ csrPem: z.string().max(8192) }),
     output: z.object({ certificatePem: z.string(), authorityPem: z.string() }),
@@ -323,6 +330,30 @@ export const routes = {
   revokeInvite: route("/v1/invites/revoke", {
     input: z.object({ invite: z.union([z.object({ id: z.string().max(64) }), z.object({ secretHash: bytesSchema })]) }),
     output: inviteSchema,
+    idempotent: true,
+  }),
+
+  /** A person or node with all its keys, or one certificate by its serial; by the administrator. `kind` is needed where a name is both. */
+  revoke: route("/v1/auth/revoke", {
+    input: z.object({ who: z.string().max(300), kind: z.enum(["user", "node"]).optional() }),
+    output: z.object({ kind: z.enum(["user", "node", "certificate"]), name: z.string() }),
+    idempotent: true,
+  }),
+  /** Newest first; for the administrator. */
+  listAudit: route("/v1/auth/log", {
+    input: z.object({ beforeSeq: sizeSchema.optional(), limit: z.number().int().min(1).max(auditPageEntriesMax) }),
+    output: z.object({
+      entries: z.array(
+        z.object({
+          seq: sizeSchema,
+          atMs: z.number(),
+          actor: z.string(),
+          action: z.string(),
+          subject: z.string(),
+          details: z.record(z.string(), z.unknown()),
+        }),
+      ),
+    }),
     idempotent: true,
   }),
 } as const satisfies Record<string, Route>;

@@ -131,6 +131,10 @@ export const heartbeatSchema = z.object({
 });
 export type Heartbeat = z.output<typeof heartbeatSchema>;
 
+/** Tickets of this holder, of a pattern of holders, or with `*` of everybody, that were issued until then are void. */
+export const withdrawalSchema = z.object({ holder: z.string().max(300), untilMs: z.number() });
+export type Withdrawal = z.output<typeof withdrawalSchema>;
+
 export const nodeSchema = heartbeatSchema.extend({ name: globalNameSchema, state: z.enum(nodeStates), lastSeenMs: z.number() });
 export type NodeSummary = z.output<typeof nodeSchema>;
 

@@ -68,6 +68,8 @@ export function createUpload(remote: Remote): Upload {
     } catch (thrown) {
       const error = toCollectiveError(thrown);
       if (error.code === "cancelled" || error.code === "internal") throw error;
+      // No fault of the node: whoever still has the right gets another ticket with the next question.
+      if (error.details.withdrawn === true) return { failed: group.map((chunk) => chunk.id), reason: undefined };
       // A full node is no news for the person: another one takes it, or the command says so.
       const level = error.code === "no_space" || remote.hasFailedLately(node.node) ? "info" : "warn";
       remote.log[level]("node did not take chunks", { node: node.node, code: error.code, error: error.message });

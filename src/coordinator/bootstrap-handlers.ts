@@ -8,9 +8,9 @@ import type { Invite } from "../meta/people.ts";
 import type { BootstrapHandlers } from "../net/bootstrap-app.ts";
 import { requestedKeyOf } from "../pki/certificate-request.ts";
 import { secretHashOf } from "../pki/invite-hashes.ts";
+import { issueCertificate, nameInSite } from "./certificate-handlers.ts";
 import { createGuessLimits } from "./guess-limits.ts";
 import type { CoordinatorService } from "./service.ts";
-import { issueCertificate, nameInSite } from "./system-handlers.ts";
 
 export function createBootstrapHandlers(service: CoordinatorService): BootstrapHandlers {
   const { metadata, member, redemptions, log } = service;
@@ -39,6 +39,7 @@ export function createBootstrapHandlers(service: CoordinatorService): BootstrapH
     const identity = { kind: kindOf(invite), name: nameInSite(given, siteOf(member)) } as const;
     assertFree(service, { invite, ...identity, publicKeyRaw });
     await metadata.redeemInvite({ id: invite.id, name: identity.name, publicKeyRaw });
+    await service.revocations.refresh();
     const { certificatePem } = await issueCertificate(service, { csrPem, identity });
     log.info("invite redeemed", { id: invite.id, ...identity, source });
     const grants = invite.grants.flatMap(({ path, rights }) => (path === null ? [] : [{ path, rights: [...rights] }]));

@@ -9,8 +9,8 @@ import type { Invite, NewInvite } from "../meta/people.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { authorityPinOf, secretHashOf } from "../pki/invite-hashes.ts";
 import { requireAdministrator } from "./access.ts";
+import { nameInSite } from "./certificate-handlers.ts";
 import type { CoordinatorService } from "./service.ts";
-import { nameInSite } from "./system-handlers.ts";
 
 type InviteRoutes = "createInvite" | "listInvites" | "revokeInvite";
 

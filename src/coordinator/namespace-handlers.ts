@@ -46,7 +46,7 @@ export function createNamespaceHandlers({ metadata, member }: CoordinatorService
     },
     remove: async ({ parent, name, kind }, { caller, request }) => {
       requirePerson(caller, member);
-      await metadata.once(request).remove({ parent, name }, kind);
+      await metadata.once(request).remove({ parent, name }, kind, { by: caller.name });
       return {};
     },
     rename: async ({ from, to, replace }, { caller, request }) => {

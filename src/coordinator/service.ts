@@ -7,6 +7,7 @@ import type { MetadataStore } from "../meta/store.ts";
 import type { DataClient } from "../net/data-client.ts";
 import type { Credentials } from "../pki/credentials.ts";
 import type { NodeDirectory } from "./directory.ts";
+import type { Revocations } from "./revocations.ts";
 import type { TicketOffice } from "./tickets.ts";
 
 export interface CertificateIssuer {
@@ -30,6 +31,7 @@ export interface CoordinatorService {
   readonly version: string;
   readonly metadata: MetadataStore;
   readonly directory: NodeDirectory;
+  readonly revocations: Revocations;
   readonly tickets: TicketOffice;
   readonly certificates: CertificateIssuer;
   readonly credentials: () => Credentials;

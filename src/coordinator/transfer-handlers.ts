@@ -149,9 +149,13 @@ async function deletionsDone(
   }
 }
 
-/** Receipts that do not hold are an error, not ignored: the client would believe its chunks safe. */
+/**
+ * Receipts that do not hold are an error, not ignored: the client would believe its chunks safe. Those of a
+ * node that was revoked meanwhile count for nothing; the commit then sees whether other copies are enough.
+ */
 function confirmedBy(service: CoordinatorService, receipts: readonly { node: GlobalName; receipt: Uint8Array }[]): ConfirmedCopies[] {
-  return receipts.map(({ node, receipt }) => {
+  const counting = receipts.filter(({ node }) => !service.directory.isRevoked(node));
+  return counting.map(({ node, receipt }) => {
     const known = service.directory.get(node);
     if (!known) throw new CollectiveError("not_found", `there is no node ${node}`);
     const opened = openReceipt(receipt, known.publicKeyRaw);

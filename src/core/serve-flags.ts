@@ -68,7 +68,7 @@ export const serveFlags = [
   flag("cert-dir", everyRole, { description: "where certificates are kept", default: "inside the data directory", valueHint: "DIR" }),
   flag("bootstrap-address", coordinating, { description: "where invite codes are redeemed", default: ":9001", valueHint: address }),
   flag("cert-validity", coordinating, {
-    description: "life of the certificates that are issued, 5m to 397d",
+    description: "life of the certificates that are issued, 30s to 397d",
     default: "24h",
     valueHint: "DURATION",
   }),

@@ -12,14 +12,16 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Identity, localNameOf, siteOf } from "../../protocol/ids.ts";
 import { openContexts } from "../client/context-file.ts";
 import { createBootstrapHandlers } from "../coordinator/bootstrap-handlers.ts";
+import { createCertificateHandlers } from "../coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
 import { observeHealth } from "../coordinator/health.ts";
 import { createInviteHandlers } from "../coordinator/invite-handlers.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { observedHandlers, registerCoordinatorMetrics } from "../coordinator/metrics.ts";
 import { createNamespaceHandlers } from "../coordinator/namespace-handlers.ts";
+import { createRevocations } from "../coordinator/revocations.ts";
 import type { CoordinatorService } from "../coordinator/service.ts";
-import { createSystemHandlers, personValidityMs } from "../coordinator/system-handlers.ts";
+import { createSystemHandlers } from "../coordinator/system-handlers.ts";
 import { createTicketOffice } from "../coordinator/tickets.ts";
 import { createTransferHandlers } from "../coordinator/transfer-handlers.ts";
 import type { CoordinatorConfig } from "../core/config.ts";
@@ -35,12 +37,13 @@ import { startControlServer } from "../net/control-server.ts";
 import { createDataClient } from "../net/data-client.ts";
 import { authorityFiles } from "../pki/authority-folder.ts";
 import { credentialFiles, readOptional } from "../pki/credential-files.ts";
-import { loadCredentials, watchCredentials } from "../pki/credentials.ts";
+import { type Credentials, loadCredentials, watchCredentials } from "../pki/credentials.ts";
+import { needsRenewal } from "../pki/renewal.ts";
 import { createSigner } from "../pki/ticket.ts";
 import { readAuthority } from "../pki/trust-bundle.ts";
 import { authorityDirOf } from "./authority.ts";
 import { authorityJob, type CertificateProcess, createCertificateProcess, enrolJob } from "./certificate-process.ts";
-import { startRenewal, usableCredentials } from "./renewal.ts";
+import { knownCredentials, startRenewal, usableCredentials } from "./renewal.ts";
 import { advertisedAddress, type RunningRole, type Surroundings } from "./role.ts";
 
 const credentialPollMs = 1_000;
@@ -73,7 +76,8 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     let credentials = await loadCredentials(credentialsDir);
     let signer = createSigner(credentials.privateKeyPem);
     const metadata = createSqliteMetadata({ db, clock });
-    const directory = await createNodeDirectory({ metadata, clock, log });
+    const revocations = await createRevocations(metadata);
+    const directory = await createNodeDirectory({ metadata, revocations, clock, log });
     const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random });
     // What is told before both ports listen; only a port that the system is to choose is not known yet.
     let address = advertisedControl(config, config.address.port);
@@ -86,6 +90,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       version,
       metadata,
       directory,
+      revocations,
       tickets,
       certificates: { authorityPem, issue: (request) => certificates.run({ job: "issue", dataDir: config.dataDir, ...request }) },
       credentials: () => credentials,
@@ -106,6 +111,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
         ...createNamespaceHandlers(service),
         ...createTransferHandlers(service),
         ...createSystemHandlers(service),
+        ...createCertificateHandlers(service),
         ...createInviteHandlers(service),
       },
       { metrics: around.metrics, clock },
@@ -121,6 +127,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       ...config.address,
       credentials,
       clock,
+      admit: revocations.assertInForce,
       app: (identify) => createControlApp({ handlers, identify, log }),
     }).catch(async (error: unknown) => {
       await bootstrap.stop();
@@ -130,17 +137,19 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     bootstrapAddress = advertisedBootstrap(config, bootstrap.port);
     if (config.context) await writeAdministratorContext({ member, address }, around);
 
-    const watch = watchCredentials(
-      credentialsDir,
-      { clock, intervalMs: credentialPollMs, log, revision: credentials.revision },
-      (fresh) => {
-        credentials = fresh;
-        signer = createSigner(fresh.privateKeyPem);
-        server.reload(fresh);
-        bootstrap.reload(fresh);
-      },
-    );
-    const renewal = startRenewal({ ...around, log }, { credentials: () => credentials, renew: async () => void (await enrol()) });
+    const use = (fresh: Credentials): void => {
+      if (fresh.revision === credentials.revision) return;
+      credentials = fresh;
+      signer = createSigner(fresh.privateKeyPem);
+      server.reload(fresh);
+      bootstrap.reload(fresh);
+    };
+    const watch = watchCredentials(credentialsDir, { clock, intervalMs: credentialPollMs, log, revision: credentials.revision }, use);
+    const renew = async (): Promise<void> => {
+      await enrol();
+      use(await loadCredentials(credentialsDir));
+    };
+    const renewal = startRenewal({ ...around, log }, { credentials: () => credentials, renew });
     const maintenance = startMaintenance(service);
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
@@ -206,13 +215,13 @@ async function prepare({ member, config, credentialsDir, enrol, certificates }: 
   if (config.context) {
     const administrator: Identity = { kind: "user", name: member };
     const { folder } = openContexts(around.home).credentials(localNameOf(member));
-    const known = await usableCredentials(folder, administrator, nowMs);
+    const known = await knownCredentials(folder, administrator);
     // Left over from a collective of the same name that was thrown away: its key goes too.
     const newKey = known !== undefined && known.authorityPem !== before;
-    if (!known || newKey) {
+    if (!known || newKey || needsRenewal(known, nowMs)) {
       const { dataDir } = config;
       jobs.push(
-        certificates.run(enrolJob({ dataDir, credentialsDir: folder, identity: administrator, validityMs: personValidityMs, newKey })),
+        certificates.run(enrolJob({ dataDir, credentialsDir: folder, identity: administrator, validityMs: config.certValidityMs, newKey })),
       );
     }
   }

@@ -5,23 +5,27 @@
 import { mkdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { type GlobalName, siteOf } from "../../protocol/ids.ts";
+import { clockSkewMsMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import { createDiskChunkStore } from "../chunk/disk.ts";
 import type { NodeConfig } from "../core/config.ts";
 import { version } from "../core/version.ts";
 import { createControlClient } from "../net/control-client.ts";
-import { startDataServer } from "../net/data-server.ts";
+import { type DataServer, startDataServer } from "../net/data-server.ts";
 import { createNodeApp } from "../node/app.ts";
 import { nodeHealth, registerNodeMetrics } from "../node/metrics.ts";
 import { startRegistration } from "../node/registration.ts";
+import { createWithdrawals } from "../node/withdrawals.ts";
 import { createCsr } from "../pki/authority.ts";
-import { saveCredentials, watchCredentials } from "../pki/credentials.ts";
+import { type Credentials, saveCredentials, watchCredentials } from "../pki/credentials.ts";
+import { createRenewal } from "../pki/renewal.ts";
 import { createSigner, createTicketVerifier } from "../pki/ticket.ts";
 import { enrolNode } from "./node-enrolment.ts";
-import { startRenewal } from "./renewal.ts";
 import { advertisedAddress, type RunningRole, type Surroundings } from "./role.ts";
 
 const credentialPollMs = 1_000;
+/** Heartbeats wait for it. */
+const renewalTimeoutMs = 10_000;
 const ticketsRememberedMax = 256;
 /** A node serves what it holds even while its coordinator is away; so it does not wait longer to say that it is ready. */
 const registrationGraceMs = 2_000;
@@ -46,6 +50,38 @@ export async function startNode(settings: NodeSettings, around: Surroundings): P
   const { name, member, coordinatorAddress } = enrolled;
   let { credentials } = enrolled;
   let signer = createSigner(credentials.privateKeyPem);
+  let server: DataServer | undefined;
+  const stopping = new AbortController();
+  const use = (fresh: Credentials): void => {
+    if (fresh.revision === credentials.revision) return;
+    credentials = fresh;
+    signer = createSigner(fresh.privateKeyPem);
+    server?.reload(fresh);
+  };
+  const coordinator = createControlClient({
+    address: coordinatorAddress,
+    server: { kind: "coordinator", name: member },
+    credentials: () => credentials,
+    beforeCall: () => renewIfDue(),
+    clock,
+    random,
+    retryPolicy,
+  });
+  const renewIfDue = createRenewal({
+    credentials: () => credentials,
+    renew: async () => {
+      const { privateKeyPem } = credentials;
+      const csrPem = await createCsr({ privateKeyPem, commonName: name });
+      const issued = await coordinator.call(routes.renewCertificate, { csrPem }, { timeoutMs: renewalTimeoutMs, signal: stopping.signal });
+      use(await saveCredentials(credentialsDir, { ...issued, privateKeyPem }));
+    },
+    clock,
+    random,
+    log,
+    failureLevel: "warn",
+  });
+  // After a long sleep: with an expired certificate nobody would speak to it. A failure was logged, and heartbeats try on.
+  await renewIfDue().catch(() => undefined);
   let coordinatorKey: { readonly pem: string; readonly raw: Uint8Array } | undefined;
 
   const store = await createDiskChunkStore({
@@ -55,65 +91,42 @@ export async function startNode(settings: NodeSettings, around: Surroundings): P
     clock,
   });
   try {
+    const withdrawals = createWithdrawals();
     const tickets = createTicketVerifier({
       audience: name,
       coordinatorKeyFor: (site) => (site === siteOf(name) ? coordinatorKey?.raw : undefined),
+      isWithdrawn: withdrawals.isWithdrawn,
       clock,
       cacheEntriesMax: ticketsRememberedMax,
     });
     const app = createNodeApp({ name, store, tickets, signer: () => signer, clock, log });
-    const server = await startDataServer({ ...config.address, credentials, clock, fetch: (request) => app.fetch(request) });
-    const address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: server.port });
-    const coordinator = createControlClient({
-      address: coordinatorAddress,
-      server: { kind: "coordinator", name: member },
-      credentials: () => credentials,
-      clock,
-      random,
-      retryPolicy,
-    });
+    const serving = await startDataServer({ ...config.address, credentials, clock, fetch: (request) => app.fetch(request) });
+    server = serving;
+    const address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: serving.port });
     const registration = startRegistration({
       coordinator,
       describe: () => {
         const { usedBytes, capacityBytes, freeBytes, chunkCount } = store.usage();
         return { address, capacityBytes, usedBytes, freeBytes, chunkCount, version };
       },
+      withdrawals,
       onCoordinator: (pem) => {
         if (coordinatorKey?.pem === pem) return;
-        const identity = credentials.trust.identify({ pem }, clock.wallMs());
+        const identity = credentials.trust.identify({ pem }, clock.wallMs(), clockSkewMsMax);
         if (identity.kind === "coordinator" && siteOf(identity.name) === siteOf(name)) coordinatorKey = { pem, raw: identity.publicKeyRaw };
       },
       clock,
       random,
       log,
     });
-    const watch = watchCredentials(
-      credentialsDir,
-      { clock, intervalMs: credentialPollMs, log, revision: credentials.revision },
-      (fresh) => {
-        credentials = fresh;
-        signer = createSigner(fresh.privateKeyPem);
-        server.reload(fresh);
-      },
-    );
-    const renewal = startRenewal(
-      { ...around, log },
-      {
-        credentials: () => credentials,
-        renew: async () => {
-          const { privateKeyPem } = credentials;
-          const csrPem = await createCsr({ privateKeyPem, commonName: name });
-          const issued = await coordinator.call(routes.renewCertificate, { csrPem });
-          await saveCredentials(credentialsDir, { ...issued, privateKeyPem });
-        },
-      },
-    );
+    const watch = watchCredentials(credentialsDir, { clock, intervalMs: credentialPollMs, log, revision: credentials.revision }, use);
     const observed = { member, store, isRegistered: () => registration.isConnected() };
     registerNodeMetrics(around.metrics, { ...observed, credentials: () => credentials, clock });
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
+      stopping.abort();
       watch[Symbol.dispose]();
-      await Promise.all([renewal.stop(), registration.stop(), server.stop()]);
+      await Promise.all([registration.stop(), serving.stop()]);
       await store.close();
     };
     try {

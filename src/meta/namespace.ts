@@ -5,6 +5,7 @@
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
 import { type Attr, defaultStorePolicy } from "../../protocol/schema.ts";
+import { appendAudit } from "./audit.ts";
 import {
   assertNamed,
   attrOf,
@@ -48,11 +49,11 @@ export function createNamespace(context: MetadataContext): Namespace {
     makeDirectories: (directories, options) => db.write(() => directories.map((directory) => makeDirectory(context, directory, options))),
     makeSymlinks: (links, { owner }) => db.write(() => links.map((link) => makeSymlink(context, link, owner))),
     setAttr: (inode, change) => db.write(() => setAttr(context, inode, change)),
-    remove: (entry, kind) => db.write(() => remove(context, entry, kind)),
+    remove: (entry, kind, { by }) => db.write(() => remove(context, entry, { kind, by })),
     rename: (from, to, options) => db.write(() => rename(context, { from, to, replace: options.replace })),
     clone: (source, to, options) => db.write(() => clone(context, { source, to, ...options })),
     usage: async (inode) => usage(context, inode),
-    removeStore: (name) => db.write(() => removeStore(context, name)),
+    removeStore: (name, { by }) => db.write(() => removeStore(context, { name, by })),
     extents: async (inode, range) => extents(context, inode, range),
   };
 }
@@ -154,7 +155,11 @@ function isEmptyDirectory(context: MetadataContext, inode: number): boolean {
   return statement<{ one: number }, [number]>(context, "SELECT 1 AS one FROM entry WHERE parent = ? LIMIT 1").get(inode) === null;
 }
 
-function remove(context: MetadataContext, entry: EntryRef, kind: "file" | "directory" | "tree"): void {
+function remove(
+  context: MetadataContext,
+  entry: EntryRef,
+  { kind, by }: { readonly kind: "file" | "directory" | "tree"; readonly by: string },
+): void {
   directoryRow(context, entry.parent);
   const row = childRow(context, entry.parent, entry.name);
   if (!row) throw new CollectiveError("not_found", `${entry.name} does not exist`);
@@ -163,6 +168,7 @@ function remove(context: MetadataContext, entry: EntryRef, kind: "file" | "direc
   if (kind === "directory" && !isDirectory) throw new CollectiveError("not_a_directory", `${entry.name} is not a directory`);
   if (kind === "directory" && !isEmptyDirectory(context, row.id)) throw new CollectiveError("not_empty", `${entry.name} is not empty`);
   detach(context, entry, row.id as Inode);
+  if (entry.parent === rootInode) appendAudit(context, { actor: by, action: "store.removed", subject: entry.name });
   touchDirectory(context, entry.parent);
   reclaimStep(context, inlineReclaimRowsMax);
 }
@@ -281,11 +287,11 @@ function usage(context: MetadataContext, inode: Inode): TreeUsage {
   };
 }
 
-function removeStore(context: MetadataContext, name: string): TreeUsage {
+function removeStore(context: MetadataContext, { name, by }: { readonly name: string; readonly by: string }): TreeUsage {
   const store = childRow(context, rootInode, name);
   if (!store) throw new CollectiveError("not_found", `there is no datastore named ${name}`);
   const gone = usage(context, store.id as Inode);
-  remove(context, { parent: rootInode, name }, "tree");
+  remove(context, { parent: rootInode, name }, { kind: "tree", by });
   return gone;
 }
 

@@ -7,6 +7,7 @@
 import type { GlobalName, IdentityKind, Inode } from "../../protocol/ids.ts";
 import type { InviteKind } from "../../protocol/invite.ts";
 import type { Right, SubjectPattern } from "../../protocol/rights.ts";
+import type { Withdrawal } from "../../protocol/schema.ts";
 
 /** Who has certificates of this member's authority, and who may not use them any more. */
 export interface Enrolment {
@@ -22,7 +23,7 @@ export interface Enrolment {
 
 export interface EnrolmentRegistry {
   listEnrolments(): Promise<Enrolment[]>;
-  listRevokedSerials(): Promise<string[]>;
+  listRevokedSerials(): Promise<{ readonly serial: string; readonly revokedMs: number }[]>;
   /** Enrols a key, again where it was revoked. */
   enrol(who: Pick<Enrolment, "kind" | "name" | "publicKeyRaw">, by: string): Promise<void>;
   /** All keys of a name, known or not, and every ticket it holds. Idempotent. */
@@ -30,7 +31,7 @@ export interface EnrolmentRegistry {
   /** One certificate; its holder may have others. Idempotent. */
   revokeSerial(serial: string, by: GlobalName): Promise<void>;
   /** Tickets of the holder issued until `untilMs` are void. Only those that could still be valid. */
-  listWithdrawals(): Promise<{ readonly holder: string; readonly untilMs: number }[]>;
+  listWithdrawals(): Promise<Withdrawal[]>;
 }
 
 export interface AccessGrant {

@@ -55,14 +55,14 @@ export interface Namespace {
   ): Promise<Attr[]>;
   setAttr(inode: Inode, change: { readonly mode?: number | undefined; readonly mtimeNs?: bigint | undefined }): Promise<Attr>;
   /** `file` also removes links; `directory` wants it empty; `tree` takes all below with it, in constant time for the caller. */
-  remove(entry: EntryRef, kind: "file" | "directory" | "tree"): Promise<void>;
+  remove(entry: EntryRef, kind: "file" | "directory" | "tree", options: { readonly by: string }): Promise<void>;
   /** As rename(2). `cross_store` between datastores; a directory cannot move below itself. */
   rename(from: EntryRef, to: EntryRef, options: { readonly replace: boolean }): Promise<void>;
   /** A new file made of the same chunks, inside one datastore. */
   clone(source: Inode, to: EntryRef, options: { readonly replace: boolean; readonly owner: string }): Promise<Attr>;
   usage(inode: Inode): Promise<TreeUsage>;
   /** A datastore with all that is in it; answers what that was. */
-  removeStore(name: string): Promise<TreeUsage>;
+  removeStore(name: string, options: { readonly by: string }): Promise<TreeUsage>;
   /** Extents that overlap the range, at most `limit`. */
   extents(inode: Inode, range: { readonly offset: number; readonly lengthBytes: number; readonly limit: number }): Promise<LocatedExtent[]>;
 }

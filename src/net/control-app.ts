@@ -16,7 +16,12 @@ import { errorResponse, messageResponse } from "./respond.ts";
 
 export interface Caller extends Identity {
   readonly publicKeyRaw: Uint8Array;
+  /** Of the certificate that was presented. */
+  readonly serial: string;
 }
+
+/** An `expired` certificate counts where it is about to be renewed, and nowhere else. */
+export type Identify = (bindings: unknown, accept: "valid" | "expired") => Caller;
 
 export interface CallContext {
   readonly caller: Caller;
@@ -37,7 +42,7 @@ export type ControlHandlers = {
 export interface ControlAppOptions {
   readonly handlers: ControlHandlers;
   /** Throws `not_authenticated` or `permission_denied`; called for every request before anything of it is read. */
-  readonly identify: (bindings: unknown) => Caller;
+  readonly identify: Identify;
   readonly log: Log;
 }
 
@@ -55,7 +60,7 @@ export function createControlApp({ handlers, identify, log }: ControlAppOptions)
     }),
   );
   app.use(async (c, next) => {
-    c.set("caller", identify(c.env));
+    c.set("caller", identify(c.env, c.req.path === routes.renewCertificate.path ? "expired" : "valid"));
     await next();
   });
   const tooLarge = () => {

@@ -10,11 +10,12 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { dnsNameOf, type Identity } from "../../protocol/ids.ts";
 import { controlTimeoutMs } from "../../protocol/limits.ts";
 import { formatRequestId, type RequestId, requestIdHeader, requestSlot, requestSlotBytes } from "../../protocol/request-id.ts";
-import { contentTypeMessage, type Route } from "../../protocol/routes.ts";
+import { contentTypeMessage, type Route, routes } from "../../protocol/routes.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import { type RetryPolicy, retry } from "../core/retry.ts";
 import type { Credentials } from "../pki/credentials.ts";
+import { askTime, timeOfAnswer, withClockSkew } from "./clock-skew.ts";
 import { neverAnswered, requestError, responseError } from "./errors.ts";
 import { type ClientTls, clientTls } from "./tls.ts";
 
@@ -33,6 +34,8 @@ export interface ControlClientOptions {
   readonly server: Identity;
   /** Asked at every call, so that renewed certificates are used at once. */
   readonly credentials: () => Credentials;
+  /** Sees that they are usable. What it throws, the call throws. It may renew them by this same client. */
+  readonly beforeCall?: (() => Promise<void>) | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly retryPolicy?: RetryPolicy;
@@ -46,9 +49,9 @@ const restartRetryPolicy: RetryPolicy = { attemptsMax: 12, firstDelayMs: 100, de
 export function createControlClient(options: ControlClientOptions): ControlClient {
   const facts = { peer: dnsNameOf(options.server), address: options.address };
   let known: { readonly from: Credentials; readonly tls: ClientTls } | undefined;
-  const currentTls = (): ClientTls => {
+  const currentTls = (route: Route): ClientTls => {
     const credentials = options.credentials();
-    assertUsable(credentials, options.clock.wallMs());
+    if (!isRenewal(route)) assertUsable(credentials, options.clock.wallMs());
     const usable = known?.from === credentials ? known : { from: credentials, tls: clientTls(credentials, options.server) };
     known = usable;
     return usable.tls;
@@ -61,16 +64,21 @@ export function createControlClient(options: ControlClientOptions): ControlClien
       body,
       headers: { "content-type": contentTypeMessage, ...call.idHeader },
       signal: call.signal ? AbortSignal.any([call.signal, timeout]) : timeout,
-      tls: currentTls(),
+      tls: currentTls(route),
       protocol: "http2",
     };
+    let answeredMs: number | undefined;
     try {
       const response = await fetch(`https://${options.address}${route.path}`, init as RequestInit);
       hasAnswered = true;
+      answeredMs = timeOfAnswer(response);
       if (!response.ok) throw await responseError(response, facts);
       return decodeMessage(route.output, new Uint8Array(await response.arrayBuffer()), `the answer of ${facts.peer}`, "unavailable");
-    } catch (error) {
-      throw requestError(error, facts);
+    } catch (thrown) {
+      const error = requestError(thrown, facts);
+      if (error.details.outOfDate !== true) throw error;
+      const peerMs = answeredMs ?? (await askTime(options.address, facts.peer));
+      throw withClockSkew(error, { nowMs: options.clock.wallMs(), peerMs });
     }
   };
   const repeat = (route: Route, body: Uint8Array<ArrayBuffer>, call: CallOptions & SentId): Promise<unknown> => {
@@ -96,11 +104,17 @@ export function createControlClient(options: ControlClientOptions): ControlClien
     }
   };
   return {
-    call: <R extends Route>(route: R, input: z.input<R["input"]>, call: CallOptions = {}) => {
+    call: async <R extends Route>(route: R, input: z.input<R["input"]>, call: CallOptions = {}) => {
       const body = encodeMessage(input);
-      return (route.idempotent ? repeat(route, body, call) : change(route, body, call)) as Promise<z.output<R["output"]>>;
+      if (!isRenewal(route)) await options.beforeCall?.();
+      return (await (route.idempotent ? repeat(route, body, call) : change(route, body, call))) as z.output<R["output"]>;
     },
   };
+}
+
+/** The one call that is made with a certificate that has expired, to get a new one. */
+function isRenewal(route: Route): boolean {
+  return route.path === routes.renewCertificate.path;
 }
 
 interface SentId {
@@ -118,7 +132,7 @@ function assertUsable(credentials: Credentials, nowMs: number): void {
     "not_authenticated",
     `the certificate of ${credentials.identity.name} expired on ${new Date(credentials.info.notAfterMs).toISOString()}`,
     {
-      hint: "get a new one: collective auth cert on the coordinator's machine, or a new invite",
+      hint: "get a new one: collective auth renew",
     },
   );
 }

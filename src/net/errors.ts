@@ -22,6 +22,9 @@ const notSentCodes: Readonly<Record<string, string>> = {
   ENETUNREACH: "the network is unreachable",
 };
 
+/** Perhaps it is one of the clocks that is wrong. */
+const outOfDateCodes: ReadonlySet<string> = new Set(["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"]);
+
 const certificateCodes: Readonly<Record<string, string>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: "it presents the certificate of another name",
   SELF_SIGNED_CERT_IN_CHAIN: "its certificate was not issued by the trusted authority",
@@ -35,7 +38,7 @@ const certificateCodes: Readonly<Record<string, string>> = {
   INVALID_PURPOSE: "its certificate is not made for a server",
   INVALID_CA: "its certificate was issued by what is no authority",
   CERT_HAS_EXPIRED: "its certificate has expired",
-  CERT_NOT_YET_VALID: "its certificate is not valid yet; compare the clocks",
+  CERT_NOT_YET_VALID: "its certificate is not valid yet",
 };
 
 export interface RequestFacts {
@@ -63,7 +66,7 @@ export function requestError(thrown: unknown, facts: RequestFacts): CollectiveEr
   if (certificate !== undefined) {
     return new CollectiveError("not_authenticated", `${where} is not who it should be: ${certificate}`, {
       cause: thrown,
-      details: { sent: false },
+      details: { sent: false, ...(outOfDateCodes.has(code) ? { outOfDate: true } : {}) },
     });
   }
   return new CollectiveError("unavailable", `the connection to ${where} was lost${code === "" ? "" : ` (${code})`}`, {

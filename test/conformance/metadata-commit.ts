@@ -70,7 +70,7 @@ function publishing(check: Check): void {
     ]);
     expect(attrs.map((attr) => attr.sizeBytes)).toEqual([0, 12, 4]);
     expect(await metadata.storeByName("media")).toMatchObject({ files: 3, chunks: 1, logicalBytes: 16, storedBytes: 68 });
-    await metadata.remove({ parent: store.inode, name: "same" }, "file");
+    await metadata.remove({ parent: store.inode, name: "same" }, "file", { by: "dora" });
     await reclaimAll(metadata);
     expect(await metadata.storeByName("media")).toMatchObject({ chunks: 1, storedBytes: 68 });
     expect(await collectAll(metadata)).toEqual(new Map());
@@ -162,7 +162,7 @@ function refusing(check: Check): void {
     const place = { parent: store.inode, name: "file" };
     const old = await writeFile(metadata, store.inode, { ...place, pieces: ["a:1"] });
     const based = () => writeFile(metadata, store.inode, { ...place, pieces: ["based-on-a:2"], replaces: old });
-    await metadata.remove(place, "file");
+    await metadata.remove(place, "file", { by: owner });
     await expectCode("conflict", based());
     const again = await writeFile(metadata, store.inode, { ...place, pieces: ["b:1"] });
     expect(again.version).toBe(old.version);
@@ -226,7 +226,7 @@ function quotas(check: Check): void {
       ]),
     );
     expect(await metadata.storeByName("media")).toMatchObject({ files: 2, logicalBytes: 100 });
-    await metadata.remove({ parent: store.inode, name: "two" }, "file");
+    await metadata.remove({ parent: store.inode, name: "two" }, "file", { by: "dora" });
     await write("three", "g:40");
     // A quota below what is used lets files shrink and disappear, and nothing grow.
     await metadata.setStore("media", { quotaBytes: 10 });
@@ -285,9 +285,9 @@ function repeating(check: Check): void {
     const copy = await twice((once) => once.clone(file.inode, at("copy"), { replace: false, owner }));
     expect(copy.inode).not.toBe(file.inode);
     await twice((once) => once.rename(at("copy"), at("moved"), { replace: false }));
-    await twice((once) => once.remove(at("file"), "file"));
+    await twice((once) => once.remove(at("file"), "file", { by: owner }));
     expect(await namesIn(metadata, store.inode)).toEqual(["folder", "moved"]);
-    expect(await twice((once) => once.removeStore("media"))).toMatchObject({ files: 1, directories: 2, logicalBytes: 1 });
+    expect(await twice((once) => once.removeStore("media", { by: owner }))).toMatchObject({ files: 1, directories: 2, logicalBytes: 1 });
     expect(await metadata.listStores()).toEqual([]);
   });
 
@@ -295,10 +295,10 @@ function repeating(check: Check): void {
     const store = await createStore(metadata);
     const request = newRequest();
     const at = { parent: store.inode, name: "file" };
-    await expectCode("not_found", metadata.once(request).remove(at, "file"));
+    await expectCode("not_found", metadata.once(request).remove(at, "file", { by: owner }));
     await writeFile(metadata, store.inode, at);
-    await metadata.once(request).remove(at, "file");
-    await expectCode("not_found", metadata.once(newRequest()).remove(at, "file"));
+    await metadata.once(request).remove(at, "file", { by: owner });
+    await expectCode("not_found", metadata.once(newRequest()).remove(at, "file", { by: owner }));
   });
 
   check("forgets after a while what it answered", async ({ metadata, clock }) => {
@@ -308,7 +308,7 @@ function repeating(check: Check): void {
     const make = (id: typeof request) => metadata.once(id).makeDirectories([at], { existing: "fail", owner });
     await make(request);
     clock.nowMs += requestRememberedMs + 1;
-    await metadata.once(newRequest()).remove(at, "directory");
+    await metadata.once(newRequest()).remove(at, "directory", { by: owner });
     expect((await make(request)).length).toBe(1);
     expect(await namesIn(metadata, store.inode)).toEqual(["folder"]);
   });

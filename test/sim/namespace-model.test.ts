@@ -188,7 +188,7 @@ async function remove(world: World): Promise<void> {
   const kind = pick(random, ["file", "file", "directory", "tree"] as const);
   await both(world, `remove ${JSON.stringify(place)} ${kind}`, {
     model: () => model.remove(place, kind),
-    real: () => metadata.remove(placeFor(world, place), kind),
+    real: () => metadata.remove(placeFor(world, place), kind, { by: "dora" }),
   });
 }
 

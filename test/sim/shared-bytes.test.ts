@@ -73,7 +73,7 @@ const steps: readonly ((world: World) => Promise<unknown>)[] = [
     await metadata.commit({ upload: token, files, confirmed, last: random.int(2) === 0, owner });
   },
   async ({ random, metadata, stores }) => {
-    await metadata.remove({ parent: pick(random, stores), name: pick(random, contents) }, "file");
+    await metadata.remove({ parent: pick(random, stores), name: pick(random, contents) }, "file", { by: "dora" });
     await reclaimAll(metadata);
   },
   async ({ metadata, deletions }) => {

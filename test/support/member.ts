@@ -11,13 +11,16 @@ import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
 import { createBootstrapHandlers } from "../../src/coordinator/bootstrap-handlers.ts";
+import { createCertificateHandlers } from "../../src/coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../../src/coordinator/directory.ts";
 import { createInviteHandlers } from "../../src/coordinator/invite-handlers.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
+import { createRevocations } from "../../src/coordinator/revocations.ts";
 import type { CoordinatorService } from "../../src/coordinator/service.ts";
 import { createSystemHandlers } from "../../src/coordinator/system-handlers.ts";
 import { createTicketOffice } from "../../src/coordinator/tickets.ts";
 import { createTransferHandlers } from "../../src/coordinator/transfer-handlers.ts";
+import { withdrawalsSince } from "../../src/coordinator/withdrawals.ts";
 import { systemClock } from "../../src/core/clock.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
 import { type Random, systemRandom } from "../../src/core/random.ts";
@@ -27,12 +30,13 @@ import { createSqliteMetadata } from "../../src/meta/sqlite.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
 import { createBootstrapApp } from "../../src/net/bootstrap-app.ts";
 import { type BootstrapServer, startBootstrapServer } from "../../src/net/bootstrap-server.ts";
-import { type Caller, type ControlHandlers, createControlApp } from "../../src/net/control-app.ts";
+import { type ControlHandlers, createControlApp } from "../../src/net/control-app.ts";
 import { type ControlClient, createControlClient } from "../../src/net/control-client.ts";
 import { type ControlServer, startControlServer } from "../../src/net/control-server.ts";
 import { createDataClient } from "../../src/net/data-client.ts";
 import { type DataServer, startDataServer } from "../../src/net/data-server.ts";
 import { createNodeApp } from "../../src/node/app.ts";
+import { createWithdrawals } from "../../src/node/withdrawals.ts";
 import { type Authority, createAuthority } from "../../src/pki/authority.ts";
 import { assembleCredentials, type Credentials } from "../../src/pki/credentials.ts";
 import { createSigner, createTicketVerifier, type Signer, signTicket } from "../../src/pki/ticket.ts";
@@ -114,7 +118,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
   const administrator = await credentialsOf({ kind: "user", name: member });
   const signer = createSigner(credentials.privateKeyPem);
   const metadata = options.metadata?.(clock) ?? memoryMetadata(clock);
-  const directory = await createNodeDirectory({ metadata, clock, log: silentLog });
+  const revocations = await createRevocations(metadata);
+  const directory = await createNodeDirectory({ metadata, revocations, clock, log: silentLog });
   const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random: systemRandom });
   let address = `${loopback}:0`;
   let bootstrapAddress = `${loopback}:0`;
@@ -126,6 +131,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     version: "0.0.0-test",
     metadata,
     directory,
+    revocations,
     tickets,
     certificates: {
       authorityPem: authority.certificatePem,
@@ -148,6 +154,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     ...createTransferHandlers(service),
     ...createSystemHandlers(service),
     ...createInviteHandlers(service),
+    ...createCertificateHandlers(service),
   };
   const handlers = options.wrapHandlers?.(made) ?? made;
   const server = await startControlServer({
@@ -155,6 +162,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     port: 0,
     credentials,
     clock,
+    admit: revocations.assertInForce,
     app: (identify) => createControlApp({ handlers, identify, log: silentLog }),
   });
   address = `${loopback}:${server.port}`;
@@ -214,9 +222,11 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
   const credentials = await around.credentialsOf({ kind: "node", name });
   const signer = createSigner(credentials.privateKeyPem);
   const site = siteOf(service.member);
+  const withdrawals = createWithdrawals();
   const tickets = createTicketVerifier({
     audience: name,
     coordinatorKeyFor: (issuer) => (issuer === site ? around.signer.publicKeyRaw : undefined),
+    isWithdrawn: withdrawals.isWithdrawn,
     clock,
     cacheEntriesMax: 16,
   });
@@ -237,9 +247,13 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
     credentials,
     signer,
     register: async () => {
-      const caller: Caller = { kind: "node", name, publicKeyRaw: signer.publicKeyRaw };
       const { usedBytes, freeBytes, chunkCount } = store.usage();
-      await service.directory.record(caller, { address, capacityBytes, usedBytes, freeBytes, chunkCount, version: "0.0.0-test" });
+      const fresh = await withdrawalsSince(service.metadata, withdrawals.revision);
+      if (fresh) withdrawals.replace(fresh);
+      await service.directory.record(
+        { name, publicKeyRaw: signer.publicKeyRaw },
+        { address, capacityBytes, usedBytes, freeBytes, chunkCount, version: "0.0.0-test" },
+      );
     },
     kill: () => server.stop(),
   };

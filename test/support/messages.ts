@@ -51,6 +51,8 @@ export const sampleInputs: Inputs = {
   heartbeat: { address: "127.0.0.1:7001", capacityBytes: 100, usedBytes: 10, freeBytes: 90, chunkCount: 3, version: "0.1.0" },
   status: {},
   renewCertificate: { csrPem: "-----BEGIN CERTIFICATE REQUEST-----" },
+  revoke: { who: "mallory", kind: "user" },
+  listAudit: { beforeSeq: 100, limit: 10 },
   issueCertificate: { csrPem: "-----BEGIN CERTIFICATE REQUEST-----", kind: "node", name: "node-01", validityMs: 1_000 },
   createInvite: {
     ...{ kind: "person", name: "dora", usesMax: 10, validityMs: 86_400_000, description: "for dora", addresses: ["nas.home:9001"] },
@@ -120,7 +122,10 @@ export const sampleOutputs: Outputs = {
   setStore: store,
   removeStore: usage,
   storeKey: { key: bytes, encrypt: true },
-  heartbeat: { nowMs: 1_000, coordinatorCertificatePem: "-----BEGIN CERTIFICATE-----" },
+  heartbeat: {
+    ...{ nowMs: 1_000, coordinatorCertificatePem: "-----BEGIN CERTIFICATE-----" },
+    withdrawals: { revision: "r", list: [{ holder: "*@garage.collective.local", untilMs: 1_000 }] },
+  },
   status: {
     ...{ member: name, address: "127.0.0.1:8001", version: "0.1.0", uptimeMs: 5, health: "degraded", healthScore: 80, reasons: ["one"] },
     nodes: [{ ...summary, name, state: "alive" }],
@@ -131,6 +136,10 @@ export const sampleOutputs: Outputs = {
   createInvite: { code: "2075M-Q451R", addresses: ["nas.home:9001"], invite },
   listInvites: { invites: [invite] },
   revokeInvite: invite,
+  revoke: { kind: "user", name: "dora@home.collective.local" },
+  listAudit: {
+    entries: [{ seq: 1, atMs: 1_000, actor: name, action: "person.joined", subject: "dora@home.collective.local", details: { a: [1] } }],
+  },
 };
 
 /** Of the data API, as they are encoded. */

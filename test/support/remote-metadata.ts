@@ -20,8 +20,7 @@ const layoutPageChunks = 2;
 export async function remoteMetadata(member: TestMember, nodes: readonly GlobalName[]): Promise<MetadataStore> {
   const behind = member.metadata;
   const signers = new Map<GlobalName, Signer>(nodes.map((node) => [node, createSigner(generateKeyPair().privateKeyPem)]));
-  for (const [name, { publicKeyRaw }] of signers)
-    await member.service.directory.record({ kind: "node", name, publicKeyRaw }, knownNode(name));
+  for (const [name, { publicKeyRaw }] of signers) await member.service.directory.record({ name, publicKeyRaw }, knownNode(name));
 
   const receiptsOf = (confirmed: readonly ConfirmedCopies[]): { node: GlobalName; receipt: Uint8Array }[] =>
     confirmed.flatMap(({ node, chunks }) => batches(chunks).map((batch) => ({ node, receipt: receiptOf(node, batch) })));

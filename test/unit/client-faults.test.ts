@@ -310,7 +310,7 @@ describe("garbage", () => {
     const kept = await ingestFile(remote, cluster.store, { name: "kept", source: content(2 * mebibyte, 18) });
     const files = Array.from({ length: 30 }, (_, index) => ({ name: `gone-${index}`, source: content(5_000 + index, 19 + index) }));
     await ingestFiles(remote, cluster.store, files);
-    for (const { name } of files) await member.metadata.remove({ parent: cluster.store.inode, name }, "file");
+    for (const { name } of files) await member.metadata.remove({ parent: cluster.store.inode, name }, "file", { by: "dora" });
     await collect(cluster);
     const extents = await extentsOf(cluster, kept.attr.inode);
     for (const store of stores) expect(store.usage().chunkCount).toBe(extents.length);
@@ -329,7 +329,7 @@ describe("garbage", () => {
     await ingestFile(member.remote(), cluster.store, { name: "gone", source: content(100_000, 30) });
     member.clock.nowMs += nodeDeadAfterMs;
     await cluster.nodes[1]?.register();
-    await member.metadata.remove({ parent: cluster.store.inode, name: "gone" }, "file");
+    await member.metadata.remove({ parent: cluster.store.inode, name: "gone" }, "file", { by: "dora" });
     const maintenance = startMaintenance({ ...member.service, clock: systemClock });
     await until(() => stores[1]?.usage().chunkCount === 0, "the node that is here to delete");
     await maintenance.stop();
@@ -354,7 +354,7 @@ test("garbage of a node that cannot be reached keeps no other from deleting, and
   });
   const { member } = cluster;
   await ingestFile(member.remote(), cluster.store, { name: "gone", source: content(100_000, 30) });
-  await member.metadata.remove({ parent: cluster.store.inode, name: "gone" }, "file");
+  await member.metadata.remove({ parent: cluster.store.inode, name: "gone" }, "file", { by: "dora" });
   const told: string[] = [];
   const log: Log = { ...silentLog, warn: (event) => void told.push(`warn ${event}`), info: (event) => void told.push(`info ${event}`) };
   const clock = { ...systemClock, sleep: (_: number, signal?: AbortSignal) => systemClock.sleep(1, signal) };

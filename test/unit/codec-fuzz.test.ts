@@ -197,6 +197,7 @@ describe("tickets and receipts", () => {
   const ticket = signTicket(goldenSigner(1), goldenTicket());
   const receipt = signReceipt(goldenSigner(2), goldenReceipt());
   const verifier = createTicketVerifier({
+    isWithdrawn: () => false,
     audience: goldenTicket().audience,
     coordinatorKeyFor: () => goldenSigner1,
     clock: handClock(goldenTimeMs),

@@ -133,7 +133,14 @@ describe("who is not let in", () => {
 });
 
 describe("who is let in", () => {
-  const forAdministrators: readonly RouteName[] = ["issueCertificate", "createInvite", "listInvites", "revokeInvite"];
+  const forAdministrators: readonly RouteName[] = [
+    "issueCertificate",
+    "createInvite",
+    "listInvites",
+    "revokeInvite",
+    "revoke",
+    "listAudit",
+  ];
   /** What each kind of caller may call; everything else is `permission_denied`. */
   const open: Readonly<Record<string, readonly RouteName[]>> = {
     administrator: routeNames.filter((name) => name !== "heartbeat"),
@@ -250,9 +257,9 @@ describe("a request", () => {
 });
 
 describe("certificates", () => {
-  test("are renewed for the caller's own identity, whatever the request says", async () => {
+  test("are renewed for the caller's own identity and key, whatever the request says", async () => {
     const own = await user();
-    const { privateKeyPem } = generateKeyPair();
+    const { privateKeyPem } = own;
     const csrPem = await createCsr({ privateKeyPem, commonName: "alice" });
     const { certificatePem, authorityPem } = await member.client(own).call(routes.renewCertificate, { csrPem });
     expect(readCertificate(certificatePem).identity).toEqual({ kind: "user", name: dora });
@@ -260,6 +267,8 @@ describe("certificates", () => {
     const renewed = assembleCredentials({ certificatePem, privateKeyPem, authorityPem, trustedAuthorityPems: [] });
     expect((await member.client(renewed).call(routes.getAttr, { inode: rootInode })).inode).toBe(rootInode);
     await expectCode("invalid_argument", member.client(own).call(routes.renewCertificate, { csrPem: "not one" }));
+    const another = await createCsr({ privateKeyPem: generateKeyPair().privateKeyPem, commonName: "dora" });
+    await expectCode("invalid_argument", member.client(own).call(routes.renewCertificate, { csrPem: another }));
   });
 
   test("are issued by the administrator for names of the own site", async () => {
@@ -282,7 +291,7 @@ describe("receipts", () => {
     const [one, two] = [nameAt("signing-01"), nameAt("signing-02")];
     for (const name of [one, two]) {
       const publicKeyRaw = name === one ? signer.publicKeyRaw : createSigner(generateKeyPair().privateKeyPem).publicKeyRaw;
-      await member.service.directory.record({ kind: "node", name, publicKeyRaw }, sampleInputs.heartbeat);
+      await member.service.directory.record({ name, publicKeyRaw }, sampleInputs.heartbeat);
     }
     const store = await createStore(member.metadata, "receipts");
     const chunk = chunkId("x");

@@ -12,7 +12,7 @@ import { expectCode } from "../support/metadata.ts";
 import { alice, bob, garage, type HandClock, handClock, home } from "../support/pki.ts";
 
 function nodeCaller(local: string, key = 1): Caller {
-  return { kind: "node", name: globalName(parseLocalName(local), home), publicKeyRaw: new Uint8Array(32).fill(key) };
+  return { kind: "node", name: globalName(parseLocalName(local), home), publicKeyRaw: new Uint8Array(32).fill(key), serial: "" };
 }
 
 const heartbeat: Heartbeat = {
@@ -29,8 +29,10 @@ function setUp(): { clock: HandClock; metadata: MetadataStore } {
   return { clock, metadata: memoryMetadata(clock) };
 }
 
+const revocations = { isRevoked: () => false };
+
 const open = ({ clock, metadata }: { clock: HandClock; metadata: MetadataStore }) =>
-  createNodeDirectory({ metadata, clock, log: silentLog });
+  createNodeDirectory({ metadata, revocations, clock, log: silentLog });
 
 test("silence turns into suspicion and then into death", () => {
   const table: readonly (readonly [number, string])[] = [
@@ -117,7 +119,7 @@ describe("the directory of nodes", () => {
     const around = setUp();
     let monotonicMs = 0;
     const clock = { ...around.clock, monotonicMs: () => monotonicMs, wallMs: () => around.clock.nowMs };
-    const directory = await createNodeDirectory({ metadata: around.metadata, clock, log: silentLog });
+    const directory = await createNodeDirectory({ metadata: around.metadata, revocations, clock, log: silentLog });
     await directory.record(nodeCaller("node-01"), heartbeat);
     around.clock.nowMs += 365 * 86_400_000;
     expect(directory.list()[0]?.state).toBe("alive");
@@ -128,7 +130,7 @@ describe("the directory of nodes", () => {
 });
 
 describe("access", () => {
-  const person = (name: GlobalName): Caller => ({ kind: "user", name, publicKeyRaw: new Uint8Array(32) });
+  const person = (name: GlobalName): Caller => ({ kind: "user", name, publicKeyRaw: new Uint8Array(32), serial: "" });
   const dora = globalName(parseLocalName("dora"), home);
 
   test("to files is for people of the own site", async () => {

@@ -140,7 +140,7 @@ describe("a code that is not good any more says why:", () => {
   test("what it gives is gone: then it takes no use, and works again when that is settled", async () => {
     await using member = await startTestMember();
     const code = await inviteTo(member, await withShared(member));
-    await member.metadata.remove({ parent: 1 as never, name: "shared" }, "tree");
+    await member.metadata.remove({ parent: 1 as never, name: "shared" }, "tree", { by: "dora" });
     expect(await refusal(() => redeem(code))).toEqual(["not_found", "a directory that this code gives rights on no longer exists"]);
     expect((await member.client().call(routes.listInvites, {})).invites).toMatchObject([{ uses: 0, grants: [{ path: null }] }]);
     expect(await member.metadata.listEnrolments()).toEqual([]);
