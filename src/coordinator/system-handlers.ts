@@ -1,11 +1,11 @@
 /** Stores, nodes, status and certificates. */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, globalName, type Identity, parseLocalName, rootInode, type Site, siteOf } from "../../protocol/ids.ts";
-import type { NodeSummary } from "../../protocol/schema.ts";
+import type { ListedStore, NodeSummary, Store } from "../../protocol/schema.ts";
 import type { ChunkTotals } from "../meta/store.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { leafValidityMsMax } from "../pki/authority.ts";
-import { requireAdministrator, requirePerson } from "./access.ts";
+import { type Clearance, createAccess, requireAdministrator, requirePersonOfSite } from "./access.ts";
 import { type NodeDirectory, requireNode } from "./directory.ts";
 import type { CoordinatorService } from "./service.ts";
 
@@ -22,17 +22,19 @@ type SystemRoutes =
 
 export function createSystemHandlers(service: CoordinatorService): Pick<ControlHandlers, SystemRoutes> {
   const { metadata, member, directory } = service;
+  const access = createAccess(service);
   return {
     createStore: async (request, { caller }) => {
-      requirePerson(caller, member);
+      requireAdministrator(caller, member);
       return await metadata.createStore({ ...request, owner: caller.name });
     },
     listStores: async (_, { caller }) => {
-      requirePerson(caller, member);
-      return { stores: await metadata.listStores(deadNodes(directory)) };
+      const clearance = access.of(caller);
+      const stores = await metadata.listStores(deadNodes(directory));
+      return { stores: clearance.isAdministrator ? stores : await visibleStores(clearance, stores) };
     },
     setStore: async ({ name, policy }, { caller }) => {
-      requirePerson(caller, member);
+      requireAdministrator(caller, member);
       if (policy.encrypt !== undefined && policy.encrypt !== (await metadata.storeByName(name)).policy.encrypt) {
         throw new CollectiveError("unsupported", `whether ${name} is encrypted was decided when it was made`, {
           hint: "make another datastore and copy the files into it",
@@ -42,14 +44,14 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
       return await metadata.setStore(name, given);
     },
     removeStore: async ({ name, dryRun }, { caller }) => {
-      requirePerson(caller, member);
+      requireAdministrator(caller, member);
       const { inode } = await metadata.storeByName(name);
       const usage = await metadata.usage(inode);
       if (!dryRun) await metadata.remove({ parent: rootInode, name }, "tree");
       return usage;
     },
     storeKey: async ({ store }, { caller }) => {
-      requirePerson(caller, member);
+      await access.of(caller).needSomewhere(["read", "write"], store);
       return await metadata.storeKey(store);
     },
     heartbeat: async (heartbeat, { caller }) => {
@@ -58,7 +60,7 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
       return { nowMs: service.clock.wallMs(), coordinatorCertificatePem: service.credentials().certificatePem };
     },
     status: async (_, { caller }) => {
-      requirePerson(caller, member);
+      requirePersonOfSite(caller, member);
       return await status(service);
     },
     renewCertificate: async ({ csrPem }, { caller }) => {
@@ -72,6 +74,16 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
       return await issue(service, { csrPem, identity, validityMs });
     },
   };
+}
+
+/** Those in which something is visible; what a store holds in all is for those who may read all of it. */
+async function visibleStores(clearance: Clearance, stores: readonly Store[]): Promise<ListedStore[]> {
+  const ways = await clearance.ways();
+  const uncounted = { files: null, logicalBytes: null, chunks: null, storedBytes: null, degradedChunks: null };
+  const visible = stores.filter((store) => ways.has(store.inode));
+  return await Promise.all(
+    visible.map(async (store) => ((await clearance.rightsOn(store.inode)).has("read") ? store : { ...store, ...uncounted })),
+  );
 }
 
 /** People come back after weeks, so their certificates outlive those of processes that renew theirs every day. */

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Identity, localNameOf, siteOf } from "../../protocol/ids.ts";
 import { openContexts } from "../client/context-file.ts";
+import { createAccessHandlers } from "../coordinator/access-handlers.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { createNamespaceHandlers } from "../coordinator/namespace-handlers.ts";
@@ -87,7 +88,12 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       clock,
       log,
     };
-    const handlers = { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) };
+    const handlers = {
+      ...createNamespaceHandlers(service),
+      ...createTransferHandlers(service),
+      ...createSystemHandlers(service),
+      ...createAccessHandlers(service),
+    };
     const server = await startControlServer({
       ...config.address,
       credentials,

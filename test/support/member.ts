@@ -10,6 +10,7 @@ import { type TicketOperation, ticketIdBytes } from "../../protocol/ticket.ts";
 import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
+import { createAccessHandlers } from "../../src/coordinator/access-handlers.ts";
 import { createNodeDirectory } from "../../src/coordinator/directory.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
 import type { CoordinatorService } from "../../src/coordinator/service.ts";
@@ -62,7 +63,8 @@ export interface TestMember extends AsyncDisposable {
   readonly credentials: Credentials;
   /** Calls as this identity; the member's administrator if none is given. */
   client(credentials?: Credentials): ControlClient;
-  remote(options?: { readonly log?: Log }): Remote;
+  /** As the administrator, or whoever the credentials name. */
+  remote(options?: { readonly log?: Log; readonly credentials?: Credentials }): Remote;
   startNode(local: string, options?: TestNodeOptions): Promise<TestNode>;
   /** Those that were started. */
   nodes(): readonly TestNode[];
@@ -128,7 +130,12 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     clock,
     log: silentLog,
   };
-  const made = { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) };
+  const made = {
+    ...createNamespaceHandlers(service),
+    ...createTransferHandlers(service),
+    ...createSystemHandlers(service),
+    ...createAccessHandlers(service),
+  };
   const handlers = options.wrapHandlers?.(made) ?? made;
   const server = await startControlServer({
     host: loopback,
@@ -153,8 +160,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     credentialsOf,
     client: (own = administrator) =>
       createControlClient({ address, server: { kind: "coordinator", name: member }, credentials: () => own, clock, random: systemRandom }),
-    remote: ({ log = silentLog } = {}) =>
-      createRemote({ member, address, credentials: () => administrator, clock, random: systemRandom, log }),
+    remote: ({ log = silentLog, credentials: own = administrator } = {}) =>
+      createRemote({ member, address, credentials: () => own, clock, random: systemRandom, log }),
     nodes: () => nodes,
     startNode: async (local, nodeOptions) => {
       const node = await startTestNode({ local, service, signer, clock, credentialsOf }, nodeOptions);
