@@ -133,7 +133,7 @@ function limited(person: GlobalName, { metadata, member, clock }: AccessOptions)
     if (untilMs > checkedMs) return { checkedMs, untilMs };
     const what = anyOf.join(" or ");
     if (store === undefined) throw new CollectiveError("permission_denied", `${person} has not been granted ${what} on anything`);
-    const path = visible.has(store) ? await metadata.pathOf(store) : undefined;
+    const path = visible.entriesIn(rootInode).some(({ attr }) => attr.inode === store) ? await metadata.pathOf(store) : undefined;
     if (path !== undefined) throw new CollectiveError("permission_denied", `${person} has not been granted ${what} on anything in ${path}`);
     throw (await endedIn(store, anyOf)) ?? new CollectiveError("not_found", "the datastore no longer exists");
   };
