@@ -124,7 +124,10 @@ function revokeGrant(context: MetadataContext, { inode, subject, grantedBy, by }
   appendAudit(context, { actor: by, action: "access.revoked", subject, details: { path: pathTo(wayTo(context, inode)) } });
 }
 
-/** From the subject and from all to whom it, or they in turn, have granted anything: some of that may have rested on what is gone. */
+/**
+ * From the subject and from all to whom it, or they in turn, have granted anything: some of that may have rested on what
+ * is gone. Too many does no harm: who still has a right asks again.
+ */
 function withdrawFrom(context: MetadataContext, subject: SubjectPattern): void {
   const grants = statement<Pick<GrantRow, "subject" | "granted_by">, []>(
     context,
