@@ -1,11 +1,12 @@
 /** Asks nodes whether their copies of chunks are what they should be, and tells the coordinator of those that are not. */
 import type { VerifiedState } from "../../protocol/data.ts";
-import { toCollectiveError } from "../../protocol/errors.ts";
+import { type CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
 import { ticketRefused } from "../net/errors.ts";
 import type { Remote } from "./remote.ts";
+import { rightsEnded } from "./rights-ended.ts";
 
 export type CopyOutcome = VerifiedState | "unreachable";
 
@@ -13,7 +14,7 @@ interface Question {
   readonly node: TicketedNode;
   readonly ids: readonly ChunkId[];
   /** The node with a new ticket, for when the first one is refused; asked once. */
-  readonly renewed?: () => Promise<TicketedNode>;
+  readonly renewed?: (refusal: CollectiveError) => Promise<TicketedNode>;
 }
 
 export interface CopyCheck {
@@ -37,7 +38,7 @@ export function createCopyCheck(remote: Remote, signal: AbortSignal | undefined)
     } catch (thrown) {
       const error = toCollectiveError(thrown);
       if (error.code === "cancelled" || error.code === "internal") throw error;
-      if (renewed && ticketRefused(error)) return await askNode({ node: await renewed(), ids });
+      if (renewed && ticketRefused(error)) return await askNode({ node: await renewed(error), ids });
       if (failures === 0)
         remote.log.warn("node could not be asked about its copies", { node: node.node, code: error.code, error: error.message });
       failuresOf.set(node.node, failures + 1);
@@ -64,7 +65,12 @@ export function createCopyCheck(remote: Remote, signal: AbortSignal | undefined)
         nodes.map(async (node, at) => {
           const held = ids.filter((_, index) => copies[index]?.includes(at));
           if (held.length === 0) return;
-          const renewed = async () => (await ticketsFor(store, held)).nodes.find((again) => again.node === node.node) ?? node;
+          const renewed = async (refusal: CollectiveError) => {
+            const again = await ticketsFor(store, held).catch((thrown: unknown) => {
+              throw rightsEnded(toCollectiveError(thrown), refusal);
+            });
+            return again.nodes.find((same) => same.node === node.node) ?? node;
+          };
           const states = await askNode({ node, ids: held, renewed });
           for (const [index, id] of held.entries()) outcomes.get(id)?.push(states[index] ?? "unreachable");
           await report(
