@@ -1,7 +1,7 @@
 /** Granting, listing and revoking rights. Who may grant what is decided here; what a grant is worth at any moment, in held-rights.ts. */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
-import { formatRights, matchesSubject, type Right } from "../../protocol/rights.ts";
+import { rights as everyRight, formatRights, matchesSubject, type Right } from "../../protocol/rights.ts";
 import type { ListedGrant } from "../../protocol/schema.ts";
 import type { AccessGrant } from "../meta/people.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
@@ -16,10 +16,10 @@ export function createAccessHandlers(service: CoordinatorService): Pick<ControlH
   const access = createAccess(service);
   const nowMs = (): number => Math.trunc(clock.wallMs());
   const listed = async (grant: AccessGrant & { readonly path: string }): Promise<ListedGrant> => {
-    const { inode, rights, ...rest } = grant;
+    const { inode, ...rest } = grant;
     const grants = await metadata.grantsAbove(inode);
     const inForce = rightsInForce(grant, { administrator: member, grants, nowMs: nowMs() });
-    return { ...rest, rights: [...rights], inForce: [...inForce.keys()] };
+    return { ...rest, rights: inOrder(grant.rights), inForce: inOrder([...inForce.keys()]) };
   };
   return {
     grantAccess: async ({ inode, subject, rights, validityMs }, { caller }) => {
@@ -62,6 +62,10 @@ export function createAccessHandlers(service: CoordinatorService): Pick<ControlH
       return {};
     },
   };
+}
+
+function inOrder(some: readonly Right[]): Right[] {
+  return everyRight.filter((right) => some.includes(right));
 }
 
 interface Wish {
