@@ -86,12 +86,13 @@ async function shareableUntil(clearance: Clearance, { person, inode, rights }: W
   return Math.min(...ends);
 }
 
-/** Grants where the person may share, and those that it has itself. */
+/** Grants where the person may share, and those to itself that are worth something: of the others it may not even see where they are. */
 async function shareableAmong<G extends AccessGrant>(
   grants: readonly G[],
   { person, clearance }: { readonly person: GlobalName; readonly clearance: Clearance },
 ): Promise<G[]> {
   const mayShare = new Map<Inode, boolean>();
   for (const inode of new Set(grants.map((grant) => grant.inode))) mayShare.set(inode, (await clearance.rightsOn(inode)).has("share"));
-  return grants.filter((grant) => mayShare.get(grant.inode) === true || matchesSubject(grant.subject, person));
+  const ways = await clearance.ways();
+  return grants.filter((grant) => mayShare.get(grant.inode) === true || (matchesSubject(grant.subject, person) && ways.has(grant.inode)));
 }

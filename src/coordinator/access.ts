@@ -4,10 +4,11 @@
  * Invariant: what a caller may not see is refused exactly as if it did not exist, and what it may see without the right
  * to it by naming that right. Inode numbers can be guessed, so each that comes in a request goes through here.
  *
- * A right is checked before the change is queued, not inside its transaction, and that is enough: what is
- * changed is named by the inode that was checked, so a rename or a revocation that slips in between leaves the state in which the change
- * came first, and both were under way together. A ticket is dated by the check (`Permission`), so that a withdrawal
- * in between reaches it.
+ * A right is checked before the change is queued, not inside its transaction. That is enough, because a change
+ * names what it changes by the very inodes that were checked, and changes run in the order they were queued: a rename or a
+ * revocation that slips in between had not been answered when the check was made, so the two were under way together and may count
+ * in either order. Checks and the reads that follow them run in one turn of the event loop, in which nothing is
+ * committed. A ticket is dated by the check (`Permission`), so that a withdrawal in between reaches it.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Inode, rootInode, siteOf } from "../../protocol/ids.ts";
@@ -95,7 +96,7 @@ function unlimited(nowMs: () => number): Clearance {
 function limited(person: GlobalName, { metadata, member, clock }: AccessOptions): Clearance {
   const nowMs = (): number => Math.trunc(clock.wallMs());
   const rightsOn = async (inode: Inode): Promise<HeldRights> =>
-    heldRights({ person, administrator: member, grants: await metadata.grantsAbove(inode), nowMs: nowMs() });
+    heldRights({ person, administrator: member, grants: await metadata.grantsAbove(inode, person), nowMs: nowMs() });
   const ways = async (): Promise<VisibleWays> => {
     const directories = (await metadata.directoriesGrantedTo(person)).map(async (way) => ({
       way,
@@ -114,14 +115,12 @@ function limited(person: GlobalName, { metadata, member, clock }: AccessOptions)
     if (path !== undefined) throw denied({ person, member, right, path });
     throw (await endedOn(inode, right)) ?? new CollectiveError("not_found", "the file or directory no longer exists");
   };
-  /** Whoever was on its way when the grant ended learns why it goes no further; the directory it names was no secret to it. */
+  /** Whoever was in the middle of something when its grant ended learns why it goes no further, and nothing of what is there now. */
   const endedOn = async (inode: Inode, right: Right): Promise<CollectiveError | undefined> => {
-    const grants = await metadata.grantsAbove(inode);
+    const grants = await metadata.grantsAbove(inode, person);
     const ended = grants.find((grant) => grant.rights.includes(right) && matchesSubject(grant.subject, person) && hasEnded(grant, nowMs()));
-    const path = ended && (await metadata.pathOf(ended.inode));
-    if (ended?.expiresMs == null || path === undefined) return undefined;
-    const when = new Date(ended.expiresMs).toISOString();
-    return new CollectiveError("permission_denied", `what ${person} was granted on ${path} ended on ${when}`, {
+    if (ended?.expiresMs == null) return undefined;
+    return new CollectiveError("permission_denied", `what ${person} was granted ended on ${new Date(ended.expiresMs).toISOString()}`, {
       hint: `${member} may grant it again`,
     });
   };

@@ -20,13 +20,16 @@ interface GrantRow {
 export function createGrantRegistry(context: MetadataContext): GrantRegistry {
   const { db } = context;
   return {
-    grantsAbove: async (inode) =>
-      statement<GrantRow, [number]>(
+    grantsAbove: async (inode, person) =>
+      statement<GrantRow, [number, string | null]>(
         context,
-        `WITH RECURSIVE up (id, height) AS (VALUES (?1, 0) UNION ALL SELECT entry.parent, height + 1 FROM up JOIN entry ON entry.inode = up.id)
-         SELECT access_grant.* FROM up JOIN access_grant ON access_grant.inode = up.id ORDER BY height`,
+        // A directory may be shared with a thousand people; of them only the one who asks matters, and who has granted something.
+        `WITH RECURSIVE up (id, height) AS (VALUES (?1, 0) UNION ALL SELECT entry.parent, height + 1 FROM up JOIN entry ON entry.inode = up.id),
+           above AS (SELECT access_grant.*, height FROM up JOIN access_grant ON access_grant.inode = up.id)
+         SELECT * FROM above WHERE ?2 IS NULL OR subject = ?2 OR instr(subject, '*') > 0 OR subject IN (SELECT granted_by FROM above)
+         ORDER BY height`,
       )
-        .all(inode)
+        .all(inode, person ?? null)
         .map(grantOf),
     directoriesGrantedTo: async (person) => {
       const rows = statement<Pick<GrantRow, "inode" | "subject">, [string]>(

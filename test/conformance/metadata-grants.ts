@@ -45,6 +45,10 @@ export function grantsSuite(check: Check): void {
       { inode: a, subject: dora, rights: ["write"], grantedBy: dora, expiresMs: 5 },
       { inode: store, subject: dora, rights: ["read", "share"], grantedBy: owner, expiresMs: null },
     ]);
+    // Who is it about: itself, patterns, and those who have granted something.
+    const matterTo = async (person: GlobalName) => (await metadata.grantsAbove(b, person)).map(({ subject }) => subject);
+    expect(await matterTo(eve)).toEqual([eve, dora, dora].map(parseSubjectPattern));
+    expect(await matterTo(fred)).toEqual([dora, dora].map(parseSubjectPattern));
     expect(await metadata.grantsAbove(rootInode)).toEqual([]);
     expect(await metadata.grantsAbove(parseInode(999_999))).toEqual([]);
   });

@@ -11,6 +11,7 @@ import type { GlobalName, Identity, Inode } from "../../protocol/ids.ts";
 import { parseGlobalName } from "../../protocol/ids.ts";
 import { type Right, rights, type SubjectPattern } from "../../protocol/rights.ts";
 import type { ControlClient } from "../../src/net/control-client.ts";
+import type { Authority } from "../../src/pki/authority.ts";
 import { content, ingestFile } from "./content.ts";
 import { foreignCredentials, nameAt, startTestMember, type TestMember, type TestNode } from "./member.ts";
 import { createStore } from "./metadata.ts";
@@ -23,6 +24,7 @@ export interface Place {
 
 export interface RightsWorld extends AsyncDisposable {
   readonly member: TestMember;
+  readonly garageAuthority: Authority;
   readonly node: TestNode;
   readonly shared: Inode;
   readonly private: Place;
@@ -91,6 +93,7 @@ export async function startRightsWorld(): Promise<RightsWorld> {
   const open = await placeAt(await makeDirectory(shared.inode, "open"));
   const world = {
     member,
+    garageAuthority,
     node,
     shared: shared.inode,
     private: await placeAt(secret.inode),

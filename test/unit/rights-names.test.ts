@@ -5,7 +5,10 @@ import type { RouteName } from "../../protocol/routes.ts";
 import { routes } from "../../protocol/routes.ts";
 import { completePath } from "../../src/client/complete-path.ts";
 import { makeDirectoryPath } from "../../src/client/directories.ts";
+import { nodesShown } from "../../src/client/nodes-shown.ts";
+import { foreignCredentials } from "../support/member.ts";
 import { failureOf, newUpload, owner } from "../support/metadata.ts";
+import { garage } from "../support/pki.ts";
 import { callers, nodeName, type RightsWorld, startRightsWorld } from "../support/rights-world.ts";
 
 let world: RightsWorld;
@@ -75,10 +78,24 @@ describe("a listing", () => {
     expect((await grants("sharer")).filter((line) => line.startsWith("/shared/open")).length).toBe(7);
     expect((await grants("sharer")).filter((line) => !line.startsWith("/shared/open"))).toEqual([]);
     expect(await grants("dropper")).toEqual(["/shared/drop drew write"]);
-    expect(await grants("holder of an expired grant")).toEqual(["/shared/open emil "]);
-    expect(await grants("person with a grant from one who may not share")).toEqual(["/shared/open fred "]);
+    expect(await grants("holder of an expired grant")).toEqual([]);
+    expect(await grants("person with a grant from one who may not share")).toEqual([]);
     expect(await grants("sharer", world.open.sub)).toEqual([]);
   });
+});
+
+test("the machines are shown to people of the own site, and to others files alone", async () => {
+  const { member } = world;
+  const nodesFor = async (kind: keyof typeof callers) => {
+    const { identity } = callers[kind];
+    const isForeign = identity.name.endsWith(garage);
+    const credentials = isForeign
+      ? await foreignCredentials(member, identity, world.garageAuthority)
+      : await member.credentialsOf(identity);
+    return (await nodesShown(member.remote({ credentials })))?.map(({ name }) => name);
+  };
+  expect(await nodesFor("person without grants")).toEqual([nodeName]);
+  expect(await nodesFor("person of another member who may read")).toBeUndefined();
 });
 
 describe("what is hidden", () => {

@@ -241,7 +241,7 @@ test("a grant that ends during a long download ends it within a minute, by name"
   );
   expect([error.code, error.message]).toEqual([
     "permission_denied",
-    `what ${dora} was granted on /media ended on ${new Date(member.clock.nowMs).toISOString()}`,
+    `what ${dora} was granted ended on ${new Date(member.clock.nowMs).toISOString()}`,
   ]);
   expectNothingBlamed();
 });
@@ -260,10 +260,7 @@ test("a grant that ends during a long upload ends it, and nothing of the file sh
   await grantTo(first, ["read", "write"], minuteMs);
   const source = slowSource(() => pass(minuteMs));
   const error = await failureOf(ingestFile(remote, store, { name: "never", source }));
-  expect([error.code, error.message]).toEqual([
-    "permission_denied",
-    expect.stringMatching(/^what dora.* was granted on \/media ended on /),
-  ]);
+  expect([error.code, error.message]).toEqual(["permission_denied", expect.stringMatching(/^what dora.* was granted ended on /)]);
   expect(await namesThere()).not.toContain("never");
   expectNothingBlamed();
 });
