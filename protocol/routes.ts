@@ -19,6 +19,7 @@ import {
 import { auditPageEntriesMax, chunksPerTicketMax, directoryPageEntriesMax, filesPerCommitMax, withdrawalsMax } from "./limits.ts";
 import { rightsSchema } from "./rights.ts";
 import {
+  accessGrantSchema,
   attrSchema,
   bytesSchema,
   chunkCodecs,
@@ -31,6 +32,7 @@ import {
   healthSchema,
   heartbeatSchema,
   inodeSchema,
+  listedStoreSchema,
   modeSchema,
   nameSchema,
   nodeSchema,
@@ -38,6 +40,7 @@ import {
   sizeSchema,
   storePolicySchema,
   storeSchema,
+  subjectSchema,
   symlinkTargetSchema,
   ticketedNodeSchema,
   timeNsSchema,
@@ -245,7 +248,7 @@ export const routes = {
     output: storeSchema,
     idempotent: false,
   }),
-  listStores: route("/v1/stores/list", { input: empty, output: z.object({ stores: z.array(storeSchema) }), idempotent: true }),
+  listStores: route("/v1/stores/list", { input: empty, output: z.object({ stores: z.array(listedStoreSchema) }), idempotent: true }),
   setStore: route("/v1/stores/set", {
     input: z.object({ name: nameSchema, policy: storePolicySchema.partial() }),
     output: storeSchema,
@@ -256,11 +259,35 @@ export const routes = {
     output: z.object({ files: sizeSchema, directories: sizeSchema, logicalBytes: sizeSchema, storedBytes: sizeSchema }),
     idempotent: false,
   }),
-  /** The key that the chunks of a store are encrypted with; whoever may read the store may have it. */
+  /** The key that the chunks of a store are encrypted with, for whoever may read or write something in it. */
   storeKey: route("/v1/stores/key", {
     input: z.object({ store: inodeSchema }),
     output: z.object({ key: bytesSchema, encrypt: z.boolean() }),
     idempotent: true,
+  }),
+
+  /** Gives rights on a directory and all below it. Replaces what the caller granted to the same subject there. */
+  grantAccess: route("/v1/access/grant", {
+    input: z.object({
+      inode: inodeSchema,
+      subject: subjectSchema,
+      rights: rightsSchema,
+      /** From now on; without it as long as the caller has the rights itself. */
+      validityMs: z.number().int().positive().optional(),
+    }),
+    output: accessGrantSchema,
+    idempotent: true,
+  }),
+  /** Grants on a directory and below it, or all: those that the caller may share, and those to the caller. */
+  listAccess: route("/v1/access/list", {
+    input: z.object({ inode: inodeSchema.optional() }),
+    output: z.object({ grants: z.array(accessGrantSchema) }),
+    idempotent: true,
+  }),
+  revokeAccess: route("/v1/access/revoke", {
+    input: z.object({ inode: inodeSchema, subject: subjectSchema }),
+    output: empty,
+    idempotent: false,
   }),
 
   heartbeat: route("/v1/nodes/heartbeat", {

@@ -12,6 +12,7 @@ import {
   symlinkTargetBytesMax,
 } from "./limits.ts";
 import { parseName } from "./path.ts";
+import { parseSubjectPattern, rights, rightsSchema } from "./rights.ts";
 
 /** A parser that throws becomes a schema whose output has the parsed type. */
 function parsedBy<I extends z.ZodType, O>(base: I, parse: (value: z.output<I>) => O) {
@@ -29,6 +30,7 @@ function parsedBy<I extends z.ZodType, O>(base: I, parse: (value: z.output<I>) =
 export const inodeSchema = parsedBy(z.number(), parseInode);
 export const chunkIdSchema = parsedBy(z.string(), parseChunkId);
 export const globalNameSchema = parsedBy(z.string().max(255), parseGlobalName);
+export const subjectSchema = parsedBy(z.string().max(300), parseSubjectPattern);
 export const nameSchema = parsedBy(z.string().max(1024), parseName);
 export const bytesSchema = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "expected bytes");
 const countSchema = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
@@ -116,6 +118,28 @@ export const storeSchema = z.object({
   degradedChunks: countSchema,
 });
 export type Store = z.output<typeof storeSchema>;
+
+/** A store as it is shown to somebody: what it holds in all is for those who may read all of it, null for others. */
+export const listedStoreSchema = storeSchema.extend({
+  files: countSchema.nullable(),
+  logicalBytes: sizeSchema.nullable(),
+  chunks: countSchema.nullable(),
+  storedBytes: sizeSchema.nullable(),
+  degradedChunks: countSchema.nullable(),
+});
+export type ListedStore = z.output<typeof listedStoreSchema>;
+
+export const accessGrantSchema = z.object({
+  path: z.string(),
+  subject: subjectSchema,
+  rights: rightsSchema,
+  /** What it is worth now: not more than who granted it still has, and nothing once it has expired. */
+  inForce: z.array(z.enum(rights)),
+  grantedBy: globalNameSchema,
+  grantedMs: z.number(),
+  expiresMs: z.number().nullable(),
+});
+export type ListedGrant = z.output<typeof accessGrantSchema>;
 
 export const nodeStates = ["alive", "suspect", "dead", "draining"] as const;
 export type NodeState = (typeof nodeStates)[number];

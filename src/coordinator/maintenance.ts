@@ -1,9 +1,9 @@
 /**
- * What a coordinator does by itself: free what removed trees hold, delete chunks nobody needs, and
- * write down what heartbeats said. Each pass is bounded; a pass that fails is tried again.
+ * What a coordinator does by itself: void the tickets of grants that have ended, free what removed trees hold,
+ * delete chunks nobody needs, and write down what heartbeats said. Each pass is bounded; a pass that fails is tried again.
  */
 import { type ErrorCode, toCollectiveError } from "../../protocol/errors.ts";
-import { chunksPerTicketMax } from "../../protocol/limits.ts";
+import { chunksPerTicketMax, ticketLifetimeMs } from "../../protocol/limits.ts";
 import type { Log } from "../core/log.ts";
 import type { Garbage } from "../meta/store.ts";
 import type { CoordinatorService } from "./service.ts";
@@ -42,8 +42,13 @@ export function startMaintenance(service: CoordinatorService): Maintenance {
   const troubles = createTroubles(service.log);
   const run = async (): Promise<void> => {
     let persistedMs = service.clock.monotonicMs();
+    // Also what ended while this coordinator did not run, as long as a ticket of it may still be about.
+    let endedMs = service.clock.wallMs() - ticketLifetimeMs;
     while (!stopping.signal.aborted) {
       try {
+        const nowMs = service.clock.wallMs();
+        await service.metadata.withdrawEnded(endedMs);
+        endedMs = nowMs;
         await collect(service, troubles, stopping.signal);
         if (service.clock.monotonicMs() - persistedMs >= persistIntervalMs) {
           await service.directory.persist();

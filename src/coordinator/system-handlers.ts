@@ -1,8 +1,9 @@
 /** Stores, nodes and status. */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { siteOf } from "../../protocol/ids.ts";
+import type { ListedStore, Store } from "../../protocol/schema.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
-import { requirePerson } from "./access.ts";
+import { type Clearance, createAccess, requireAdministrator, requirePersonOfSite } from "./access.ts";
 import { requireNode } from "./directory.ts";
 import { deadNodes, observeHealth } from "./health.ts";
 import type { CoordinatorService } from "./service.ts";
@@ -12,17 +13,19 @@ type SystemRoutes = "createStore" | "listStores" | "setStore" | "removeStore" | 
 
 export function createSystemHandlers(service: CoordinatorService): Pick<ControlHandlers, SystemRoutes> {
   const { metadata, member, directory } = service;
+  const access = createAccess(service);
   return {
     createStore: async ({ name, policy }, { caller, request }) => {
-      requirePerson(caller, member);
+      requireAdministrator(caller, member);
       return await metadata.once(request).createStore({ name, policy, owner: caller.name });
     },
     listStores: async (_, { caller }) => {
-      requirePerson(caller, member);
-      return { stores: await metadata.listStores(deadNodes(directory)) };
+      const clearance = access.of(caller);
+      const stores = await metadata.listStores(deadNodes(directory));
+      return { stores: clearance.isAdministrator ? stores : await visibleStores(clearance, stores) };
     },
     setStore: async ({ name, policy }, { caller }) => {
-      requirePerson(caller, member);
+      requireAdministrator(caller, member);
       if (policy.encrypt !== undefined && policy.encrypt !== (await metadata.storeByName(name)).policy.encrypt) {
         throw new CollectiveError("unsupported", `whether ${name} is encrypted was decided when it was made`, {
           hint: "make another datastore and copy the files into it",
@@ -32,12 +35,12 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
       return await metadata.setStore(name, given);
     },
     removeStore: async ({ name, dryRun }, { caller, request }) => {
-      requirePerson(caller, member);
+      requireAdministrator(caller, member);
       if (dryRun) return await metadata.usage((await metadata.storeByName(name)).inode);
       return await metadata.once(request).removeStore(name, { by: caller.name });
     },
     storeKey: async ({ store }, { caller }) => {
-      requirePerson(caller, member);
+      await access.of(caller).needSomewhere(["read", "write"], store);
       return await metadata.storeKey(store);
     },
     heartbeat: async ({ withdrawals: revision, ...heartbeat }, { caller }) => {
@@ -48,10 +51,20 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
       return { nowMs: service.clock.wallMs(), coordinatorCertificatePem: certificatePem, withdrawals };
     },
     status: async (_, { caller }) => {
-      requirePerson(caller, member);
+      requirePersonOfSite(caller, member);
       return await status(service);
     },
   };
+}
+
+/** Those in which something is visible; what a store holds in all is for those who may read all of it. */
+async function visibleStores(clearance: Clearance, stores: readonly Store[]): Promise<ListedStore[]> {
+  const ways = await clearance.ways();
+  const uncounted = { files: null, logicalBytes: null, chunks: null, storedBytes: null, degradedChunks: null };
+  const visible = stores.filter((store) => ways.has(store.inode));
+  return await Promise.all(
+    visible.map(async (store) => ((await clearance.rightsOn(store.inode)).has("read") ? store : { ...store, ...uncounted })),
+  );
 }
 
 async function status(service: CoordinatorService) {

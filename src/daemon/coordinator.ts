@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Identity, localNameOf, siteOf } from "../../protocol/ids.ts";
 import { openContexts } from "../client/context-file.ts";
+import { createAccessHandlers } from "../coordinator/access-handlers.ts";
 import { createBootstrapHandlers } from "../coordinator/bootstrap-handlers.ts";
 import { createCertificateHandlers } from "../coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
@@ -111,6 +112,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
         ...createNamespaceHandlers(service),
         ...createTransferHandlers(service),
         ...createSystemHandlers(service),
+        ...createAccessHandlers(service),
         ...createCertificateHandlers(service),
         ...createInviteHandlers(service),
       },

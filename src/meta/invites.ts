@@ -6,8 +6,9 @@ import { formatRights, type Right, type SubjectPattern } from "../../protocol/ri
 import { appendAudit } from "./audit.ts";
 import { type MetadataContext, statement } from "./context.ts";
 import { enrol } from "./enrolments.ts";
-import { grant, pathOf, rightsOfBits } from "./grants.ts";
+import { grant, rightsOfBits } from "./grants.ts";
 import type { Enrolment, Invite, InviteRegistry, NewInvite } from "./people.ts";
+import { pathTo, wayTo } from "./walk.ts";
 
 interface InviteRow {
   readonly id: string;
@@ -57,7 +58,7 @@ function inviteOf(context: MetadataContext, row: InviteRow): Invite {
     id: row.id,
     kind: row.kind,
     name: row.name,
-    grants: grants.map((one) => ({ ...one, path: pathOf(context, one.inode)?.path ?? null })),
+    grants: grants.map((one) => ({ ...one, path: pathTo(wayTo(context, one.inode)) ?? null })),
     usesMax: row.uses_max,
     uses: row.uses,
     description: row.description,

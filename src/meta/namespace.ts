@@ -28,6 +28,7 @@ import {
 import { detach, reclaimStep } from "./reclaim.ts";
 import type { EntryRef, LocatedExtent, Namespace, TreeUsage } from "./store.ts";
 import { insertStore } from "./stores.ts";
+import { endOfWalk, pathTo, walk, wayTo } from "./walk.ts";
 
 /** Rows freed within the call that removes them; the rest is left to `reclaim`. */
 const inlineReclaimRowsMax = 512;
@@ -35,7 +36,9 @@ const inlineReclaimRowsMax = 512;
 export function createNamespace(context: MetadataContext): Namespace {
   const { db } = context;
   return {
-    resolve: async (components) => resolve(context, components),
+    resolve: async (components) => endOfWalk(components, walk(context, components)),
+    walk: async (components) => walk(context, components),
+    pathOf: async (inode) => pathTo(wayTo(context, inode)),
     getAttr: async (inode) => attrOf(inodeRow(context, inode)),
     list: async (inode, page) => {
       directoryRow(context, inode, "it");
@@ -56,22 +59,6 @@ export function createNamespace(context: MetadataContext): Namespace {
     removeStore: (name, { by }) => db.write(() => removeStore(context, { name, by })),
     extents: async (inode, range) => extents(context, inode, range),
   };
-}
-
-function resolve(context: MetadataContext, components: readonly string[]): { parent: Attr | null; attr: Attr | null } {
-  let parent: InodeRow | null = null;
-  let current: InodeRow | null = inodeRow(context, rootInode);
-  for (const [index, name] of components.entries()) {
-    const walked = `/${components.slice(0, index).join("/")}`;
-    if (current === null) throw new CollectiveError("not_found", `${walked} does not exist`);
-    if (current.type !== typeCodes.directory) {
-      const kind = current.type === typeCodes.symlink ? "a symbolic link" : "a file";
-      throw new CollectiveError("not_a_directory", `${walked} is ${kind}, not a directory`);
-    }
-    parent = current;
-    current = childRow(context, parent.id as Inode, name);
-  }
-  return { parent: parent && attrOf(parent), attr: current && attrOf(current) };
 }
 
 function makeDirectory(

@@ -7,7 +7,7 @@
 import type { GlobalName, IdentityKind, Inode } from "../../protocol/ids.ts";
 import type { InviteKind } from "../../protocol/invite.ts";
 import type { Right, SubjectPattern } from "../../protocol/rights.ts";
-import type { Withdrawal } from "../../protocol/schema.ts";
+import type { DirectoryEntry, Withdrawal } from "../../protocol/schema.ts";
 
 /** Who has certificates of this member's authority, and who may not use them any more. */
 export interface Enrolment {
@@ -44,19 +44,23 @@ export interface AccessGrant {
 }
 
 export interface GrantRegistry {
-  /** On the directory and on each one above it, up to its datastore's root. */
-  grantsAbove(inode: Inode): Promise<AccessGrant[]>;
+  /** On the directory and on each one above it, up to its datastore's root; the nearest first. Expired ones, too; with `person` only those that can matter to its rights. */
+  grantsAbove(inode: Inode, person?: GlobalName): Promise<AccessGrant[]>;
+  /** Directories with a grant to this person, whatever it is worth now: each with the way to it, from its datastore's root down to itself. */
+  directoriesGrantedTo(person: GlobalName): Promise<(readonly DirectoryEntry[])[]>;
   /** All, or those on a directory and below it. */
   listGrants(below?: Inode): Promise<(AccessGrant & { readonly path: string })[]>;
   /** Replaces what the same person granted to the same subject there. */
   grant(grant: Omit<AccessGrant, "grantedMs">): Promise<void>;
-  /** `grantedBy` undefined revokes whoever granted it. Throws `not_found` when there is none. Voids the tickets of whom it concerns. */
+  /** `grantedBy` undefined revokes whoever granted it. Throws `not_found` when there is none. Voids the tickets of whom it concerns, also of those to whom it was passed on. */
   revokeGrant(request: {
     readonly inode: Inode;
     readonly subject: SubjectPattern;
     readonly grantedBy?: GlobalName | undefined;
     readonly by: GlobalName;
   }): Promise<void>;
+  /** Voids the tickets that rest on grants which ended after `fromMs`, until now: nodes accept a ticket for some minutes after its end. */
+  withdrawEnded(fromMs: number): Promise<void>;
 }
 
 export interface Invite {

@@ -38,6 +38,10 @@ export interface LocatedExtent {
 export interface Namespace {
   /** `attr` is null when only the last component is missing. `not_found` and `not_a_directory` name the component that is to blame. */
   resolve(components: readonly string[]): Promise<{ parent: Attr | null; attr: Attr | null }>;
+  /** The root and what follows of the path, as far as it exists; what that means is said by `endOfWalk`. */
+  walk(components: readonly string[]): Promise<Attr[]>;
+  /** Undefined for what does not exist or hangs below a removed tree. */
+  pathOf(inode: Inode): Promise<string | undefined>;
   getAttr(inode: Inode): Promise<Attr>;
   /** Sorted by the names' UTF-8 bytes, starting after `after`. */
   list(

@@ -14,6 +14,15 @@ export function neverAnswered(error: unknown): boolean {
   return error instanceof CollectiveError && error.details.answered === false;
 }
 
+/**
+ * A node did not take the ticket: withdrawn, because a right was taken away, or expired on the way. Nothing is wrong with
+ * the node or its copy, and whoever still has the right gets a new ticket by asking again.
+ */
+export function ticketRefused(error: unknown): boolean {
+  if (!(error instanceof CollectiveError) || neverAnswered(error)) return false;
+  return error.code === "not_authenticated" || error.code === "permission_denied";
+}
+
 const notSentCodes: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
   ConnectionRefused: "connection refused",

@@ -10,6 +10,7 @@ import { type TicketOperation, ticketIdBytes } from "../../protocol/ticket.ts";
 import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
+import { createAccessHandlers } from "../../src/coordinator/access-handlers.ts";
 import { createBootstrapHandlers } from "../../src/coordinator/bootstrap-handlers.ts";
 import { createCertificateHandlers } from "../../src/coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../../src/coordinator/directory.ts";
@@ -72,7 +73,8 @@ export interface TestMember extends AsyncDisposable {
   readonly credentials: Credentials;
   /** Calls as this identity; the member's administrator if none is given. */
   client(credentials?: Credentials, random?: Random): ControlClient;
-  remote(options?: { readonly log?: Log }): Remote;
+  /** As the administrator, or whoever the credentials name. */
+  remote(options?: { readonly log?: Log; readonly credentials?: Credentials }): Remote;
   startNode(local: string, options?: TestNodeOptions): Promise<TestNode>;
   /** Those that were started. */
   nodes(): readonly TestNode[];
@@ -155,6 +157,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     ...createSystemHandlers(service),
     ...createInviteHandlers(service),
     ...createCertificateHandlers(service),
+    ...createAccessHandlers(service),
   };
   const handlers = options.wrapHandlers?.(made) ?? made;
   const server = await startControlServer({
@@ -191,8 +194,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     credentialsOf,
     client: (own = administrator, random = systemRandom) =>
       createControlClient({ address, server: { kind: "coordinator", name: member }, credentials: () => own, clock, random }),
-    remote: ({ log = silentLog } = {}) =>
-      createRemote({ member, address, credentials: () => administrator, clock, random: systemRandom, log }),
+    remote: ({ log = silentLog, credentials: own = administrator } = {}) =>
+      createRemote({ member, address, credentials: () => own, clock, random: systemRandom, log }),
     nodes: () => nodes,
     startNode: async (local, nodeOptions) => {
       const node = await startTestNode({ local, service, signer, clock, credentialsOf }, nodeOptions);

@@ -1,5 +1,6 @@
 /** One valid message of every kind, to send, to compare and to spoil. */
 import { chunkIdToBytes, parseGlobalName, parseInode } from "../../protocol/ids.ts";
+import { parseSubjectPattern } from "../../protocol/rights.ts";
 import type { RouteInput, RouteName, RouteOutput, routes } from "../../protocol/routes.ts";
 import { defaultStorePolicy } from "../../protocol/schema.ts";
 import { chunkId, knownNode } from "./metadata.ts";
@@ -48,6 +49,9 @@ export const sampleInputs: Inputs = {
   setStore: { name: "media", policy: { replicas: 3, quotaBytes: null } },
   removeStore: { name: "media", dryRun: true },
   storeKey: { store: inode },
+  grantAccess: { inode, subject: "*@garage.collective.local", rights: ["read", "write"], validityMs: 60_000 },
+  listAccess: { inode },
+  revokeAccess: { inode, subject: "dora@home.collective.local" },
   heartbeat: { address: "127.0.0.1:7001", capacityBytes: 100, usedBytes: 10, freeBytes: 90, chunkCount: 3, version: "0.1.0" },
   status: {},
   renewCertificate: { csrPem: "-----BEGIN CERTIFICATE REQUEST-----" },
@@ -87,6 +91,11 @@ const invite = {
   ...{ createdMs: 1_000, expiresMs: 2_000, revokedMs: null },
   grants: [{ path: "/media/films", rights: ["read" as const] }],
 };
+
+const grant: RouteOutput<typeof routes.grantAccess> = {
+  ...{ path: "/media/films", subject: parseSubjectPattern("*@garage.collective.local"), rights: ["read", "share"], inForce: ["read"] },
+  ...{ grantedBy: parseGlobalName("dora@home.collective.local"), grantedMs: 1_000, expiresMs: null },
+};
 const certificate = { certificatePem: "-----BEGIN CERTIFICATE-----", authorityPem: "-----BEGIN CERTIFICATE-----" };
 
 export const sampleOutputs: Outputs = {
@@ -122,6 +131,9 @@ export const sampleOutputs: Outputs = {
   setStore: store,
   removeStore: usage,
   storeKey: { key: bytes, encrypt: true },
+  grantAccess: grant,
+  listAccess: { grants: [grant] },
+  revokeAccess: {},
   heartbeat: {
     ...{ nowMs: 1_000, coordinatorCertificatePem: "-----BEGIN CERTIFICATE-----" },
     withdrawals: { revision: "r", list: [{ holder: "*@garage.collective.local", untilMs: 1_000 }] },

@@ -6,6 +6,7 @@
 import { type ChunkId, type GlobalName, type Inode, parseGlobalName } from "../../protocol/ids.ts";
 import { chunksPerTicketMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
+import { storeSchema } from "../../protocol/schema.ts";
 import { systemRandom } from "../../src/core/random.ts";
 import type { ConfirmedCopies, LocatedExtent, MetadataStore } from "../../src/meta/store.ts";
 import type { ControlClient } from "../../src/net/control-client.ts";
@@ -62,7 +63,8 @@ export async function remoteMetadata(member: TestMember, nodes: readonly GlobalN
     commit: ({ upload, files, confirmed, last }) =>
       call(routes.commit, { upload, files: [...files], receipts: receiptsOf(confirmed), last }),
     createStore: ({ name, policy }) => call(routes.createStore, { name, policy }),
-    listStores: async () => (await call(routes.listStores, {})).stores,
+    // The administrator is told everything, so what comes is whole.
+    listStores: async () => (await call(routes.listStores, {})).stores.map((listed) => storeSchema.parse(listed)),
     storeByName: (name) => call(routes.setStore, { name, policy: {} }),
     setStore: (name, policy) => call(routes.setStore, { name, policy }),
     storeKey: (store) => call(routes.storeKey, { store }),

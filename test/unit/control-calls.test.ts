@@ -72,7 +72,7 @@ describe("reloading", () => {
       trustedAuthorityPems: [other.authority.certificatePem],
     });
     const client = other.client(both);
-    const asked = () => failureOf(client.call(routes.getAttr, { inode: rootInode }));
+    const asked = () => failureOf(client.call(routes.status, {}));
     expect((await asked()).code).toBe("not_authenticated");
     // Known from here on, though nothing was shared with it; and then not any more.
     other.server.reload(await other.credentialsOf({ kind: "coordinator", name: alice }, { trusted: [garageAuthority.certificatePem] }));

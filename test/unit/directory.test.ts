@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type GlobalName, globalName, parseLocalName } from "../../protocol/ids.ts";
 import { heartbeatIntervalMs, nodeDeadAfterMs, nodeSuspectAfterMs } from "../../protocol/limits.ts";
 import type { Heartbeat } from "../../protocol/schema.ts";
-import { requireAdministrator, requirePerson } from "../../src/coordinator/access.ts";
+import { requireAdministrator, requirePersonOfSite } from "../../src/coordinator/access.ts";
 import { createNodeDirectory, nodeStateAfter, requireNode } from "../../src/coordinator/directory.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
@@ -134,10 +134,10 @@ describe("access", () => {
   const dora = globalName(parseLocalName("dora"), home);
 
   test("to files is for people of the own site", async () => {
-    requirePerson(person(alice), alice);
-    requirePerson(person(dora), alice);
+    requirePersonOfSite(person(alice), alice);
+    requirePersonOfSite(person(dora), alice);
     for (const caller of [person(bob), { ...person(alice), kind: "node" as const }, { ...person(alice), kind: "coordinator" as const }]) {
-      await expectCode("permission_denied", () => requirePerson(caller, alice));
+      await expectCode("permission_denied", () => requirePersonOfSite(caller, alice));
     }
   });
 

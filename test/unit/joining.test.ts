@@ -60,6 +60,7 @@ describe("a code that is good", () => {
       `access.granted by ${member.member}`,
       `person.joined by invite ${code.id}`,
       `invite.created by ${member.member}`,
+      `store.created by ${member.member}`,
     ]);
     expect(member.service.redemptions).toEqual({ redeemed: 1, refused: 0, limited: 0 });
   });

@@ -46,6 +46,8 @@ describe("a person who is revoked", () => {
     const own = await joined(dora);
     const node = await member.startNode("node-01");
     const store = await createStore(member.metadata, "dora-s");
+    const subject = parseSubjectPattern(dora.name);
+    await member.metadata.grant({ inode: store.inode, subject, rights: ["read", "write"], grantedBy: alice, expiresMs: null });
     const client = member.client(own);
     const chunk = testChunk(1_000, 1);
     const allocate = { upload: newUpload(), store: store.inode, exclude: [], receipts: [] };

@@ -1,14 +1,16 @@
 import { localNameOf } from "../../../protocol/ids.ts";
 import { routes } from "../../../protocol/routes.ts";
-import type { NodeSummary, Store } from "../../../protocol/schema.ts";
+import type { ListedStore, NodeSummary } from "../../../protocol/schema.ts";
+import { nodesShown } from "../../client/nodes-shown.ts";
 import { usableBytes } from "../../cluster/usable.ts";
 import { formatSize } from "../../core/units.ts";
 import { type Command, jsonFlag } from "../command.ts";
 import type { Io } from "../io.ts";
 import { capacityCell, nodeStateCell } from "../output/health.ts";
 import { printJson } from "../output/json.ts";
-import { redundancyText } from "../output/store-text.ts";
+import { redundancyText, textOr } from "../output/store-text.ts";
 import { renderTable } from "../output/table.ts";
+import type { Terminal } from "../output/terminal.ts";
 import { openSession } from "../session.ts";
 
 const command: Command = {
@@ -18,8 +20,8 @@ const command: Command = {
   example: "collective df",
   run: async ({ io, on }) => {
     const { remote } = await openSession(io);
-    const [{ nodes }, { stores }] = await Promise.all([
-      remote.control.call(routes.status, {}, { signal: io.signal }),
+    const [nodes, { stores }] = await Promise.all([
+      nodesShown(remote, io.signal),
       remote.control.call(routes.listStores, {}, { signal: io.signal }),
     ]);
     const space = spaceOf(nodes, stores);
@@ -30,47 +32,59 @@ const command: Command = {
 export default command;
 
 interface StoreSpace {
-  readonly store: Store;
-  /** More content, before compression, that fits with all the copies the store asks for. */
-  readonly availableBytes: number;
+  readonly store: ListedStore;
+  /** More content, before compression, that fits with all the copies the store asks for. Null for whom it is not to know. */
+  readonly availableBytes: number | null;
+}
+
+interface NodeSpace {
+  readonly nodes: readonly NodeSummary[];
+  readonly total: { readonly capacityBytes: number; readonly usedBytes: number; readonly freeBytes: number };
 }
 
 interface Space {
-  readonly nodes: readonly NodeSummary[];
-  readonly total: { readonly capacityBytes: number; readonly usedBytes: number; readonly freeBytes: number };
+  /** Undefined for people of other sites. */
+  readonly onNodes: NodeSpace | undefined;
   readonly stores: readonly StoreSpace[];
 }
 
-function spaceOf(nodes: readonly NodeSummary[], stores: readonly Store[]): Space {
-  const inOrder = [...nodes].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const writable = nodes.filter((node) => node.state === "alive");
-  const freeBytes = writable.map((node) => node.freeBytes);
-  const sum = (of: (node: NodeSummary) => number): number => nodes.reduce((total, node) => total + of(node), 0);
+function spaceOf(nodes: readonly NodeSummary[] | undefined, stores: readonly ListedStore[]): Space {
+  const freeBytes = nodes?.filter((node) => node.state === "alive").map((node) => node.freeBytes);
+  const availableIn = ({ policy, logicalBytes }: ListedStore): number | null => {
+    const { quotaBytes, replicas } = policy;
+    if (freeBytes === undefined || (quotaBytes !== null && logicalBytes === null)) return null;
+    const quotaLeftBytes = quotaBytes === null ? Number.POSITIVE_INFINITY : Math.max(0, quotaBytes - (logicalBytes ?? 0));
+    return Math.min(usableBytes(freeBytes, replicas), quotaLeftBytes);
+  };
   return {
-    nodes: inOrder,
-    total: {
-      capacityBytes: sum((node) => node.capacityBytes),
-      usedBytes: sum((node) => node.usedBytes),
-      freeBytes: freeBytes.reduce((total, bytes) => total + bytes, 0),
-    },
-    stores: stores.map((store) => {
-      const { quotaBytes, replicas } = store.policy;
-      const quotaLeftBytes = quotaBytes === null ? Number.POSITIVE_INFINITY : Math.max(0, quotaBytes - store.logicalBytes);
-      return { store, availableBytes: Math.min(usableBytes(freeBytes, replicas), quotaLeftBytes) };
-    }),
+    onNodes: nodes && nodeSpaceOf(nodes),
+    stores: stores.map((store) => ({ store, availableBytes: availableIn(store) })),
   };
 }
 
-function jsonOf({ nodes, total, stores }: Space): Record<string, unknown> {
+function nodeSpaceOf(nodes: readonly NodeSummary[]): NodeSpace {
+  const sum = (of: (node: NodeSummary) => number): number => nodes.reduce((total, node) => total + of(node), 0);
   return {
-    nodes: nodes.map((node) => ({
-      id: node.name,
-      state: node.state,
-      capacity: node.capacityBytes,
-      used: node.usedBytes,
-      free: node.freeBytes,
-    })),
-    total: { capacity: total.capacityBytes, used: total.usedBytes, free: total.freeBytes },
+    nodes: [...nodes].sort((a, b) => (a.name < b.name ? -1 : 1)),
+    total: {
+      capacityBytes: sum((node) => node.capacityBytes),
+      usedBytes: sum((node) => node.usedBytes),
+      freeBytes: sum((node) => (node.state === "alive" ? node.freeBytes : 0)),
+    },
+  };
+}
+
+function jsonOf({ onNodes, stores }: Space): Record<string, unknown> {
+  return {
+    nodes:
+      onNodes?.nodes.map((node) => ({
+        id: node.name,
+        state: node.state,
+        capacity: node.capacityBytes,
+        used: node.usedBytes,
+        free: node.freeBytes,
+      })) ?? null,
+    total: onNodes ? { capacity: onNodes.total.capacityBytes, used: onNodes.total.usedBytes, free: onNodes.total.freeBytes } : null,
     stores: stores.map(({ store, availableBytes }) => ({
       name: store.name,
       redundancy: redundancyText(store.policy),
@@ -82,11 +96,18 @@ function jsonOf({ nodes, total, stores }: Space): Record<string, unknown> {
   };
 }
 
-function printSpace(io: Io, { nodes, total, stores }: Space): void {
-  const { out } = io;
-  const look = { width: out.columns, colours: out.colours, unicode: out.unicode };
-  const bold = out.colours.bold;
-  const nodeTable = renderTable({
+function printSpace({ stdout, out }: Io, { onNodes, stores }: Space): void {
+  const tables = [...(onNodes ? [nodeTable(onNodes, out)] : []), ...(stores.length > 0 ? [storeTable(stores, out)] : [])];
+  stdout.write(tables.length === 0 ? "nothing was shared with you yet\n" : `${tables.join("\n\n")}\n`);
+}
+
+function lookOf(out: Terminal) {
+  return { width: out.columns, colours: out.colours, unicode: out.unicode };
+}
+
+function nodeTable({ nodes, total }: NodeSpace, out: Terminal): string {
+  const { bold } = out.colours;
+  return renderTable({
     columns: [
       { header: "NODE", flexible: true },
       { header: "STATE" },
@@ -113,11 +134,12 @@ function printSpace(io: Io, { nodes, total, stores }: Space): void {
         capacityCell({ usedBytes: total.usedBytes, totalBytes: total.capacityBytes }, out),
       ],
     ],
-    ...look,
+    ...lookOf(out),
   });
-  io.stdout.write(`${nodeTable}\n`);
-  if (stores.length === 0) return;
-  const storeTable = renderTable({
+}
+
+function storeTable(stores: readonly StoreSpace[], out: Terminal): string {
+  return renderTable({
     columns: [
       { header: "STORE", flexible: true },
       { header: "REDUNDANCY" },
@@ -129,12 +151,11 @@ function printSpace(io: Io, { nodes, total, stores }: Space): void {
     rows: stores.map(({ store, availableBytes }) => [
       store.name,
       redundancyText(store.policy),
-      formatSize(store.logicalBytes),
-      formatSize(store.storedBytes),
+      textOr(store.logicalBytes, formatSize),
+      textOr(store.storedBytes, formatSize),
       store.policy.quotaBytes === null ? "-" : formatSize(store.policy.quotaBytes),
-      { text: formatSize(availableBytes), paint: availableBytes === 0 ? out.colours.bad : (text) => text },
+      { text: textOr(availableBytes, formatSize), paint: availableBytes === 0 ? out.colours.bad : (text) => text },
     ]),
-    ...look,
+    ...lookOf(out),
   });
-  io.stdout.write(`\n${storeTable}\n`);
 }

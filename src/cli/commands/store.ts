@@ -2,7 +2,7 @@ import { CollectiveError } from "../../../protocol/errors.ts";
 import { replicasMax } from "../../../protocol/limits.ts";
 import { parseName } from "../../../protocol/path.ts";
 import { routes } from "../../../protocol/routes.ts";
-import { defaultStorePolicy, type Store, type StorePolicy, strategies } from "../../../protocol/schema.ts";
+import { defaultStorePolicy, type ListedStore, type StorePolicy, strategies } from "../../../protocol/schema.ts";
 import { formatSize, parseSize, quoteInput } from "../../core/units.ts";
 import { type Command, type CommandGroup, type Flag, type Invocation, jsonFlag, usage } from "../command.ts";
 import { printJson } from "../output/json.ts";
@@ -119,7 +119,7 @@ const group: CommandGroup = {
 };
 export default group;
 
-async function listStores({ remote }: Session, signal: AbortSignal): Promise<Store[]> {
+async function listStores({ remote }: Session, signal: AbortSignal): Promise<ListedStore[]> {
   return (await remote.control.call(routes.listStores, {}, { signal })).stores;
 }
 

@@ -1,12 +1,17 @@
 /** A datastore's policy in words and as the fields of the command-line contract. */
-import type { Store, StorePolicy } from "../../../protocol/schema.ts";
+import type { ListedStore, StorePolicy } from "../../../protocol/schema.ts";
 
 /** `replicas 2` */
 export function redundancyText(policy: Pick<StorePolicy, "replicas">): string {
   return `replicas ${policy.replicas}`;
 }
 
-export function jsonStore(store: Store): Record<string, unknown> {
+/** What is not for this person to know is a dash. */
+export function textOr(value: number | null, format: (value: number) => string): string {
+  return value === null ? "-" : format(value);
+}
+
+export function jsonStore(store: ListedStore): Record<string, unknown> {
   const { policy } = store;
   return {
     name: store.name,
