@@ -12,8 +12,9 @@ import type { GlobalName } from "../../protocol/ids.ts";
 import { type Bucket, type BucketRate, fullBucket, takeFrom } from "./bucket.ts";
 import { dropNewsOf, spread } from "./news.ts";
 import { suspicionTimeoutMs } from "./profile.ts";
+import { isNews } from "./relevance.ts";
 import type { MemberView, Opinion, Turn } from "./state.ts";
-import { type Alive, headOf, isLater, type Suspect } from "./statements.ts";
+import type { Alive, Suspect } from "./statements.ts";
 import { lookUp, withEntry, withoutKey } from "./trie.ts";
 
 /** Bytes of statements about itself that a member may have everybody take: a start's worth, then 1 KB a second. */
@@ -68,9 +69,13 @@ export function chargeNews(turn: Turn, view: MemberView, sizeBytes: number): Buc
 
 /** Whether it was news. */
 export function acceptAlive(turn: Turn, alive: Alive, passOn: boolean): boolean {
-  if (isSelf(turn, alive.member)) return acceptAboutSelf(turn, alive);
+  if (!isNews(turn.state, alive)) return false;
+  if (isSelf(turn, alive.member)) {
+    // Somebody shows us what we said in an earlier life: we go on above it.
+    announceSelf(turn, { above: alive.incarnation });
+    return true;
+  }
   const view = viewOf(turn, alive.member);
-  if (view && !isLater(headOf(alive), headOf(view.statement))) return false;
   const budget = view && chargeNews(turn, view, alive.sealed.length);
   if (view && !budget) return false;
   const before = view?.opinion;
@@ -91,21 +96,11 @@ export function acceptAlive(turn: Turn, alive: Alive, passOn: boolean): boolean 
   return true;
 }
 
-/** Somebody shows us what we said in an earlier life: we go on above it. */
-function acceptAboutSelf(turn: Turn, alive: Alive): boolean {
-  if (!isLater(headOf(alive), headOf(turn.state.self))) return false;
-  announceSelf(turn, { above: alive.incarnation });
-  return true;
-}
-
 /** Whether it was news. */
 export function acceptSuspect(turn: Turn, suspect: Suspect): boolean {
   const { member, accuser } = suspect;
-  if (accuser === member || isSelf(turn, accuser)) return false;
   const view = viewOf(turn, member);
-  if (!view || suspect.incarnation !== view.statement.incarnation) return false;
-  if (view.opinion === "dead" || view.opinion === "left") return false;
-  if (view.accusations.length > turn.state.profile.confirmations || view.accusations.some((one) => one.accuser === accuser)) return false;
+  if (!view || !isNews(turn.state, suspect)) return false;
   const accuserView = viewOf(turn, accuser);
   const budget = accuserView && takeFrom(accuserView.accusationBudget, accusationRate(turn), turn.nowMs);
   if (!accuserView || !budget) return false;

@@ -6,8 +6,9 @@ import type { Topic } from "../../protocol/gossip.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
 import { chargeNews, isSelf, setView, viewOf } from "./membership.ts";
 import { dropNewsOf, spread } from "./news.ts";
+import { isNews } from "./relevance.ts";
 import { clockJumpMax, introductionsPerMemberMax, type Turn } from "./state.ts";
-import { type GossipRecord, headOf, isLater, recordKey } from "./statements.ts";
+import { type GossipRecord, recordKey } from "./statements.ts";
 import { entriesOf, lookUp, withEntry, withoutKey } from "./trie.ts";
 
 /** Says something about ourselves; the same again changes nothing. */
@@ -23,8 +24,8 @@ export function publish(turn: Turn, topic: Topic, item: string, body: Uint8Array
 
 /** Whether it was news. */
 export function acceptRecord(turn: Turn, record: GossipRecord, passOn: boolean): boolean {
+  if (!isNews(turn.state, record)) return false;
   const held = lookUp(turn.state.records, recordKey(record));
-  if (held && !isLater(headOf(record), headOf(held))) return false;
   if (isSelf(turn, record.member)) return acceptOwn(turn, record, held);
   const view = viewOf(turn, record.member);
   if (!view) return false;

@@ -94,6 +94,8 @@ export interface GossipState {
   /** When each suspect is dead. */
   readonly suspects: ReadonlyMap<GlobalName, number>;
   readonly dead: ReadonlySet<GlobalName>;
+  /** Members that we were told to get in touch with and have not heard from, and how often we tried. */
+  readonly contacts: ReadonlyMap<GlobalName, number>;
   readonly exchanges: ReadonlyMap<number, Exchange>;
   readonly nextExchange: number;
   readonly nextProbeMs: number;

@@ -32,6 +32,7 @@ import { emptyTrie } from "./trie.ts";
 const newsAtOnceMax = 16;
 /** A leaving member tells more than usual: it has no second chance. */
 const leaveFanout = 6;
+const contactsAtOnceMax = 16;
 
 export interface StepResult {
   readonly state: GossipState;
@@ -67,6 +68,7 @@ export function createGossipState(options: NewGossip, environment: StepEnvironme
     doubts: new Map(),
     suspects: new Map(),
     dead: new Set(),
+    contacts: new Map(),
     exchanges: new Map(),
     nextExchange: 1,
     nextProbeMs: nowMs + profile.probeIntervalMs * random.next(),
@@ -106,12 +108,13 @@ function handle(turn: Turn, event: GossipEvent): void {
   else if (event.kind === "request") onRequest(turn, event);
   else if (event.kind === "response") onResponse(turn, event.exchange, event.message);
   else if (event.kind === "failed") onFailed(turn, event.exchange);
-  else if (event.kind === "contact") startSync(turn, event.member);
+  else if (event.kind === "contact") contact(turn, event.member);
   else if (event.kind === "publish") publish(turn, event.topic, event.item, event.body);
   else if (event.kind === "addresses") announceSelf(turn, { addresses: [...event.addresses] });
   else if (event.kind === "leave") leave(turn);
   else if (event.kind === "forget") {
     forgetMember(turn, event.member);
+    endContact(turn, event.member);
     forgetRecordsOf(turn, event.member);
   } else event satisfies never;
 }
@@ -141,9 +144,19 @@ function gossip(turn: Turn): void {
   state.nextGossipMs = state.news.length > 0 ? turn.nowMs + state.profile.gossipIntervalMs : Number.POSITIVE_INFINITY;
 }
 
-/** A partition ends when somebody tries. A member alone in being dead is tried by all together about once an interval. */
+function contact(turn: Turn, member: GlobalName): void {
+  if (member === turn.state.self.member) return;
+  turn.state.contacts = new Map(turn.state.contacts).set(member, 0);
+  startSync(turn, member);
+}
+
+/**
+ * Contacts that have not answered, and one of the dead: a partition ends when somebody tries. A member
+ * alone in being dead is tried by all together about once an interval.
+ */
 function reconnect(turn: Turn): void {
-  const { dead } = turn.state;
+  const { contacts, dead } = turn.state;
+  for (const member of [...contacts.keys()].slice(0, contactsAtOnceMax)) startSync(turn, member);
   if (dead.size === 0 || turn.random.next() * presentCount(turn) > dead.size) return;
   const target = [...dead][turn.random.int(dead.size)];
   if (target !== undefined) startSync(turn, target);
@@ -173,12 +186,36 @@ function onResponse(turn: Turn, id: number, message: Message): void {
   if (!exchange) return;
   accept(turn, message.news, true);
   if (exchange.kind !== "sync") probeAnswered(turn, exchange, message);
-  else if (message.kind === "sync") continueSync(turn, exchange, message, acceptPage(turn, message.statements));
+  else if (message.kind === "sync") {
+    endContact(turn, exchange.to);
+    continueSync(turn, exchange, message, acceptPage(turn, message.statements));
+  }
 }
 
 function onFailed(turn: Turn, id: number): void {
   const exchange = endExchange(turn, id);
-  if (exchange) probeUnanswered(turn, exchange);
+  if (!exchange) return;
+  if (exchange.kind === "sync") syncFailed(turn, exchange);
+  else probeUnanswered(turn, exchange);
+}
+
+/** Contacts are tried again, ever less often; a session that broke off goes on with somebody else. */
+function syncFailed(turn: Turn, session: { readonly to: GlobalName; readonly turn: number }): void {
+  const { state, nowMs } = turn;
+  const { probeIntervalMs, reconnectIntervalMs } = state.profile;
+  if (session.turn > 0) state.nextSyncMs = Math.min(state.nextSyncMs, nowMs + probeIntervalMs * turn.random.next());
+  const failures = state.contacts.get(session.to);
+  if (failures === undefined) return;
+  state.contacts = new Map(state.contacts).set(session.to, failures + 1);
+  const delayMs = Math.min(reconnectIntervalMs, probeIntervalMs * 2 ** Math.min(failures, 10));
+  state.nextReconnectMs = Math.min(state.nextReconnectMs, nowMs + delayMs * (0.5 + turn.random.next() / 2));
+}
+
+function endContact(turn: Turn, member: GlobalName): void {
+  if (!turn.state.contacts.has(member)) return;
+  const contacts = new Map(turn.state.contacts);
+  contacts.delete(member);
+  turn.state.contacts = contacts;
 }
 
 function acceptPage(turn: Turn, statements: readonly News[]): number {
