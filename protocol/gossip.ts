@@ -72,8 +72,8 @@ const statementsSchema = z.array(statementSchema).max(statementsPerMessageMax);
 const wordSchema = z.number().int().nonnegative().max(0xffffffff);
 /** Two 32-bit words: the exclusive or of the digests of all that is in a part of the key space. */
 const digestSchema = z.tuple([wordSchema, wordSchema]);
-/** A part of one of the two key spaces: all keys whose hash starts with these hexadecimal digits. */
-const placeSchema = z.object({ space: z.enum(["members", "records"]), path: z.string().regex(/^[0-9a-f]{0,8}$/) });
+/** A part of one of the two key spaces: all keys whose path starts with these hexadecimal digits. */
+const placeSchema = z.object({ space: z.enum(["members", "records"]), path: z.string().regex(/^[0-9a-f]{0,16}$/) });
 /** A key and what there is of it: its counter (incarnation or clock) and digest. */
 const headSchema = z.tuple([z.string().max(600), counterSchema, wordSchema, wordSchema]);
 

@@ -108,6 +108,9 @@ export interface GossipAgentOptions {
   readonly log: Log;
 }
 
+/** How long stopping waits for the others to hear of it. */
+const leaveMsMax = 1_000;
+
 interface Caller {
   readonly resolve: (bytes: Uint8Array<ArrayBuffer>) => void;
   readonly reject: (error: CollectiveError) => void;
@@ -196,6 +199,7 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
   };
   const exchange = async (action: Extract<GossipAction, { readonly kind: "send" }>): Promise<void> => {
     const { to, addresses, message } = action;
+    const bytes = encodeCounted(message);
     const done = new AbortController();
     const timeout = new AbortController();
     clock.sleep(action.timeoutMs, done.signal).then(
@@ -204,18 +208,16 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
     );
     let event: GossipEvent;
     try {
-      const bytes = await answerOrAbort(
-        transport.send({ to, addresses, bytes: encodeCounted(message), signal: timeout.signal }),
-        timeout.signal,
-      );
-      event = { kind: "response", exchange: action.exchange, message: open(to, bytes) };
+      const signal = AbortSignal.any([timeout.signal, stopping.signal]);
+      const answer = await answerOrAbort(transport.send({ to, addresses, bytes, signal }), signal);
+      event = { kind: "response", exchange: action.exchange, message: open(to, answer) };
     } catch (error) {
       log.debug("gossip.failed", { to, message: message.kind, reason: toCollectiveError(error).message });
       event = { kind: "failed", exchange: action.exchange };
     } finally {
       done.abort();
     }
-    if (!stopping.signal.aborted) apply(event);
+    if (running) apply(event);
   };
   const publishBody = (topic: Topic, item: string, body: Uint8Array): void => apply({ kind: "publish", topic, item, body });
 
@@ -225,17 +227,19 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
       setAlarm();
     },
     stop: async () => {
-      if (stopping.signal.aborted) return;
-      if (running) apply({ kind: "leave" });
+      if (!running) return;
+      apply({ kind: "leave" });
       running = false;
-      stopping.abort();
       alarm?.cancel.abort();
       for (const { reject } of callers.values()) reject(new CollectiveError("unavailable", `${self} is stopping`));
       callers.clear();
+      const patience = clock.sleep(leaveMsMax, stopping.signal).catch(() => undefined);
+      await Promise.race([Promise.all(underWay), patience]);
+      stopping.abort(new CollectiveError("cancelled", `${self} is stopping`));
       await Promise.all(underWay);
     },
     receive: async (from, bytes) => {
-      if (stopping.signal.aborted || !running) throw new CollectiveError("unavailable", `${self} does not gossip now`);
+      if (!running) throw new CollectiveError("unavailable", `${self} does not gossip now`);
       if (from === self || !trust.keyOf(from)) throw new CollectiveError("permission_denied", `${from} is no member that ${self} trusts`);
       if (bytes.length > gossipMessageBytesMax)
         throw new CollectiveError("too_large", `a gossip message of ${bytes.length} bytes is more than ${gossipMessageBytesMax}`);

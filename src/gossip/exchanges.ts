@@ -6,7 +6,7 @@ import { permuted } from "./permutation.ts";
 import { type Exchange, exchangesMax, type MemberView, type Turn } from "./state.ts";
 import { entryAt, lookUp } from "./trie.ts";
 
-/** How often a random choice is repeated when it meets one that does not qualify. */
+/** Members looked at for each that is wanted: many may be gone. */
 const triesPerChoice = 8;
 /** Members passed over in one turn of a round, when many are gone. */
 const skipsPerTurnMax = 64;
@@ -40,16 +40,17 @@ export function isPresent(view: MemberView): boolean {
   return view.opinion === "alive" || view.opinion === "suspect";
 }
 
-/** Up to `count` different random members that are present, without ourselves and `except`. */
+/** Up to `count` random members that are present, without ourselves and `except`; of few members, none is missed. */
 export function somePresent(turn: Turn, count: number, except?: GlobalName): GlobalName[] {
   const { members, self } = turn.state;
-  const chosen = new Set<GlobalName>();
-  for (let tries = count * triesPerChoice; tries > 0 && chosen.size < count; tries--) {
-    const view = entryAt(members, turn.random.int(members.count))?.value;
+  const key = turn.random.int(2 ** 31);
+  const chosen: GlobalName[] = [];
+  for (let index = 0; index < Math.min(members.count, count * triesPerChoice) && chosen.length < count; index++) {
+    const view = entryAt(members, permuted(index, members.count, key))?.value;
     if (view && isPresent(view) && view.statement.member !== self.member && view.statement.member !== except)
-      chosen.add(view.statement.member);
+      chosen.push(view.statement.member);
   }
-  return [...chosen];
+  return chosen;
 }
 
 /**

@@ -12,17 +12,17 @@ import { send } from "./exchanges.ts";
 import type { News, SyncMessage } from "./messages.ts";
 import type { MemberView, Turn } from "./state.ts";
 import { type Alive, type GossipRecord, headOf, isLater } from "./statements.ts";
-import { type Digest, entriesOf, lookUp, partAt, sameDigest, type Trie } from "./trie.ts";
+import { type Digest, entriesOf, lookUp, partAt, partEntriesMax, pathDigitsMax, sameDigest, type Trie } from "./trie.ts";
 
 type Space = "members" | "records";
 type Held = MemberView | GossipRecord;
 type Head = SyncMessage["listings"][number]["heads"][number];
 type SyncContent = Omit<SyncMessage, "kind" | "news">;
 
-/** A part with no more entries is listed, a larger one divided. */
-const listedEntriesMax = 16;
-const pathDigitsMax = 8;
 const pageBytesMax = 64 * 1024;
+const listedBytesMax = 64 * 1024;
+/** Of an entry in a listing beside its key. */
+const headBytes = 24;
 const pageStatementsMax = 384;
 export const syncTurnsMax = 64;
 
@@ -79,7 +79,7 @@ function newPage(turn: Turn): Page {
   const wants: SyncContent["wants"][number][] = [];
   const statements: News[] = [];
   let bytes = 0;
-  let listed = 0;
+  let listedBytes = 0;
   let more = false;
   const add = (space: Space, key: string): void => {
     const found = space === "members" ? fromMembers(lookUp(turn.state.members, key)) : fromRecords(lookUp(turn.state.records, key));
@@ -94,10 +94,11 @@ function newPage(turn: Turn): Page {
   return {
     add,
     describe: (space, path, ours) => {
-      if (ours.count <= listedEntriesMax || path.length >= pathDigitsMax) {
+      if (ours.count <= partEntriesMax || path.length >= pathDigitsMax) {
         const heads = [...headsOf(ours)];
-        if (listings.length < rangesPerMessageMax && listed + heads.length <= headsPerMessageMax) {
-          listed += heads.length;
+        const sizeBytes = heads.reduce((sum, [key]) => sum + key.length + headBytes, 0);
+        if (listings.length < rangesPerMessageMax && heads.length <= headsPerMessageMax && listedBytes + sizeBytes <= listedBytesMax) {
+          listedBytes += sizeBytes;
           listings.push({ space, path, heads });
         } else more = true;
       } else if (ranges.length + 16 <= rangesPerMessageMax) {
@@ -117,8 +118,10 @@ function newPage(turn: Turn): Page {
         else if (isLater(toHead(their), ours)) missing.set(key, their);
       }
       for (const key of missing.keys()) {
-        if (wants.length < headsPerMessageMax) wants.push({ space, key });
-        else more = true;
+        if (wants.length < headsPerMessageMax && listedBytes + key.length <= listedBytesMax) {
+          listedBytes += key.length + headBytes;
+          wants.push({ space, key });
+        } else more = true;
       }
     },
     content: () => ({ ranges, listings, wants, statements, more }),

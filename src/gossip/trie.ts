@@ -17,8 +17,7 @@ export interface Digest {
 
 export interface Entry<V> {
   readonly key: string;
-  /** Hash of the key, 32 bits; its hexadecimal digits are the path. */
-  readonly slot: number;
+  readonly slot: Slot;
   readonly digest: Digest;
   readonly value: V;
 }
@@ -31,9 +30,19 @@ export interface Trie<V> {
   readonly children: readonly Trie<V>[] | undefined;
 }
 
-/** A part with more entries is split, unless the hash has no digits left. */
-const bucketEntriesMax = 16;
-const pathDigitsMax = 8;
+/**
+ * The path of a key in hexadecimal digits: 32 bits of hash of its owner, which is all up to the first
+ * space, then 32 bits of hash of the rest. So nobody can crowd the place where another's records are:
+ * keys that are chosen to collide do so among those of the one who chose them.
+ */
+interface Slot {
+  readonly owner: number;
+  readonly rest: number;
+}
+
+/** A part with more entries is divided, unless the path has no digits left. */
+export const partEntriesMax = 16;
+export const pathDigitsMax = 16;
 
 export const zeroDigest: Digest = { high: 0, low: 0 };
 const empty: Trie<never> = { count: 0, digest: zeroDigest, entries: [], children: undefined };
@@ -50,7 +59,7 @@ export function lookUp<V>(trie: Trie<V>, key: string): V | undefined {
   const slot = slotOf(key);
   let node = trie;
   for (let depth = 0; node.children; depth++) node = node.children[digitAt(slot, depth)] ?? empty;
-  return node.entries.find((entry) => entry.slot === slot && entry.key === key)?.value;
+  return node.entries.find((entry) => entry.key === key)?.value;
 }
 
 export function withEntry<V>(trie: Trie<V>, key: string, value: V, digest: Digest): Trie<V> {
@@ -87,17 +96,23 @@ export function partAt<V>(trie: Trie<V>, path: string): Trie<V> {
   return node;
 }
 
-/** FNV-1a with the finalizer of MurmurHash3. Who may choose keys is a trusted member and may choose few of them. */
-export function slotOf(key: string): number {
+export function slotOf(key: string): Slot {
+  const space = key.indexOf(" ");
+  const ownerEnd = space < 0 ? key.length : space;
+  return { owner: hashOf(key, 0, ownerEnd), rest: hashOf(key, ownerEnd, key.length) };
+}
+
+/** FNV-1a with the finalizer of MurmurHash3. */
+function hashOf(text: string, from: number, to: number): number {
   let hash = 0x811c9dc5;
-  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
+  for (let i = from; i < to; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-function digitAt(slot: number, depth: number): number {
-  return (slot >>> (28 - 4 * depth)) & 0xf;
+function digitAt({ owner, rest }: Slot, depth: number): number {
+  return depth < 8 ? (owner >>> (28 - 4 * depth)) & 0xf : (rest >>> (60 - 4 * depth)) & 0xf;
 }
 
 function combine(a: Digest, b: Digest): Digest {
@@ -113,7 +128,7 @@ function insert<V>(node: Trie<V>, entry: Entry<V>, depth: number): Trie<V> {
   if (node.children) return withChild(node, digitAt(entry.slot, depth), (child) => insert(child, entry, depth + 1));
   const at = node.entries.findIndex((one) => one.key === entry.key);
   const entries = at < 0 ? [...node.entries, entry] : node.entries.with(at, entry);
-  return entries.length > bucketEntriesMax && depth < pathDigitsMax ? split(entries, depth) : bucketOf(entries);
+  return entries.length > partEntriesMax && depth < pathDigitsMax ? split(entries, depth) : bucketOf(entries);
 }
 
 function split<V>(entries: readonly Entry<V>[], depth: number): Trie<V> {
@@ -125,7 +140,7 @@ function split<V>(entries: readonly Entry<V>[], depth: number): Trie<V> {
   return { count: entries.length, digest: entries.map((entry) => entry.digest).reduce(combine), entries: [], children };
 }
 
-function remove<V>(node: Trie<V>, key: string, slot: number, depth: number): Trie<V> {
+function remove<V>(node: Trie<V>, key: string, slot: Slot, depth: number): Trie<V> {
   if (node.children) return withChild(node, digitAt(slot, depth), (child) => remove(child, key, slot, depth + 1));
   const entries = node.entries.filter((entry) => entry.key !== key);
   return entries.length === node.entries.length ? node : bucketOf(entries);
