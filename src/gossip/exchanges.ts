@@ -1,6 +1,6 @@
 /** Sending, and choosing to whom. Every exchange ends in an answer or a failure: the runner sees to that with its time-out. */
 import type { GlobalName } from "../../protocol/ids.ts";
-import type { Message } from "./messages.ts";
+import type { Message, News } from "./messages.ts";
 import { newsFor } from "./news.ts";
 import { permuted } from "./permutation.ts";
 import { type Exchange, exchangesMax, type MemberView, type Turn } from "./state.ts";
@@ -13,8 +13,8 @@ const skipsPerTurnMax = 64;
 
 type WithoutNews<M> = M extends Message ? Omit<M, "news"> : never;
 
-/** Adds the news. Nothing is sent when too much is under way already. */
-export function send(turn: Turn, exchange: Exchange, message: WithoutNews<Message>, timeoutMs: number): void {
+/** Adds the news, `first` before them. Nothing is sent when too much is under way already. */
+export function send(turn: Turn, exchange: Exchange, message: WithoutNews<Message>, timeoutMs: number, first: readonly News[] = []): void {
   const { state } = turn;
   if (state.exchanges.size >= exchangesMax) return;
   const id = state.nextExchange;
@@ -22,7 +22,7 @@ export function send(turn: Turn, exchange: Exchange, message: WithoutNews<Messag
   state.exchanges = new Map(state.exchanges).set(id, exchange);
   const { to } = exchange;
   const addresses = lookUp(state.members, to)?.statement.addresses ?? [];
-  const whole = { ...message, news: newsFor(turn, to) } as Message;
+  const whole = { ...message, news: [...first, ...newsFor(turn, to)] } as Message;
   turn.actions.push({ kind: "send", exchange: id, to, addresses, message: whole, timeoutMs: Math.max(1, Math.ceil(timeoutMs)) });
 }
 

@@ -88,6 +88,7 @@ export function acceptAlive(turn: Turn, alive: Alive, passOn: boolean): boolean 
     ...(view && !isNewLife && { opinion: view.opinion, changedMs: view.changedMs, accusations: view.accusations }),
     ...(view && isNewLife && before === fresh.opinion && { changedMs: view.changedMs }),
   });
+  if (before === "dead" && isNewLife) hurryReconnect(turn);
   if (isNewLife) {
     clearSuspicion(turn, alive.member);
     if (fresh.opinion !== before) notifyOpinion(turn, alive.member, fresh.opinion);
@@ -161,6 +162,12 @@ function addAccusation(turn: Turn, view: MemberView, suspect: Suspect): void {
   withoutDoubt(turn, member);
   if (isFirst) notifyOpinion(turn, member, "suspect");
   spread(turn, suspect);
+}
+
+/** Where one came back, the way to others may be open again: a partition that heals does so in a wave. */
+function hurryReconnect(turn: Turn): void {
+  const { state, nowMs } = turn;
+  state.nextReconnectMs = Math.min(state.nextReconnectMs, nowMs + state.profile.gossipIntervalMs * turn.random.next());
 }
 
 function clearSuspicion(turn: Turn, member: GlobalName): void {

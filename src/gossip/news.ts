@@ -7,7 +7,7 @@ import type { News } from "./messages.ts";
 import { retransmissions } from "./profile.ts";
 import { type NewsEntry, newsBytesPerMessageMax, newsEntriesMax, type Turn } from "./state.ts";
 import { recordKey } from "./statements.ts";
-import { lookUp } from "./trie.ts";
+import { lookUp, sameDigest } from "./trie.ts";
 
 /** Statements about the receiver, the accusations it has to know of among them. */
 const statementsPerNewsMax = 64;
@@ -19,7 +19,8 @@ export function spread(turn: Turn, statement: News): void {
   const refutes = (entry: NewsEntry): boolean =>
     statement.kind === "alive" && entry.statement.kind === "suspect" && entry.statement.member === statement.member;
   const kept = state.news.filter((entry) => entry.key !== key && !refutes(entry));
-  // Sorted by sends, so the end is what has been sent most.
+  // Sorted by sends, so the end is what has been sent most. What falls out is left to anti-entropy, and that soon.
+  if (kept.length >= newsEntriesMax) state.nextSyncMs = Math.min(state.nextSyncMs, turn.nowMs + state.profile.probeIntervalMs);
   state.news = [{ key, statement, sends: 0 }, ...kept.slice(0, newsEntriesMax - 1)];
   if (state.nextGossipMs === Number.POSITIVE_INFINITY) {
     state.nextGossipMs = turn.nowMs + state.profile.gossipIntervalMs * turn.random.next();
@@ -29,8 +30,9 @@ export function spread(turn: Turn, statement: News): void {
 /**
  * What this message to `to` carries. A member that is suspect or dead here is told first what is held
  * against it, and the latest it is known to have said: it can refute both (Lifeguard's buddy system).
+ * What `to` has just told us, `theirs`, does not go back to it.
  */
-export function newsFor(turn: Turn, to: GlobalName): News[] {
+export function newsFor(turn: Turn, to: GlobalName, theirs: readonly News[] = []): News[] {
   const view = lookUp(turn.state.members, to);
   const chosen: News[] = view && view.opinion !== "alive" ? [view.statement, ...view.accusations] : [];
   if (turn.state.news.length === 0) return chosen;
@@ -40,6 +42,7 @@ export function newsFor(turn: Turn, to: GlobalName): News[] {
     const isFirst = sent.size === 0;
     if (chosen.length >= statementsPerNewsMax) break;
     if (entry.statement.member === to && entry.statement.kind !== "suspect") continue;
+    if (theirs.some(({ digest }) => sameDigest(digest, entry.statement.digest))) continue;
     if (!isFirst && bytes + entry.statement.sealed.length > newsBytesPerMessageMax) continue;
     bytes += entry.statement.sealed.length;
     sent.add(entry);

@@ -173,12 +173,16 @@ function onRequest(turn: Turn, { call, from, message }: Extract<GossipEvent, { r
   // Whoever speaks to us is there.
   withoutDoubt(turn, from);
   accept(turn, message.news, true);
-  if (message.kind === "ping") answerPing(turn, call, from, message.nonce);
+  if (message.kind === "ping") answerPing(turn, call, from, message);
   else if (message.kind === "probe") relayProbe(turn, call, from, message);
   else if (message.kind === "sync") {
     acceptPage(turn, message.statements);
-    turn.actions.push({ kind: "respond", call, message: { kind: "sync", ...compareWith(turn, message), news: newsFor(turn, from) } });
-  } else turn.actions.push({ kind: "respond", call, message: { kind: "ack", news: newsFor(turn, from) } });
+    turn.actions.push({
+      kind: "respond",
+      call,
+      message: { kind: "sync", ...compareWith(turn, message), news: newsFor(turn, from, message.news) },
+    });
+  } else turn.actions.push({ kind: "respond", call, message: { kind: "ack", news: newsFor(turn, from, message.news) } });
 }
 
 function onResponse(turn: Turn, id: number, message: Message): void {

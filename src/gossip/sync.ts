@@ -25,9 +25,24 @@ const listedBytesMax = 64 * 1024;
 const headBytes = 24;
 const pageStatementsMax = 384;
 export const syncTurnsMax = 64;
+/** Dead members whose accusations a session begins with. */
+const grievancesMax = 4;
 
 export function startSync(turn: Turn, to: GlobalName): void {
-  sendSync(turn, to, 0, rootContent(turn));
+  sendSync(turn, to, 0, rootContent(turn), grievances(turn));
+}
+
+/**
+ * What is held against some of our dead. Where they are dead too it is old; where they are not, they are
+ * suspected and refute, and so nobody stays dead for us alone.
+ */
+function grievances(turn: Turn): News[] {
+  const { dead, members } = turn.state;
+  if (dead.size === 0) return [];
+  const all = [...dead];
+  const from = turn.random.int(all.length);
+  const some = [...all.slice(from), ...all.slice(0, from)].slice(0, grievancesMax);
+  return some.flatMap((member) => lookUp(members, member)?.accusations ?? []);
 }
 
 /** After an answer: goes on where the two still differ. `learnt` is how many of its statements were news. */
@@ -62,8 +77,8 @@ function rootContent(turn: Turn): SyncContent {
   return { ranges: [root("members"), root("records")], listings: [], wants: [], statements: [], more: false };
 }
 
-function sendSync(turn: Turn, to: GlobalName, turnNumber: number, content: SyncContent): void {
-  send(turn, { kind: "sync", to, turn: turnNumber }, { kind: "sync", ...content }, turn.state.profile.exchangeTimeoutMs);
+function sendSync(turn: Turn, to: GlobalName, turnNumber: number, content: SyncContent, first: readonly News[] = []): void {
+  send(turn, { kind: "sync", to, turn: turnNumber }, { kind: "sync", ...content }, turn.state.profile.exchangeTimeoutMs, first);
 }
 
 interface Page {
