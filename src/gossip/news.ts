@@ -27,34 +27,49 @@ export function spread(turn: Turn, statement: News): void {
   }
 }
 
-/**
- * What this message to `to` carries. A member that is suspect or dead here is told first what is held
- * against it, and the latest it is known to have said: it can refute both (Lifeguard's buddy system).
- * What `to` has just told us, `theirs`, does not go back to it.
- */
-export function newsFor(turn: Turn, to: GlobalName, theirs: readonly News[] = []): News[] {
-  const view = lookUp(turn.state.members, to);
-  const chosen: News[] = view && view.opinion !== "alive" ? [view.statement, ...view.accusations] : [];
-  if (turn.state.news.length === 0) return chosen;
-  let bytes = 0;
-  const sent = new Set<NewsEntry>();
-  for (const entry of turn.state.news) {
-    const isFirst = sent.size === 0;
-    if (chosen.length >= statementsPerNewsMax) break;
-    if (entry.statement.member === to && entry.statement.kind !== "suspect") continue;
-    if (theirs.some(({ digest }) => sameDigest(digest, entry.statement.digest))) continue;
-    if (!isFirst && bytes + entry.statement.sealed.length > newsBytesPerMessageMax) continue;
-    bytes += entry.statement.sealed.length;
-    sent.add(entry);
-    if (!chosen.includes(entry.statement)) chosen.push(entry.statement);
-    if (bytes >= newsBytesPerMessageMax) break;
-  }
-  countSends(turn, sent);
+/** What a request to `to` carries. */
+export function newsFor(turn: Turn, to: GlobalName): News[] {
+  const { chosen, sent } = choose(turn, to, []);
+  if (sent.size > 0) countSends(turn, sent);
   return chosen;
+}
+
+/**
+ * What an answer to `to` carries: not what it has just told us, and our own word where it thinks of an
+ * earlier life of ours. It does not count as sent: whoever asked may have given up long ago, when we
+ * come back from a pause.
+ */
+export function newsInAnswer(turn: Turn, to: GlobalName, theirs: readonly News[]): News[] {
+  const { self } = turn.state;
+  const isBehind = theirs.some((one) => one.kind !== "record" && one.member === self.member && one.incarnation < self.incarnation);
+  const { chosen } = choose(turn, to, theirs);
+  return isBehind && !chosen.includes(self) ? [self, ...chosen] : chosen;
 }
 
 export function dropNewsOf(turn: Turn, member: GlobalName): void {
   turn.state.news = turn.state.news.filter(({ statement }) => statement.member !== member);
+}
+
+/**
+ * A member that is suspect or dead here is told first what is held against it, and the latest it is known
+ * to have said: it can refute both (Lifeguard's buddy system).
+ */
+function choose(turn: Turn, to: GlobalName, theirs: readonly News[]): { readonly chosen: News[]; readonly sent: ReadonlySet<NewsEntry> } {
+  const view = lookUp(turn.state.members, to);
+  const chosen: News[] = view && view.opinion !== "alive" ? [view.statement, ...view.accusations] : [];
+  let bytes = 0;
+  const sent = new Set<NewsEntry>();
+  for (const entry of turn.state.news) {
+    const { statement } = entry;
+    if (chosen.length >= statementsPerNewsMax || bytes >= newsBytesPerMessageMax) break;
+    if (statement.member === to && statement.kind !== "suspect") continue;
+    if (theirs.some(({ digest }) => sameDigest(digest, statement.digest))) continue;
+    if (sent.size > 0 && bytes + statement.sealed.length > newsBytesPerMessageMax) continue;
+    bytes += statement.sealed.length;
+    sent.add(entry);
+    if (!chosen.includes(statement)) chosen.push(statement);
+  }
+  return { chosen, sent };
 }
 
 function countSends(turn: Turn, sent: ReadonlySet<NewsEntry>): void {

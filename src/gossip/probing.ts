@@ -12,7 +12,7 @@ import type { GlobalName } from "../../protocol/ids.ts";
 import { isPresent, nextInRound, send, somePresent } from "./exchanges.ts";
 import { accuse, viewOf, withoutDoubt } from "./membership.ts";
 import type { AckMessage, Message, PingMessage, ProbeMessage } from "./messages.ts";
-import { newsFor } from "./news.ts";
+import { newsInAnswer } from "./news.ts";
 import { failuresToAccuse, probeTimes } from "./profile.ts";
 import { type Exchange, type Probe, relaysMax, type Turn } from "./state.ts";
 
@@ -87,7 +87,7 @@ export function relayProbe(turn: Turn, call: number, from: GlobalName, message: 
   const view = viewOf(turn, target);
   const relays = [...state.exchanges.values()].filter((exchange) => exchange.kind === "relay").length;
   if (!view || target === state.self.member || relays >= relaysMax) {
-    turn.actions.push({ kind: "respond", call, message: { kind: "nack", news: newsFor(turn, from, message.news) } });
+    turn.actions.push({ kind: "respond", call, message: { kind: "nack", news: newsInAnswer(turn, from, message.news) } });
     return;
   }
   const timeoutMs = Math.min(message.timeoutMs, state.profile.probeIntervalMs * (1 + state.profile.healthMax));
@@ -96,7 +96,7 @@ export function relayProbe(turn: Turn, call: number, from: GlobalName, message: 
 
 /** We have been reached: the nonce is there when it is a helper that asks, and the one behind it wants our word. */
 export function answerPing(turn: Turn, call: number, from: GlobalName, { nonce, news: theirs }: PingMessage): void {
-  const news = newsFor(turn, from, theirs);
+  const news = newsInAnswer(turn, from, theirs);
   const proof = nonce && turn.seal({ kind: "presence", member: turn.state.self.member, nonce });
   turn.actions.push({ kind: "respond", call, message: { kind: "ack", news, proof } });
 }
@@ -131,7 +131,7 @@ function helperAnswered(turn: Turn, nonce: Uint8Array): void {
 }
 
 function respondToRelay(turn: Turn, exchange: Exchange & { readonly kind: "relay" }, proof: AckMessage["proof"]): void {
-  const news = newsFor(turn, exchange.asker);
+  const news = newsInAnswer(turn, exchange.asker, []);
   const message: Message = proof ? { kind: "ack", news, proof } : { kind: "nack", news };
   turn.actions.push({ kind: "respond", call: exchange.call, message });
 }

@@ -20,7 +20,7 @@ import {
   withoutDoubt,
 } from "./membership.ts";
 import type { Message, News } from "./messages.ts";
-import { newsFor, spread } from "./news.ts";
+import { newsInAnswer, spread } from "./news.ts";
 import { adjustHealth, answerPing, askHelpers, failProbe, probeAnswered, probeUnanswered, relayProbe, startProbe } from "./probing.ts";
 import type { GossipProfile } from "./profile.ts";
 import { acceptRecord, forgetRecordsOf, publish } from "./records.ts";
@@ -180,9 +180,9 @@ function onRequest(turn: Turn, { call, from, message }: Extract<GossipEvent, { r
     turn.actions.push({
       kind: "respond",
       call,
-      message: { kind: "sync", ...compareWith(turn, message), news: newsFor(turn, from, message.news) },
+      message: { kind: "sync", ...compareWith(turn, message), news: newsInAnswer(turn, from, message.news) },
     });
-  } else turn.actions.push({ kind: "respond", call, message: { kind: "ack", news: newsFor(turn, from, message.news) } });
+  } else turn.actions.push({ kind: "respond", call, message: { kind: "ack", news: newsInAnswer(turn, from, message.news) } });
 }
 
 function onResponse(turn: Turn, id: number, message: Message): void {
