@@ -17,11 +17,13 @@ import type { MemberView, Opinion, Turn } from "./state.ts";
 import type { Alive, Suspect } from "./statements.ts";
 import { lookUp, withEntry, withoutKey } from "./trie.ts";
 
-/** Bytes of statements about itself that a member may have everybody take: a start's worth, then 1 KB a second. */
-const newsRate: BucketRate = { burst: 256 * 1024, refillMs: 1 };
+/** Bytes of statements about itself that a member may have everybody take: a start's worth, then 2 KB a second. */
+const newsRate: BucketRate = { burst: 256 * 1024, refillMs: 0.5 };
 /** An honest member accuses at most one other every two probe intervals. */
 const accusationsBurst = 4;
 const intervalsPerAccusation = 4;
+/** Of the shortest suspicion, between two refutations of ours. */
+const refutationShare = 0.25;
 
 export function isSelf(turn: Turn, member: GlobalName): boolean {
   return member === turn.state.self.member;
@@ -46,6 +48,7 @@ export function announceSelf(
   const incarnation = Math.max(self.incarnation, above) + 1;
   const next = turn.seal({ kind: "alive", member, status, addresses, incarnation });
   turn.state.self = next;
+  turn.state.refuteMs = Number.POSITIVE_INFINITY;
   setView(turn, newView(turn, next));
   spread(turn, next);
 }
@@ -102,13 +105,27 @@ export function acceptSuspect(turn: Turn, suspect: Suspect): boolean {
   const { member, accuser } = suspect;
   const view = viewOf(turn, member);
   if (!view || !isNews(turn.state, suspect)) return false;
+  if (isSelf(turn, member)) {
+    refute(turn, view);
+    return true;
+  }
   const accuserView = viewOf(turn, accuser);
   const budget = accuserView && takeFrom(accuserView.accusationBudget, accusationRate(turn), turn.nowMs);
   if (!accuserView || !budget) return false;
   setView(turn, { ...accuserView, accusationBudget: budget });
-  if (isSelf(turn, member)) announceSelf(turn);
-  else addAccusation(turn, view, suspect);
+  addAccusation(turn, view, suspect);
   return true;
+}
+
+/**
+ * Whoever accuses us, however often, we refute: long before a suspicion can run out, and seldom enough
+ * that the others' budget for our statements lasts.
+ */
+function refute(turn: Turn, self: MemberView): void {
+  const { state, nowMs } = turn;
+  const earliestMs = self.changedMs + state.profile.suspicionMinMs * refutationShare;
+  if (nowMs >= earliestMs) announceSelf(turn);
+  else state.refuteMs = earliestMs;
 }
 
 /** Our own conclusion from failed probes. */

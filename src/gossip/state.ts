@@ -102,6 +102,8 @@ export interface GossipState {
   readonly nextGossipMs: number;
   readonly nextSyncMs: number;
   readonly nextReconnectMs: number;
+  /** When we refute what has been said of us; infinite when there is nothing to refute. */
+  readonly refuteMs: number;
   /** When `wake` is due next. */
   readonly dueMs: number;
 }

@@ -75,6 +75,7 @@ export function createGossipState(options: NewGossip, environment: StepEnvironme
     nextGossipMs: Number.POSITIVE_INFINITY,
     nextSyncMs: nowMs + profile.syncIntervalMs * random.next(),
     nextReconnectMs: nowMs + profile.reconnectIntervalMs * random.next(),
+    refuteMs: Number.POSITIVE_INFINITY,
     dueMs: nowMs,
   };
   const turn: Turn = { ...environment, state: { ...state }, actions: [] };
@@ -121,6 +122,7 @@ function handle(turn: Turn, event: GossipEvent): void {
 
 function wake(turn: Turn): void {
   const { state, nowMs } = turn;
+  if (nowMs >= state.refuteMs) announceSelf(turn);
   if (state.probe && nowMs >= state.probe.endsMs) failProbe(turn, state.probe);
   else if (state.probe && !state.probe.helpersAsked && nowMs >= state.probe.helpersAtMs) askHelpers(turn, state.probe);
   for (const [member, deadlineMs] of state.suspects) if (nowMs >= deadlineMs) declareDead(turn, member);
@@ -243,7 +245,7 @@ function jittered(turn: Turn, intervalMs: number): number {
 
 function dueOf(state: GossipState): number {
   const { probe } = state;
-  let dueMs = Math.min(state.nextProbeMs, state.nextGossipMs, state.nextSyncMs, state.nextReconnectMs);
+  let dueMs = Math.min(state.nextProbeMs, state.nextGossipMs, state.nextSyncMs, state.nextReconnectMs, state.refuteMs);
   if (probe) dueMs = Math.min(dueMs, probe.helpersAsked ? probe.endsMs : probe.helpersAtMs);
   for (const deadlineMs of state.suspects.values()) dueMs = Math.min(dueMs, deadlineMs);
   return dueMs;

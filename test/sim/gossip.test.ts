@@ -5,9 +5,11 @@
 import { describe, expect, test } from "bun:test";
 import { lanProfile, wanProfile } from "../../src/gossip/profile.ts";
 import { encodeGossip } from "../../src/gossip/seal.ts";
+import type { MemberView } from "../../src/gossip/state.ts";
+import { emptyTrie, entriesOf } from "../../src/gossip/trie.ts";
 import { disagreement, measureConvergence, measureDeath, measureJoin, measureQuiet } from "../support/gossip-scenarios.ts";
 import { gossipSizeBytes } from "../support/gossip-size.ts";
-import { createGossipWorld, type GossipWorld, nameOf } from "../support/gossip-world.ts";
+import { createGossipWorld, type GossipWorld, nameOf, simSeal } from "../support/gossip-world.ts";
 
 const seeds = process.env.SEED ? [Number(process.env.SEED)] : Array.from({ length: Number(process.env.SEEDS ?? 3) }, (_, i) => i + 1);
 const secondMs = 1_000;
@@ -77,6 +79,31 @@ describe.each(seeds)("seed %d", (seed) => {
     expect(messagesPerMemberMinute).toBeLessThan(600);
     expect(bytesPerMemberMinute).toBeLessThan(40_000);
   });
+});
+
+test.each([1, 3])("%d members that accuse everybody all the time bury nobody", (liars) => {
+  const members = 12;
+  const honest = members - liars;
+  const world = worldOf(9, members, 0.05);
+  for (let tick = 0; tick < 480; tick++) {
+    for (let liar = honest; liar < members; liar++) {
+      const accuser = nameOf(liar);
+      for (let to = 0; to < honest; to++) {
+        const roster = world.members[to]?.state.members ?? emptyTrie<MemberView>();
+        const news = [...entriesOf(roster)].map(({ value }) => {
+          const { member, incarnation } = value.statement;
+          return simSeal({ kind: "suspect", accuser, member, incarnation });
+        });
+        world.feed(to, { kind: "request", from: accuser, call: 0, message: { kind: "news", news } });
+      }
+    }
+    world.run(250);
+  }
+  expect(world.noticed.filter(({ kind }) => kind === "dead")).toEqual([]);
+  const incarnations = world.members.slice(0, honest).map(({ state }) => state.self.incarnation);
+  // Each refutes once in 1.25 s, however many accuse it; that is what such a liar can make the others pay for.
+  expect(Math.max(...incarnations)).toBeLessThan(110);
+  expect(world.traffic.bytes / (world.traffic.memberMs / 60_000)).toBeLessThan(1_500_000);
 });
 
 test("messages, bytes and times do not grow with the members", () => {

@@ -154,12 +154,29 @@ describe("statements about members", () => {
 
   test("we refute what is said of us, above what was said", () => {
     const it = member();
+    it.pass(5_000);
     const [answer] = it.tell(bob, suspect(bob, self));
     expect(it.state.self.incarnation).toBe(2);
     expect(newsIn(answer)[0]).toMatchObject({ kind: "alive", member: self, incarnation: 2 });
     it.tell(bob, alive(self, 40));
     expect(it.state.self.incarnation).toBe(41);
   });
+});
+
+test("accused all the time, we refute again and again, but not more often than the others take it", () => {
+  const it = member();
+  for (let tick = 0; tick < 100; tick++) {
+    it.tell(
+      mallory,
+      suspect(mallory, bob),
+      suspect(mallory, carol),
+      suspect(mallory, dave),
+      suspect(mallory, self, it.state.self.incarnation),
+    );
+    it.pass(100);
+  }
+  expect(it.state.self.incarnation).toBeGreaterThanOrEqual(8);
+  expect(it.state.self.incarnation).toBeLessThanOrEqual(10);
 });
 
 describe("a suspicion", () => {
