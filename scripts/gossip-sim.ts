@@ -19,7 +19,7 @@ import {
   type QuietFigures,
   type Spread,
 } from "../test/support/gossip-scenarios.ts";
-import { createGossipWorld } from "../test/support/gossip-world.ts";
+import { createGossipWorld, type GossipWorld, type SimMember } from "../test/support/gossip-world.ts";
 
 const { values } = parseArgs({
   options: {
@@ -57,6 +57,8 @@ function measure(members: number, loss: number): Row {
     for (let event = 0; event < eventsPerSeed; event++) {
       row.deaths.push(measureDeath(world, members - 1 - event, eventMsMax));
       row.joins.push(measureJoin(world, event, eventMsMax));
+      // What a newcomer has not yet heard of, it cannot miss: the next death waits until it knows all.
+      world.runUntil(() => knowsAll(world.members.at(-1), world), eventMsMax);
     }
     if (!values.heal) continue;
     world.partition((index) => (index % 10 === 1 ? 1 : 0));
@@ -65,6 +67,10 @@ function measure(members: number, loss: number): Row {
     row.heals.push(measureConvergence(world, 10 * partitionMs));
   }
   return row;
+}
+
+function knowsAll(newcomer: SimMember | undefined, world: GossipWorld): boolean {
+  return newcomer?.state.members.count === world.members.length;
 }
 
 const median = (all: readonly number[]) => all.toSorted((a, b) => a - b)[Math.floor(all.length / 2)] ?? Number.NaN;

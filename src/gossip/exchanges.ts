@@ -13,10 +13,16 @@ const skipsPerTurnMax = 64;
 
 type WithoutNews<M> = M extends Message ? Omit<M, "news"> : never;
 
-/** Adds the news, `first` before them. Nothing is sent when too much is under way already. */
-export function send(turn: Turn, exchange: Exchange, message: WithoutNews<Message>, timeoutMs: number, first: readonly News[] = []): void {
+/** Adds the news, `first` before them. False, and nothing is sent, when too much is under way already. */
+export function send(
+  turn: Turn,
+  exchange: Exchange,
+  message: WithoutNews<Message>,
+  timeoutMs: number,
+  first: readonly News[] = [],
+): boolean {
   const { state } = turn;
-  if (state.exchanges.size >= exchangesMax) return;
+  if (state.exchanges.size >= exchangesMax) return false;
   const id = state.nextExchange;
   state.nextExchange += 1;
   state.exchanges = new Map(state.exchanges).set(id, exchange);
@@ -24,6 +30,7 @@ export function send(turn: Turn, exchange: Exchange, message: WithoutNews<Messag
   const addresses = lookUp(state.members, to)?.statement.addresses ?? [];
   const whole = { ...message, news: [...first, ...newsFor(turn, to)] } as Message;
   turn.actions.push({ kind: "send", exchange: id, to, addresses, message: whole, timeoutMs: Math.max(1, Math.ceil(timeoutMs)) });
+  return true;
 }
 
 /** Takes an exchange that came to its end. */

@@ -26,7 +26,7 @@ export function startProbe(turn: Turn): void {
   const target = nextTarget(turn);
   if (target === undefined) return;
   const nonce = turn.random.bytes(nonceBytes);
-  state.probe = { target, nonce, helpersAsked: false, helpersAtMs: nowMs + directMs, endsMs: state.nextProbeMs, silentHelpers: 0 };
+  state.probe = { target, nonce, helpersAsked: undefined, helpersAtMs: nowMs + directMs, endsMs: state.nextProbeMs, silentHelpers: 0 };
   send(turn, { kind: "ping", to: target, nonce }, { kind: "ping" }, intervalMs);
 }
 
@@ -35,7 +35,7 @@ export function askHelpers(turn: Turn, probe: Probe): void {
   const { state, nowMs } = turn;
   const { target, nonce, endsMs } = probe;
   const helpers = somePresent(turn, state.profile.helpers, target);
-  state.probe = { ...probe, helpersAsked: true, silentHelpers: helpers.length };
+  state.probe = { ...probe, helpersAsked: helpers.length, silentHelpers: helpers.length };
   const leftMs = endsMs - nowMs;
   send(turn, { kind: "ping", to: target, nonce }, { kind: "ping" }, leftMs);
   const timeoutMs = Math.max(1, Math.floor(leftMs * helperTimeShare));
@@ -48,7 +48,7 @@ export function failProbe(turn: Turn, probe: Probe): void {
   const { target } = probe;
   state.probe = undefined;
   // Helpers that answer at all say that our own network is well.
-  if (probe.silentHelpers * 2 > state.profile.helpers) adjustHealth(turn, 1);
+  if (probe.silentHelpers * 2 > (probe.helpersAsked ?? 0)) adjustHealth(turn, 1);
   const view = viewOf(turn, target);
   if (!view || !isPresent(view)) return;
   const failures = (state.doubts.get(target) ?? 0) + 1;
@@ -77,21 +77,19 @@ export function probeAnswered(turn: Turn, exchange: Exchange, message: Message):
 export function probeUnanswered(turn: Turn, exchange: Exchange): void {
   const { probe } = turn.state;
   if (exchange.kind === "relay") respondToRelay(turn, exchange, undefined);
-  if (exchange.kind === "ping" && probe && !probe.helpersAsked && sameNonce(probe.nonce, exchange.nonce)) askHelpers(turn, probe);
+  if (exchange.kind === "ping" && probe && probe.helpersAsked === undefined && sameNonce(probe.nonce, exchange.nonce))
+    askHelpers(turn, probe);
 }
 
 /** We are asked to look for somebody. */
 export function relayProbe(turn: Turn, call: number, from: GlobalName, message: ProbeMessage): void {
   const { state } = turn;
   const { target, nonce } = message;
-  const view = viewOf(turn, target);
   const relays = [...state.exchanges.values()].filter((exchange) => exchange.kind === "relay").length;
-  if (!view || target === state.self.member || relays >= relaysMax) {
-    turn.actions.push({ kind: "respond", call, message: { kind: "nack", news: newsInAnswer(turn, from, message.news) } });
-    return;
-  }
   const timeoutMs = Math.min(message.timeoutMs, state.profile.probeIntervalMs * (1 + state.profile.healthMax));
-  send(turn, { kind: "relay", to: target, call, asker: from }, { kind: "ping", nonce }, timeoutMs);
+  const isPossible = viewOf(turn, target) !== undefined && target !== state.self.member && relays < relaysMax;
+  if (isPossible && send(turn, { kind: "relay", to: target, call, asker: from }, { kind: "ping", nonce }, timeoutMs)) return;
+  turn.actions.push({ kind: "respond", call, message: { kind: "nack", news: newsInAnswer(turn, from, message.news) } });
 }
 
 /** We have been reached: the nonce is there when it is a helper that asks, and the one behind it wants our word. */
@@ -121,7 +119,7 @@ function seen(turn: Turn, target: GlobalName, nonce: Uint8Array): void {
   withoutDoubt(turn, target);
   if (!probe || !sameNonce(probe.nonce, nonce)) return;
   // It is alive, and we did not get to it at once: that is about us or our way.
-  adjustHealth(turn, probe.helpersAsked ? 1 : -1);
+  adjustHealth(turn, probe.helpersAsked === undefined ? -1 : 1);
   turn.state.probe = undefined;
 }
 

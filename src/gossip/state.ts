@@ -56,7 +56,8 @@ export interface NewsEntry {
 export interface Probe {
   readonly target: GlobalName;
   readonly nonce: Uint8Array;
-  readonly helpersAsked: boolean;
+  /** How many, once they are. */
+  readonly helpersAsked: number | undefined;
   readonly helpersAtMs: number;
   readonly endsMs: number;
   /** Helpers that have not answered, not even with a nack: a sign that the trouble is ours. */

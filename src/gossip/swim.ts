@@ -124,7 +124,7 @@ function wake(turn: Turn): void {
   const { state, nowMs } = turn;
   if (nowMs >= state.refuteMs) announceSelf(turn);
   if (state.probe && nowMs >= state.probe.endsMs) failProbe(turn, state.probe);
-  else if (state.probe && !state.probe.helpersAsked && nowMs >= state.probe.helpersAtMs) askHelpers(turn, state.probe);
+  else if (state.probe && state.probe.helpersAsked === undefined && nowMs >= state.probe.helpersAtMs) askHelpers(turn, state.probe);
   for (const [member, deadlineMs] of state.suspects) if (nowMs >= deadlineMs) declareDead(turn, member);
   if (nowMs >= state.nextProbeMs) startProbe(turn);
   if (nowMs >= state.nextGossipMs) gossip(turn);
@@ -246,7 +246,7 @@ function jittered(turn: Turn, intervalMs: number): number {
 function dueOf(state: GossipState): number {
   const { probe } = state;
   let dueMs = Math.min(state.nextProbeMs, state.nextGossipMs, state.nextSyncMs, state.nextReconnectMs, state.refuteMs);
-  if (probe) dueMs = Math.min(dueMs, probe.helpersAsked ? probe.endsMs : probe.helpersAtMs);
+  if (probe) dueMs = Math.min(dueMs, probe.helpersAsked === undefined ? probe.helpersAtMs : probe.endsMs);
   for (const deadlineMs of state.suspects.values()) dueMs = Math.min(dueMs, deadlineMs);
   return dueMs;
 }

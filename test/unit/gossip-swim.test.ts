@@ -1,10 +1,12 @@
 /** Decisions of the step function, one member at a time: what it does when this happens in that state. */
 import { describe, expect, test } from "bun:test";
-import type { GlobalName } from "../../protocol/ids.ts";
+import { gossipMessageBytesMax } from "../../protocol/gossip.ts";
+import { type GlobalName, parseGlobalName } from "../../protocol/ids.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
 import type { Message } from "../../src/gossip/messages.ts";
 import { lanProfile } from "../../src/gossip/profile.ts";
-import { clockJumpMax, type GossipAction, type GossipEvent, type GossipState, newsEntriesMax } from "../../src/gossip/state.ts";
+import { encodeGossip } from "../../src/gossip/seal.ts";
+import { clockJumpMax, type GossipAction, type GossipEvent, type GossipState, newsEntriesMax, relaysMax } from "../../src/gossip/state.ts";
 import { createGossipState, step } from "../../src/gossip/swim.ts";
 import { lookUp } from "../../src/gossip/trie.ts";
 import { nameOf, simSeal as seal } from "../support/gossip-world.ts";
@@ -312,6 +314,51 @@ describe("records", () => {
     expect(it.state.suspects.size).toBe(0);
     expect(it.state.news.some(({ statement }) => statement.member === carol)).toBe(false);
   });
+});
+
+test("an answer of anti-entropy fits one message, however much there is to say", () => {
+  const it = member([]);
+  const long = (index: number) => parseGlobalName(`m${index}@${"x".repeat(60)}.${"y".repeat(60)}.${"z".repeat(50)}.s${index}.local`);
+  const many = Array.from({ length: 1_500 }, (_, index) => long(index));
+  const page = (statements: Message["news"]) => ({
+    kind: "sync" as const,
+    ranges: [],
+    listings: [],
+    wants: [],
+    more: false,
+    statements,
+    news: [],
+  });
+  it.feed({ kind: "request", from: bob, call: 1, message: page(many.map((name) => alive(name))) });
+  it.feed({ kind: "request", from: bob, call: 2, message: page(many.map((name) => record(name, 1, "r".repeat(900)))) });
+  expect(it.state.records.count).toBe(1_500);
+  const spaces = ["members", "records"] as const;
+  const places = spaces.flatMap((space) => [..."0123456789abcdef"].flatMap((a) => ["0", "8"].map((b) => ({ space, path: a + b }))));
+  const size = (message: Message) => {
+    const [answer] = it.feed({ kind: "request", from: bob, call: 3, message });
+    return encodeGossip(answer?.kind === "respond" ? answer.message : expect.unreachable()).length;
+  };
+  const sizes = [
+    size({ ...page([]), ranges: places.map((place) => ({ ...place, digest: [0, 0] })) }),
+    size({ ...page([]), listings: places.map((place) => ({ ...place, heads: [] })) }),
+    size({ ...page([]), wants: many.slice(0, 1_000).map((key) => ({ space: "members" as const, key })) }),
+  ];
+  expect(Math.min(...sizes)).toBeGreaterThan(5_000);
+  expect(Math.max(...sizes)).toBeLessThan(gossipMessageBytesMax);
+});
+
+test("a helper with too much to do says no at once", () => {
+  const it = member();
+  const answers = Array.from({ length: 600 }, (_, call) =>
+    it.feed({
+      kind: "request",
+      from: bob,
+      call,
+      message: { kind: "probe", target: carol, nonce: new Uint8Array(16), timeoutMs: 100, news: [] },
+    }),
+  ).flat();
+  expect(answers.length).toBe(600);
+  expect(answers.filter((answer) => answer.kind === "respond" && answer.message.kind === "nack").length).toBe(600 - relaysMax);
 });
 
 test("news is sent a limited number of times and kept in a limited number", () => {
