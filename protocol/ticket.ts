@@ -1,9 +1,6 @@
 /**
  * Tickets and receipts: what a coordinator allows on a node, and what a node promises in return.
- *
- * A signed message is `version 1 | kind | 64 bytes of Ed25519 signature | msgpack body`. The
- * signature is over the ASCII text `collective <kind> v1`, a NUL and the body, so that bytes signed
- * as a receipt can never pass for a ticket. Nothing here signs or verifies: see src/pki/ticket.ts.
+ * Both travel signed, in the form that protocol/envelope.ts describes.
  */
 import { z } from "zod";
 import { decodeMessage, encodeMessage } from "./codec.ts";
@@ -17,11 +14,6 @@ export type TicketOperation = (typeof ticketOperations)[number];
 
 export const ticketIdBytes = 16;
 const chunkIdBytes = 32;
-const signatureBytes = 64;
-const headerBytes = 2 + signatureBytes;
-const envelopeVersion = 1;
-/** A ticket for `chunksPerTicketMax` chunks with the longest names; its base64 fits the headers of HTTP servers. */
-export const signedMessageBytesMax = 6 * 1024;
 
 /** One batch of chunks on one node, for one purpose and a short time. */
 export interface Ticket {
@@ -49,9 +41,6 @@ export interface Receipt {
   readonly chunks: readonly ChunkId[];
   readonly storedAtMs: number;
 }
-
-export const signedKinds = { ticket: 1, receipt: 2 } as const;
-export type SignedKind = keyof typeof signedKinds;
 
 const siteSchema = z.string().transform((text, context): Site => {
   try {
@@ -115,36 +104,6 @@ export function encodeReceipt(receipt: Receipt): Uint8Array<ArrayBuffer> {
 
 export function decodeReceipt(body: Uint8Array, code: ErrorCode = "invalid_argument"): Receipt {
   return decodeMessage(receiptSchema, body, "the receipt", code);
-}
-
-/** The bytes that are signed for a body of this kind. */
-export function signedInput(kind: SignedKind, body: Uint8Array): Uint8Array {
-  return Buffer.concat([Buffer.from(`collective ${kind} v1\0`, "latin1"), body]);
-}
-
-export function sealEnvelope(
-  kind: SignedKind,
-  parts: { readonly signature: Uint8Array; readonly body: Uint8Array },
-): Uint8Array<ArrayBuffer> {
-  if (parts.signature.length !== signatureBytes) throw new CollectiveError("internal", "a signature has the wrong length");
-  const bytes = new Uint8Array(headerBytes + parts.body.length);
-  if (bytes.length > signedMessageBytesMax)
-    throw new CollectiveError("too_large", `a ${kind} of ${bytes.length} bytes is more than ${signedMessageBytesMax}`);
-  bytes[0] = envelopeVersion;
-  bytes[1] = signedKinds[kind];
-  bytes.set(parts.signature, 2);
-  bytes.set(parts.body, headerBytes);
-  return bytes;
-}
-
-/** The parts as views; nothing about them is verified. Throws `not_authenticated` for another version or kind. */
-export function openEnvelope(kind: SignedKind, bytes: Uint8Array): { readonly signature: Uint8Array; readonly body: Uint8Array } {
-  const refuse = (reason: string) => new CollectiveError("not_authenticated", `the ${kind} ${reason}`);
-  if (bytes.length <= headerBytes) throw refuse("is too short");
-  if (bytes.length > signedMessageBytesMax) throw refuse(`is longer than ${signedMessageBytesMax} bytes`);
-  if (bytes[0] !== envelopeVersion) throw refuse(`has version ${bytes[0]}, this program knows ${envelopeVersion}`);
-  if (bytes[1] !== signedKinds[kind]) throw refuse("is a message of another kind");
-  return { signature: bytes.subarray(2, headerBytes), body: bytes.subarray(headerBytes) };
 }
 
 function joinChunkIds(chunks: readonly ChunkId[]): Uint8Array {

@@ -19,6 +19,7 @@ const ranks: ReadonlyMap<string, number> = new Map([
   ["src/meta", 4],
   ["src/cluster", 4],
   ["src/client", 5],
+  ["src/gossip", 5],
   ["src/repair", 5],
   ["src/vfs", 6],
   ["src/coordinator", 6],

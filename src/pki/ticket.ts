@@ -6,6 +6,7 @@
  * the signature check, the rest is asked again on every use.
  */
 import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import { openEnvelope, type SignedKind, sealEnvelope, signedInput } from "../../protocol/envelope.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId, GlobalName, Site } from "../../protocol/ids.ts";
 import { clockSkewMsMax } from "../../protocol/limits.ts";
@@ -14,11 +15,7 @@ import {
   decodeTicket,
   encodeReceipt,
   encodeTicket,
-  openEnvelope,
   type Receipt,
-  type SignedKind,
-  sealEnvelope,
-  signedInput,
   type Ticket,
   type TicketOperation,
 } from "../../protocol/ticket.ts";

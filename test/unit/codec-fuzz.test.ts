@@ -16,13 +16,14 @@ import {
   ticketFromAuthorization,
   verifiedManySchema,
 } from "../../protocol/data.ts";
+import { openEnvelope } from "../../protocol/envelope.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { parseChunkId, parseGlobalName, parseIdentityUri, parseInode, parseSite } from "../../protocol/ids.ts";
 import { extentsPerCommitMax } from "../../protocol/limits.ts";
 import { messageDepthMax, messageValuesMax, structureFault } from "../../protocol/message-structure.ts";
 import { parseName, parsePath } from "../../protocol/path.ts";
 import { errorBodySchema, type RouteName, routes } from "../../protocol/routes.ts";
-import { decodeReceipt, decodeTicket, openEnvelope } from "../../protocol/ticket.ts";
+import { decodeReceipt, decodeTicket } from "../../protocol/ticket.ts";
 import { openContexts } from "../../src/client/context-file.ts";
 import { deriveChunkKeys, openChunk, readChunkHeader, sealChunk, sealedBytesMax } from "../../src/codec/sealed-chunk.ts";
 import { loadServeConfig } from "../../src/core/config.ts";

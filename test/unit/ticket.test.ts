@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { encodeMessage } from "../../protocol/codec.ts";
+import { sealEnvelope, signedBytesMax, signedInput } from "../../protocol/envelope.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, chunkIdFromBytes, globalName, parseGlobalName, parseLocalName, parseSite, type Site } from "../../protocol/ids.ts";
 import { chunksPerTicketMax, clockSkewMsMax, ticketLifetimeMs } from "../../protocol/limits.ts";
@@ -9,9 +10,6 @@ import {
   encodeReceipt,
   encodeTicket,
   type Receipt,
-  sealEnvelope,
-  signedInput,
-  signedMessageBytesMax,
   type Ticket,
   ticketOperations,
 } from "../../protocol/ticket.ts";
@@ -78,7 +76,7 @@ describe("bodies", () => {
       coordinator,
       ticketOf({ issuer: site, audience, holder: "h".repeat(300), operation: "replicate", chunks, bytesMax: Number.MAX_SAFE_INTEGER }),
     );
-    expect(bytes.length).toBeLessThanOrEqual(signedMessageBytesMax);
+    expect(bytes.length).toBeLessThanOrEqual(signedBytesMax("ticket"));
     expect(Buffer.from(bytes).toString("base64url").length).toBeLessThan(8192);
   });
 

@@ -1,0 +1,75 @@
+/**
+ * What stands in the records that gossip carries. Unknown fields are ignored, so that a later version may add some.
+ *
+ * Invariant: a record speaks of its author alone. An introduction says no more than "I vouch for this member, and these are its certificates".
+ */
+import { z } from "zod";
+import { checkShape, decodeMessage, encodeMessage } from "./codec.ts";
+import { addressesPerMemberMax, type Topic } from "./gossip.ts";
+import { parseSubjectPattern, rightsSchema } from "./rights.ts";
+import { globalNameSchema, nodeStates, sizeSchema } from "./schema.ts";
+
+const pemSchema = z.string().max(4096);
+const addressesSchema = z.array(z.string().min(1).max(300)).max(addressesPerMemberMax);
+const timeMsSchema = z.number().int().nonnegative();
+
+const patternSchema = z.string().max(300).refine(isPattern, "not a subject pattern");
+
+function isPattern(text: string): boolean {
+  try {
+    parseSubjectPattern(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const bodySchemas = {
+  profile: z.object({ authorityPem: pemSchema, controlAddresses: addressesSchema, protocolVersion: z.number().int().positive() }),
+  nodes: z.object({
+    nodes: z
+      .array(
+        z.object({
+          name: globalNameSchema,
+          address: z.string().max(300),
+          state: z.enum(nodeStates),
+          capacityBytes: sizeSchema,
+          freeBytes: sizeSchema,
+        }),
+      )
+      .max(64),
+  }),
+  catalogue: z.object({
+    stores: z
+      .array(
+        z.object({
+          name: z.string().min(1).max(255),
+          grants: z.array(z.object({ to: patternSchema, rights: rightsSchema })).max(32),
+        }),
+      )
+      .max(64),
+  }),
+  revocations: z.object({
+    /** Certificates by serial, until they would have ended by themselves. */
+    serials: z.array(z.object({ serial: z.string().max(64), untilMs: timeMsSchema })).max(128),
+    /** People and nodes whose every certificate issued before that time is void. */
+    names: z.array(z.object({ name: globalNameSchema, beforeMs: timeMsSchema })).max(128),
+  }),
+  pledges: z.object({ pledgedBytes: sizeSchema }),
+  /** The coordinator's certificate carries the key that signs its statements; the authority's shows that it is its own. */
+  introduction: z.object({ member: globalNameSchema, authorityPem: pemSchema, coordinatorPem: pemSchema, addresses: addressesSchema }),
+} as const satisfies Record<Topic, z.ZodType>;
+
+type Bodies = { readonly [T in Topic]: z.output<(typeof bodySchemas)[T]> };
+export type RecordBody<T extends Topic> = Bodies[T];
+const schemaOf: { readonly [T in Topic]: z.ZodType<Bodies[T]> } = bodySchemas;
+
+/** Throws `invalid_argument` for what the others would refuse. */
+export function encodeRecordBody<T extends Topic>(topic: T, body: RecordBody<T>): Uint8Array<ArrayBuffer> {
+  return encodeMessage(checkShape(schemaOf[topic], body, `the record ${topic}`));
+}
+
+/** Throws `invalid_argument` for bytes that are no body of this topic. */
+export function decodeRecordBody<T extends Topic>(topic: T, bytes: Uint8Array): RecordBody<T> {
+  return decodeMessage(schemaOf[topic], bytes, `the record ${topic}`);
+}

@@ -1,0 +1,159 @@
+/**
+ * A persistent map from names to values, which is also a Merkle tree: a trie over the hash of the key
+ * with 16 children a branch, where each part knows how many entries it holds and the exclusive or of
+ * their digests.
+ *
+ * That one structure gives the pure step function what it needs: a changed map shares all but a few
+ * branches with the one before; `entryAt` picks by number in a few steps; two members compare
+ * fingerprints part by part and so find what differs without listing what does not.
+ *
+ * Invariant: digest and count depend on the entries alone, not on the order in which they came.
+ */
+
+export interface Digest {
+  readonly high: number;
+  readonly low: number;
+}
+
+export interface Entry<V> {
+  readonly key: string;
+  readonly slot: Slot;
+  readonly digest: Digest;
+  readonly value: V;
+}
+
+export interface Trie<V> {
+  readonly count: number;
+  readonly digest: Digest;
+  /** Either entries or 16 children. */
+  readonly entries: readonly Entry<V>[];
+  readonly children: readonly Trie<V>[] | undefined;
+}
+
+/**
+ * The path of a key in hexadecimal digits: 32 bits of hash of its owner, which is all up to the first
+ * space, then 32 bits of hash of the rest. So nobody can crowd the place where another's records are:
+ * keys that are chosen to collide do so among those of the one who chose them.
+ */
+interface Slot {
+  readonly owner: number;
+  readonly rest: number;
+}
+
+/** A part with more entries is divided, unless the path has no digits left. */
+export const partEntriesMax = 16;
+export const pathDigitsMax = 16;
+
+export const zeroDigest: Digest = { high: 0, low: 0 };
+const empty: Trie<never> = { count: 0, digest: zeroDigest, entries: [], children: undefined };
+
+export function emptyTrie<V>(): Trie<V> {
+  return empty;
+}
+
+export function sameDigest(a: Digest, b: Digest): boolean {
+  return a.high === b.high && a.low === b.low;
+}
+
+export function lookUp<V>(trie: Trie<V>, key: string): V | undefined {
+  const slot = slotOf(key);
+  let node = trie;
+  for (let depth = 0; node.children; depth++) node = node.children[digitAt(slot, depth)] ?? empty;
+  return node.entries.find((entry) => entry.key === key)?.value;
+}
+
+export function withEntry<V>(trie: Trie<V>, key: string, value: V, digest: Digest): Trie<V> {
+  return insert(trie, { key, slot: slotOf(key), digest, value }, 0);
+}
+
+export function withoutKey<V>(trie: Trie<V>, key: string): Trie<V> {
+  return remove(trie, key, slotOf(key), 0);
+}
+
+/** The entry of a number from 0 to `count - 1`. Numbers shift when the map changes. */
+export function entryAt<V>(trie: Trie<V>, index: number): Entry<V> | undefined {
+  if (!trie.children) return trie.entries[index];
+  let before = 0;
+  for (const child of trie.children) {
+    if (index < before + child.count) return entryAt(child, index - before);
+    before += child.count;
+  }
+  return undefined;
+}
+
+export function* entriesOf<V>(trie: Trie<V>): Generator<Entry<V>> {
+  yield* trie.entries;
+  for (const child of trie.children ?? []) yield* entriesOf(child);
+}
+
+/** The part whose keys' hashes start with these hexadecimal digits. */
+export function partAt<V>(trie: Trie<V>, path: string): Trie<V> {
+  let node = trie;
+  for (let depth = 0; depth < path.length; depth++) {
+    const digit = Number.parseInt(path.charAt(depth), 16);
+    node = node.children ? (node.children[digit] ?? empty) : bucketOf(node.entries.filter((entry) => digitAt(entry.slot, depth) === digit));
+  }
+  return node;
+}
+
+export function slotOf(key: string): Slot {
+  const space = key.indexOf(" ");
+  const ownerEnd = space < 0 ? key.length : space;
+  return { owner: hashOf(key, 0, ownerEnd), rest: hashOf(key, ownerEnd, key.length) };
+}
+
+/** FNV-1a with the finalizer of MurmurHash3. */
+function hashOf(text: string, from: number, to: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = from; i < to; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}
+
+function digitAt({ owner, rest }: Slot, depth: number): number {
+  return depth < 8 ? (owner >>> (28 - 4 * depth)) & 0xf : (rest >>> (60 - 4 * depth)) & 0xf;
+}
+
+function combine(a: Digest, b: Digest): Digest {
+  return { high: (a.high ^ b.high) >>> 0, low: (a.low ^ b.low) >>> 0 };
+}
+
+function bucketOf<V>(entries: readonly Entry<V>[]): Trie<V> {
+  if (entries.length === 0) return empty;
+  return { count: entries.length, digest: entries.map((entry) => entry.digest).reduce(combine), entries, children: undefined };
+}
+
+function insert<V>(node: Trie<V>, entry: Entry<V>, depth: number): Trie<V> {
+  if (node.children) return withChild(node, digitAt(entry.slot, depth), (child) => insert(child, entry, depth + 1));
+  const at = node.entries.findIndex((one) => one.key === entry.key);
+  const entries = at < 0 ? [...node.entries, entry] : node.entries.with(at, entry);
+  return entries.length > partEntriesMax && depth < pathDigitsMax ? split(entries, depth) : bucketOf(entries);
+}
+
+function split<V>(entries: readonly Entry<V>[], depth: number): Trie<V> {
+  const children: Trie<V>[] = Array.from({ length: 16 }, () => empty);
+  for (const entry of entries) {
+    const digit = digitAt(entry.slot, depth);
+    children[digit] = insert(children[digit] ?? empty, entry, depth + 1);
+  }
+  return { count: entries.length, digest: entries.map((entry) => entry.digest).reduce(combine), entries: [], children };
+}
+
+function remove<V>(node: Trie<V>, key: string, slot: Slot, depth: number): Trie<V> {
+  if (node.children) return withChild(node, digitAt(slot, depth), (child) => remove(child, key, slot, depth + 1));
+  const entries = node.entries.filter((entry) => entry.key !== key);
+  return entries.length === node.entries.length ? node : bucketOf(entries);
+}
+
+function withChild<V>(node: Trie<V>, digit: number, change: (child: Trie<V>) => Trie<V>): Trie<V> {
+  const before = node.children?.[digit] ?? empty;
+  const after = change(before);
+  if (after === before || !node.children) return node;
+  return {
+    count: node.count - before.count + after.count,
+    digest: combine(combine(node.digest, before.digest), after.digest),
+    entries: [],
+    children: node.children.with(digit, after),
+  };
+}
