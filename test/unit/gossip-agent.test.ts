@@ -65,7 +65,8 @@ describe("a federation of agents", () => {
     await using federation = await joined(createFederation(names));
     const [alice] = federation.members;
     if (!alice) throw new Error("a member");
-    const metrics = createMetrics(alice.name);
+    const metrics = createMetrics();
+    metrics.setMember(alice.name);
     registerGossipMetrics(metrics, alice.agent);
     await until(() => alice.agent.snapshot().messagesSent.ping > 0);
     const text = await metrics.text();

@@ -1,13 +1,14 @@
 /** Transfers whose rights change under them: who still has the right goes on, who has not is told so, and nothing half-written shows. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { ticketFromAuthorization } from "../../protocol/data.ts";
+import { openEnvelope } from "../../protocol/envelope.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { GlobalName, Inode } from "../../protocol/ids.ts";
 import { clockSkewMsMax, mebibyte } from "../../protocol/limits.ts";
 import { matchesSubject, parseSubjectPattern, type Right } from "../../protocol/rights.ts";
 import { routes } from "../../protocol/routes.ts";
 import { defaultStorePolicy, type Store } from "../../protocol/schema.ts";
-import { decodeTicket, openEnvelope } from "../../protocol/ticket.ts";
+import { decodeTicket } from "../../protocol/ticket.ts";
 import { readRange } from "../../src/client/download.ts";
 import type { ContentSource } from "../../src/client/pieces.ts";
 import { readMany } from "../../src/client/read-many.ts";
