@@ -1,12 +1,12 @@
 /**
- * What the bootstrap port offers to whoever holds no certificate yet: to see the authority, and to redeem
- * an invite code. Nothing else is served there.
+ * What the bootstrap port offers to whoever holds no certificate that counts here yet: to see the authority, and to
+ * redeem an invite code, as a person, a node or another member. Nothing else is served there.
  */
 import { z } from "zod";
 import { grantsPerInviteMax, inviteSecretBytes } from "./invite.ts";
 import { rightsSchema } from "./rights.ts";
 import type { Route } from "./routes.ts";
-import { bytesSchema, globalNameSchema } from "./schema.ts";
+import { bytesSchema, globalNameSchema, siteSchema } from "./schema.ts";
 
 export const bootstrapBodyBytesMax = 16 * 1024;
 /** An answer names what a code grants, which may be a lot. */
@@ -42,4 +42,33 @@ export const bootstrapRoutes = {
     }),
     idempotent: true,
   },
+  /** Takes one use of a code for members; the asker is trusted from then on. The same member asking again takes no second use. */
+  peer: {
+    path: "/v1/bootstrap/peer",
+    input: z.object({
+      secret: secretSchema,
+      member: globalNameSchema,
+      authorityPem: z.string().max(4096),
+      /** Of the member's coordinator, which signs the proof. */
+      coordinatorPem: z.string().max(4096),
+      /** `host:port` of its control API. */
+      address: z.string().max(300),
+      /** A signed `PeeringClaim`: the asker holds the coordinator's key, and means this code of this site. */
+      proof: bytesSchema,
+    }),
+    output: z.object({ member: globalNameSchema, coordinatorPem: z.string().max(4096), address: z.string().max(300) }),
+    idempotent: true,
+  },
 } as const satisfies Record<string, Route>;
+
+/** What a coordinator signs when it asks to become the peer of another member. */
+export const peeringClaimSchema = z.object({
+  version: z.literal(1),
+  member: globalNameSchema,
+  address: z.string().max(300),
+  /** Whose code it is. */
+  inviter: siteSchema,
+  /** SHA-256 of the code's secret. */
+  secretHash: bytesSchema,
+});
+export type PeeringClaim = Omit<z.output<typeof peeringClaimSchema>, "version">;

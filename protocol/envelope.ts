@@ -3,8 +3,8 @@
  *
  * A signed message is `version 1 | kind | 64 bytes of Ed25519 signature | msgpack body`. The
  * signature is over the ASCII text `collective <kind> v1`, a NUL and the body, so that bytes signed
- * as a receipt can never pass for a ticket. Nothing here signs or verifies: see src/pki/ticket.ts
- * and src/gossip/seal.ts.
+ * as a receipt can never pass for a ticket. Nothing here signs or verifies: see src/pki/ticket.ts,
+ * src/pki/peering.ts and src/gossip/seal.ts.
  */
 import { CollectiveError } from "./errors.ts";
 import { kibibyte } from "./limits.ts";
@@ -22,6 +22,7 @@ const kinds = {
   suspect: { number: 4, bytesMax: 1 * kibibyte },
   record: { number: 5, bytesMax: 18 * kibibyte },
   presence: { number: 6, bytesMax: 1 * kibibyte },
+  peering: { number: 7, bytesMax: 2 * kibibyte },
 } as const satisfies Record<string, { readonly number: number; readonly bytesMax: number }>;
 export type SignedKind = keyof typeof kinds;
 

@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { errorCodes } from "./errors.ts";
+import { federationRoutes } from "./federation-routes.ts";
 import { identityKinds } from "./ids.ts";
 import {
   bootstrapAddressesMax,
@@ -18,6 +19,7 @@ import {
 } from "./invite.ts";
 import { auditPageEntriesMax, chunksPerTicketMax, directoryPageEntriesMax, filesPerCommitMax, withdrawalsMax } from "./limits.ts";
 import { rightsSchema } from "./rights.ts";
+import { type Route, route } from "./route.ts";
 import {
   accessGrantSchema,
   attrSchema,
@@ -47,24 +49,6 @@ import {
   totalsSchema,
   withdrawalSchema,
 } from "./schema.ts";
-
-export interface Route<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType> {
-  readonly path: `/v1/${string}`;
-  readonly input: I;
-  readonly output: O;
-  /**
-   * Asking again after a lost answer changes nothing more. True: by what it is. False: because the call
-   * carries an id (protocol/request-id.ts), by which the coordinator knows that it was made.
-   */
-  readonly idempotent: boolean;
-}
-
-function route<I extends z.ZodType, O extends z.ZodType, const B extends boolean>(
-  path: `/v1/${string}`,
-  options: { input: I; output: O; idempotent: B },
-): Route<I, O> & { readonly idempotent: B } {
-  return { path, ...options };
-}
 
 const empty = z.object({});
 /** Signed receipts as nodes gave them, see protocol/ticket.ts. */
@@ -291,13 +275,15 @@ export const routes = {
   }),
 
   heartbeat: route("/v1/nodes/heartbeat", {
-    /** `withdrawals`: the revision that the node has. */
-    input: heartbeatSchema.extend({ withdrawals: z.string().max(64).optional() }),
+    /** `withdrawals` and `trust`: the revisions that the node has. */
+    input: heartbeatSchema.extend({ withdrawals: z.string().max(64).optional(), trust: z.string().max(64).optional() }),
     output: z.object({
       nowMs: z.number(),
       coordinatorCertificatePem: z.string(),
       /** All of them, when the node has another revision. */
       withdrawals: z.object({ revision: z.string().max(64), list: z.array(withdrawalSchema).max(withdrawalsMax) }).optional(),
+      /** Whose people may come with tickets: all of them, when the node has another revision. */
+      trust: z.object({ revision: z.string().max(64), authorityPems: z.array(z.string().max(4096)) }).optional(),
     }),
     idempotent: true,
   }),
@@ -316,6 +302,8 @@ export const routes = {
     }),
     idempotent: true,
   }),
+
+  ...federationRoutes,
 
   /** A new certificate for the caller's own identity and key. The one route that is open to a certificate which has expired. */
   renewCertificate: route("/v1/auth/renew", {
@@ -386,8 +374,7 @@ export const routes = {
 } as const satisfies Record<string, Route>;
 
 export type RouteName = keyof typeof routes;
-export type RouteInput<R extends Route> = z.input<R["input"]>;
-export type RouteOutput<R extends Route> = z.output<R["output"]>;
+export type { Route, RouteInput, RouteOutput } from "./route.ts";
 
 /** What any error looks like on the wire, control and data API alike. */
 export const errorBodySchema = z.object({

@@ -1,7 +1,7 @@
 /** Shapes of the namespace, of stores and of nodes as they travel between processes. */
 import { z } from "zod";
 import { CollectiveError } from "./errors.ts";
-import { parseChunkId, parseGlobalName, parseInode } from "./ids.ts";
+import { parseChunkId, parseGlobalName, parseInode, parseSite } from "./ids.ts";
 import {
   extentsPerCommitMax,
   fileBytesMax,
@@ -30,6 +30,7 @@ function parsedBy<I extends z.ZodType, O>(base: I, parse: (value: z.output<I>) =
 export const inodeSchema = parsedBy(z.number(), parseInode);
 export const chunkIdSchema = parsedBy(z.string(), parseChunkId);
 export const globalNameSchema = parsedBy(z.string().max(255), parseGlobalName);
+export const siteSchema = parsedBy(z.string().max(255), parseSite);
 export const subjectSchema = parsedBy(z.string().max(300), parseSubjectPattern);
 export const nameSchema = parsedBy(z.string().max(1024), parseName);
 export const bytesSchema = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "expected bytes");

@@ -85,6 +85,11 @@ export const commands: Readonly<Record<string, Listed>> = {
     load: async () => (await import("./commands/auth.ts")).default,
   },
   status: { section: collective, description: "how the collective is", load: async () => (await import("./commands/status.ts")).default },
+  federation: {
+    section: collective,
+    description: "other members: peer with them, see how they are",
+    load: async () => (await import("./commands/federation.ts")).default,
+  },
   bench: {
     section: collective,
     description: "measure this machine and this collective",

@@ -6,6 +6,7 @@ import { parsePath, type RemotePath } from "../../protocol/path.ts";
 import { routes } from "../../protocol/routes.ts";
 import { openContexts } from "../client/context-file.ts";
 import { type OwnCredentials, openOwnCredentials } from "../client/own-credentials.ts";
+import { createPeerRemotes } from "../client/peer-remotes.ts";
 import { createRemote, type Remote } from "../client/remote.ts";
 import { formatHostPort } from "../core/units.ts";
 import { chooseContext } from "./contexts.ts";
@@ -19,6 +20,17 @@ export interface Session {
   readonly contextName: string;
   /** Throws `unsupported` for a path at another member. */
   path(text: string): RemotePath;
+  /** Where a path leads, at this member or at a peer of it. */
+  at(text: string): Promise<RemotePlace>;
+  /** Throws `unsupported` for paths at different members. */
+  allAt<const T extends readonly string[]>(texts: T): Promise<{ remote: Remote; paths: { [K in keyof T]: readonly string[] } }>;
+}
+
+export interface RemotePlace {
+  /** Undefined is the session's own. */
+  readonly member: GlobalName | undefined;
+  readonly remote: Remote;
+  readonly components: readonly string[];
 }
 
 export interface SessionOptions {
@@ -45,6 +57,14 @@ export async function openSession(io: Io, { coordinator }: SessionOptions = {}):
   const { current, renewIfDue } = credentials;
   const address = formatHostPort(chosen.coordinator);
   const remote = createRemote({ member, address, credentials: current, beforeCall: renewIfDue, clock, random, log });
+  const peers = createPeerRemotes({ own: remote, credentials: current, beforeCall: renewIfDue });
+  const isOwn = (path: RemotePath): boolean => path.member === undefined || siteOf(path.member) === siteOf(member);
+  const at = async (text: string): Promise<RemotePlace> => {
+    const path = parsePath(text);
+    const other = isOwn(path) ? undefined : path.member;
+    const there = other === undefined ? remote : await peers.remoteOf(other, signal);
+    return { member: other, remote: there, components: path.components };
+  };
   return {
     remote,
     credentials,
@@ -53,10 +73,23 @@ export async function openSession(io: Io, { coordinator }: SessionOptions = {}):
     contextName: name,
     path: (text) => {
       const path = parsePath(text);
-      if (path.member !== undefined && siteOf(path.member) !== siteOf(member)) {
-        throw new CollectiveError("unsupported", `${path.member} cannot be reached: this version knows one member only`);
-      }
-      return path;
+      if (isOwn(path)) return path;
+      throw new CollectiveError("unsupported", `this is for ${member}'s own paths, ${path.member} is another member`);
+    },
+    at,
+    allAt: async <const T extends readonly string[]>(texts: T) => {
+      const [first, ...others] = await Promise.all(texts.map(at));
+      const elsewhere = others.find((place) => place.member !== first?.member);
+      if (elsewhere)
+        throw new CollectiveError(
+          "unsupported",
+          `${first?.member ?? member} and ${elsewhere.member ?? member} cannot take part in one command`,
+          {
+            hint: "name paths of one member, and copy between members by way of this machine",
+          },
+        );
+      const paths = texts.map((text) => parsePath(text).components) as { [K in keyof T]: readonly string[] };
+      return { remote: first?.remote ?? remote, paths };
     },
   };
 }

@@ -1,6 +1,6 @@
 /** Names at a member, by path: what every command and every other face starts from. */
 import { CollectiveError } from "../../protocol/errors.ts";
-import type { Inode } from "../../protocol/ids.ts";
+import { type Inode, rootInode } from "../../protocol/ids.ts";
 import { directoryPageEntriesMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr, DirectoryEntry } from "../../protocol/schema.ts";
@@ -55,4 +55,25 @@ export async function* listDirectory(remote: Remote, inode: Inode, signal?: Abor
     after = entries.at(-1)?.name;
     if (!more || after === undefined) return;
   }
+}
+
+/** Other members that grant the caller something, as entries of the root. For people of the member's own site. */
+export async function sharingMembers(remote: Remote, signal?: AbortSignal): Promise<DirectoryEntry[]> {
+  const { peers } = await remote.control.call(routes.listPeers, {}, { signal });
+  return peers
+    .filter(({ shares }) => shares)
+    .map(({ member, addedMs }) => {
+      const timeNs = BigInt(Math.trunc(addedMs)) * 1_000_000n;
+      const attr = {
+        inode: rootInode,
+        type: "directory" as const,
+        sizeBytes: 0,
+        mode: 0o755,
+        mtimeNs: timeNs,
+        ctimeNs: timeNs,
+        owner: member,
+        version: 1,
+      };
+      return { name: `@${member}`, attr };
+    });
 }

@@ -10,6 +10,7 @@ import { requestedKeyOf } from "../pki/certificate-request.ts";
 import { secretHashOf } from "../pki/invite-hashes.ts";
 import { issueCertificate, nameInSite } from "./certificate-handlers.ts";
 import { createGuessLimits } from "./guess-limits.ts";
+import { acceptPeer } from "./peering.ts";
 import type { CoordinatorService } from "./service.ts";
 
 export function createBootstrapHandlers(service: CoordinatorService): BootstrapHandlers {
@@ -45,19 +46,27 @@ export function createBootstrapHandlers(service: CoordinatorService): BootstrapH
     const grants = invite.grants.flatMap(({ path, rights }) => (path === null ? [] : [{ path, rights: [...rights] }]));
     return { certificatePem, member, coordinators: [service.address], grants };
   };
-  return {
-    authority: async () => ({ authorityPem: service.certificates.authorityPem }),
-    redeem: async (input, source) => {
+  const peer: BootstrapHandlers["peer"] = async (request, source) => {
+    const invite = await inviteOf(request.secret, source);
+    return await acceptPeer(service, { request, invite, source });
+  };
+  const counted =
+    <I, O>(handle: (input: I, source: string) => Promise<O>) =>
+    async (input: I, source: string): Promise<O> => {
       assertMayTry(source);
       try {
-        const redeemed = await redeem(input, source);
+        const redeemed = await handle(input, source);
         redemptions.redeemed++;
         return redeemed;
       } catch (error) {
         redemptions.refused++;
         throw error;
       }
-    },
+    };
+  return {
+    authority: async () => ({ authorityPem: service.certificates.authorityPem }),
+    redeem: counted(redeem),
+    peer: counted(peer),
   };
 }
 

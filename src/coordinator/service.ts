@@ -6,7 +6,10 @@ import type { Random } from "../core/random.ts";
 import type { MetadataStore } from "../meta/store.ts";
 import type { DataClient } from "../net/data-client.ts";
 import type { Credentials } from "../pki/credentials.ts";
+import type { Signer } from "../pki/ticket.ts";
 import type { NodeDirectory } from "./directory.ts";
+import type { Federation } from "./federation.ts";
+import type { Peers } from "./peers.ts";
 import type { Revocations } from "./revocations.ts";
 import type { TicketOffice } from "./tickets.ts";
 
@@ -34,7 +37,12 @@ export interface CoordinatorService {
   readonly revocations: Revocations;
   readonly tickets: TicketOffice;
   readonly certificates: CertificateIssuer;
+  /** With whom is trusted now: the own authority, those of `trust/` and those of peers. */
   readonly credentials: () => Credentials;
+  /** With the key of the certificate. */
+  readonly signer: () => Signer;
+  readonly peers: Peers;
+  readonly federation: Federation;
   /** For garbage and checks: the coordinator never moves file bytes. */
   readonly nodes: DataClient;
   /** `host:port` that invite codes lead to. */

@@ -43,12 +43,17 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
       await access.of(caller).needSomewhere(["read", "write"], store);
       return await metadata.storeKey(store);
     },
-    heartbeat: async ({ withdrawals: revision, ...heartbeat }, { caller }) => {
+    heartbeat: async ({ withdrawals: revision, trust: trustRevision, ...heartbeat }, { caller }) => {
       requireNode(caller, siteOf(member));
       await directory.record(caller, heartbeat);
       const withdrawals = await withdrawalsSince(metadata, revision);
-      const { certificatePem } = service.credentials();
-      return { nowMs: service.clock.wallMs(), coordinatorCertificatePem: certificatePem, withdrawals };
+      const { certificatePem, trust } = service.credentials();
+      return {
+        nowMs: service.clock.wallMs(),
+        coordinatorCertificatePem: certificatePem,
+        withdrawals,
+        trust: trust.revision === trustRevision ? undefined : { revision: trust.revision, authorityPems: trust.pems() },
+      };
     },
     status: async (_, { caller }) => {
       requirePersonOfSite(caller, member);

@@ -3,7 +3,7 @@
  *
  *   authority/ca.pem, ca.key   the member's own certificate authority, made on first start
  *   credentials/               the coordinator's certificate and the authorities it trusts
- *   metadata.db                names, chunks, nodes
+ *   metadata.db                names, chunks, nodes, people, other members
  */
 import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
@@ -15,11 +15,14 @@ import { createAccessHandlers } from "../coordinator/access-handlers.ts";
 import { createBootstrapHandlers } from "../coordinator/bootstrap-handlers.ts";
 import { createCertificateHandlers } from "../coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
+import { createFederation } from "../coordinator/federation.ts";
+import { createFederationHandlers } from "../coordinator/federation-handlers.ts";
 import { observeHealth } from "../coordinator/health.ts";
 import { createInviteHandlers } from "../coordinator/invite-handlers.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { observedHandlers, registerCoordinatorMetrics } from "../coordinator/metrics.ts";
 import { createNamespaceHandlers } from "../coordinator/namespace-handlers.ts";
+import { createPeers } from "../coordinator/peers.ts";
 import { createRevocations } from "../coordinator/revocations.ts";
 import type { CoordinatorService } from "../coordinator/service.ts";
 import { createSystemHandlers } from "../coordinator/system-handlers.ts";
@@ -29,6 +32,7 @@ import type { CoordinatorConfig } from "../core/config.ts";
 import { formatHostPort, parseHostPort } from "../core/units.ts";
 import { version } from "../core/version.ts";
 import { openDatabase } from "../db/database.ts";
+import { registerGossipMetrics } from "../gossip/metrics.ts";
 import { metadataApplicationId, metadataMigrations } from "../meta/migrations.ts";
 import { createSqliteMetadata } from "../meta/sqlite.ts";
 import { createBootstrapApp } from "../net/bootstrap-app.ts";
@@ -38,7 +42,7 @@ import { startControlServer } from "../net/control-server.ts";
 import { createDataClient } from "../net/data-client.ts";
 import { authorityFiles } from "../pki/authority-folder.ts";
 import { credentialFiles, readOptional } from "../pki/credential-files.ts";
-import { type Credentials, loadCredentials, watchCredentials } from "../pki/credentials.ts";
+import { type Credentials, loadCredentials, watchCredentials, withTrusted } from "../pki/credentials.ts";
 import { needsRenewal } from "../pki/renewal.ts";
 import { createSigner } from "../pki/ticket.ts";
 import { readAuthority } from "../pki/trust-bundle.ts";
@@ -74,15 +78,29 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
   });
   try {
     const authorityPem = await prepare({ member, config, enrol, credentialsDir, certificates }, { ...around, log });
-    let credentials = await loadCredentials(credentialsDir);
-    let signer = createSigner(credentials.privateKeyPem);
     const metadata = createSqliteMetadata({ db, clock });
+    const peers = await createPeers(metadata);
+    const withPeers = (saved: Credentials): Credentials =>
+      withTrusted(
+        saved,
+        peers.list().map(({ authorityPem }) => authorityPem),
+      );
+    /** As they are on disk; those in use trust the peers, too. */
+    let own = await loadCredentials(credentialsDir);
+    let credentials = withPeers(own);
+    let signer = createSigner(credentials.privateKeyPem);
     const revocations = await createRevocations(metadata);
     const directory = await createNodeDirectory({ metadata, revocations, clock, log });
     const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random });
     // What is told before both ports listen; only a port that the system is to choose is not known yet.
     let address = advertisedControl(config, config.address.port);
     let bootstrapAddress = advertisedBootstrap(config, config.bootstrapAddress.port);
+    const federation = createFederation({
+      ...{ member, authorityPem, peers, metadata, directory, clock, random, log },
+      address: () => address,
+      credentials: () => credentials,
+      signer: () => signer,
+    });
     const service: CoordinatorService = {
       member,
       get address() {
@@ -95,6 +113,9 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       tickets,
       certificates: { authorityPem, issue: (request) => certificates.run({ job: "issue", dataDir: config.dataDir, ...request }) },
       credentials: () => credentials,
+      signer: () => signer,
+      peers,
+      federation,
       nodes: createDataClient(() => credentials),
       get bootstrapAddress() {
         return bootstrapAddress;
@@ -107,6 +128,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       log,
     };
     registerCoordinatorMetrics(around.metrics, service);
+    registerGossipMetrics(around.metrics, federation.agent);
     const handlers = observedHandlers(
       {
         ...createNamespaceHandlers(service),
@@ -115,6 +137,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
         ...createAccessHandlers(service),
         ...createCertificateHandlers(service),
         ...createInviteHandlers(service),
+        ...createFederationHandlers(service),
       },
       { metrics: around.metrics, clock },
     );
@@ -139,14 +162,18 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     bootstrapAddress = advertisedBootstrap(config, bootstrap.port);
     if (config.context) await writeAdministratorContext({ member, address }, around);
 
-    const use = (fresh: Credentials): void => {
+    const use = (saved: Credentials): void => {
+      const fresh = withPeers(saved);
+      own = saved;
       if (fresh.revision === credentials.revision) return;
       credentials = fresh;
       signer = createSigner(fresh.privateKeyPem);
       server.reload(fresh);
       bootstrap.reload(fresh);
     };
-    const watch = watchCredentials(credentialsDir, { clock, intervalMs: credentialPollMs, log, revision: credentials.revision }, use);
+    const watch = watchCredentials(credentialsDir, { clock, intervalMs: credentialPollMs, log, revision: own.revision }, use);
+    peers.onChange(() => use(own));
+    federation.start();
     const renew = async (): Promise<void> => {
       await enrol();
       use(await loadCredentials(credentialsDir));
@@ -156,6 +183,8 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       watch[Symbol.dispose]();
+      // While others can still be told that it leaves.
+      await federation.stop();
       await Promise.all([renewal.stop(), maintenance.stop(), server.stop(), bootstrap.stop()]);
       await directory.persist();
       await metadata.close();

@@ -15,6 +15,7 @@ import { type DataServer, startDataServer } from "../net/data-server.ts";
 import { createNodeApp } from "../node/app.ts";
 import { nodeHealth, registerNodeMetrics } from "../node/metrics.ts";
 import { startRegistration } from "../node/registration.ts";
+import { createCoordinatorTrust } from "../node/trust.ts";
 import { createWithdrawals } from "../node/withdrawals.ts";
 import { createCsr } from "../pki/authority.ts";
 import { type Credentials, saveCredentials, watchCredentials } from "../pki/credentials.ts";
@@ -52,7 +53,12 @@ export async function startNode(settings: NodeSettings, around: Surroundings): P
   let signer = createSigner(credentials.privateKeyPem);
   let server: DataServer | undefined;
   const stopping = new AbortController();
-  const use = (fresh: Credentials): void => {
+  const trust = createCoordinatorTrust({ log, onChange: () => use(own) });
+  /** As they are on disk; what is used trusts whom the coordinator trusts, too. */
+  let own = credentials;
+  const use = (saved: Credentials): void => {
+    own = saved;
+    const fresh = trust.addTo(own);
     if (fresh.revision === credentials.revision) return;
     credentials = fresh;
     signer = createSigner(fresh.privateKeyPem);
@@ -110,6 +116,7 @@ export async function startNode(settings: NodeSettings, around: Surroundings): P
         return { address, capacityBytes, usedBytes, freeBytes, chunkCount, version };
       },
       withdrawals,
+      trust,
       onCoordinator: (pem) => {
         if (coordinatorKey?.pem === pem) return;
         const identity = credentials.trust.identify({ pem }, clock.wallMs(), clockSkewMsMax);

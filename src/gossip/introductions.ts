@@ -8,7 +8,7 @@
 import { CollectiveError } from "../../protocol/errors.ts";
 import { decodeRecordBody } from "../../protocol/gossip-records.ts";
 import { type GlobalName, type Site, siteOf } from "../../protocol/ids.ts";
-import { readAuthority } from "../pki/trust-bundle.ts";
+import { readAuthority, sitesOverlap } from "../pki/trust-bundle.ts";
 import type { GossipRecord } from "./statements.ts";
 
 export interface Introduction {
@@ -26,7 +26,7 @@ export function readIntroduction(record: GossipRecord, known: Iterable<GlobalNam
   const refuse = (reason: string) => new CollectiveError("permission_denied", `${record.member} introduces ${record.item}, but ${reason}`);
   if (member !== record.item) throw refuse(`the introduction is of ${member}`);
   const site = siteOf(member);
-  for (const other of known) if (other !== member && overlaps(site, siteOf(other))) throw refuse(`${site} is the site of ${other}`);
+  for (const other of known) if (other !== member && sitesOverlap(site, siteOf(other))) throw refuse(`${site} is the site of ${other}`);
   if (authoritySite(rest.authorityPem) !== site) throw refuse(`the certificate authority it shows is not one of ${site}`);
   return { member, ...rest, introducedBy: record.member };
 }
@@ -38,8 +38,4 @@ function authoritySite(pem: string): Site | undefined {
     if (error instanceof CollectiveError) return undefined;
     throw error;
   }
-}
-
-function overlaps(a: Site, b: Site): boolean {
-  return a === b || a.endsWith(`.${b}`) || b.endsWith(`.${a}`);
 }

@@ -7,7 +7,7 @@
  */
 import { createHash, verify } from "node:crypto";
 import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
-import { kindOfEnvelope, openEnvelope, sealEnvelope, signedInput } from "../../protocol/envelope.ts";
+import { kindOfEnvelope, openEnvelope, type SignedKind, sealEnvelope, signedInput } from "../../protocol/envelope.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import {
   aliveSchema,
@@ -114,10 +114,14 @@ interface Read {
   readonly signature: Uint8Array;
 }
 
+function isStatementKind(kind: SignedKind): kind is keyof typeof schemas {
+  return kind in schemas;
+}
+
 /** Everything about it but the signature. Copied: what is kept of a statement must not keep the message it came in. */
 function readStatement(bytes: Uint8Array): Read | undefined {
   const kind = kindOfEnvelope(bytes);
-  if (kind === undefined || kind === "ticket" || kind === "receipt") return undefined;
+  if (kind === undefined || !isStatementKind(kind)) return undefined;
   try {
     const sealed = Uint8Array.from(bytes);
     const { signature, body } = openEnvelope(kind, sealed);

@@ -31,6 +31,8 @@ export const auditActions = [
   "invite.revoked",
   "store.created",
   "store.removed",
+  "peer.added",
+  "peer.removed",
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 

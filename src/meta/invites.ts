@@ -106,12 +106,9 @@ function createInvite(context: MetadataContext, invite: NewInvite): void {
 }
 
 function redeem(context: MetadataContext, { id, name, publicKeyRaw }: Parameters<InviteRegistry["redeemInvite"]>[0]): void {
-  const invite = inviteById(context, id);
+  const invite = inviteInForce(context, id);
   if (invite.kind === "member")
     throw new CollectiveError("invalid_argument", "this code is for another member's coordinator, not for a person or a node");
-  if (invite.revokedMs !== null) throw new CollectiveError("permission_denied", "this code was revoked");
-  if (invite.expiresMs <= context.clock.wallMs())
-    throw new CollectiveError("permission_denied", `this code expired on ${new Date(invite.expiresMs).toISOString()}`);
   const kind = invite.kind === "node" ? "node" : "user";
   const joinedBy = `invite ${id}`;
   const keys = statement<{ public_key: Uint8Array; joined_by: string; revoked_ms: number | null }, [string, string]>(
@@ -121,7 +118,7 @@ function redeem(context: MetadataContext, { id, name, publicKeyRaw }: Parameters
   const own = keys.find((row) => Buffer.compare(row.public_key, publicKeyRaw) === 0);
   // Whoever lost the answer asks again, and gets it even from a code that is used up by now.
   if (own?.joined_by === joinedBy && own.revoked_ms === null) return;
-  if (invite.uses >= invite.usesMax) throw new CollectiveError("permission_denied", "this code has been used up");
+  assertUnused(invite);
   if (invite.name !== null && invite.name !== name)
     throw new CollectiveError("conflict", `this code is for ${invite.name}, not for ${name}`);
   // Whoever takes the name of somebody revoked would get what was granted to that name.
@@ -133,7 +130,7 @@ function redeem(context: MetadataContext, { id, name, publicKeyRaw }: Parameters
   if (invite.grants.some((one) => one.path === null)) {
     throw new CollectiveError("not_found", "a directory that this code gives rights on no longer exists", { hint: "ask for another code" });
   }
-  statement<never, [string]>(context, "UPDATE invite SET uses = uses + 1 WHERE id = ?").run(id);
+  takeUse(context, id);
   const enrolment: Pick<Enrolment, "kind" | "name" | "publicKeyRaw"> = { kind, name, publicKeyRaw };
   enrol(context, enrolment, joinedBy);
   for (const one of invite.grants)
@@ -144,6 +141,23 @@ function redeem(context: MetadataContext, { id, name, publicKeyRaw }: Parameters
       grantedBy: invite.createdBy,
       expiresMs: null,
     });
+}
+
+/** For use inside a transaction, like what follows. */
+export function inviteInForce(context: MetadataContext, id: string): Invite {
+  const invite = inviteById(context, id);
+  if (invite.revokedMs !== null) throw new CollectiveError("permission_denied", "this code was revoked");
+  if (invite.expiresMs <= context.clock.wallMs())
+    throw new CollectiveError("permission_denied", `this code expired on ${new Date(invite.expiresMs).toISOString()}`);
+  return invite;
+}
+
+export function assertUnused(invite: Invite): void {
+  if (invite.uses >= invite.usesMax) throw new CollectiveError("permission_denied", "this code has been used up");
+}
+
+export function takeUse(context: MetadataContext, id: string): void {
+  statement<never, [string]>(context, "UPDATE invite SET uses = uses + 1 WHERE id = ?").run(id);
 }
 
 /** A grant replaces the earlier one of the same two people, and a second code must not take away what the first one gave. */

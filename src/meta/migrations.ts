@@ -213,4 +213,21 @@ CREATE TABLE request (
 CREATE INDEX request_by_age ON request (answered_ms);
 `,
   },
+  {
+    name: "0004-peers",
+    sql: `
+-- Members whose authority is trusted, or was until removed_ms. coordinator_pem: certifies the key that signs its statements.
+-- introducer: who vouched for it, null for one that came by a code. invite: the code of ours that it came by.
+CREATE TABLE peer (
+  member TEXT PRIMARY KEY,
+  authority_pem TEXT NOT NULL,
+  coordinator_pem TEXT NOT NULL,
+  address TEXT NOT NULL,
+  introducer TEXT,
+  invite TEXT,
+  added_ms INTEGER NOT NULL,
+  removed_ms INTEGER
+) STRICT, WITHOUT ROWID;
+`,
+  },
 ];

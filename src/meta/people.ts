@@ -100,6 +100,39 @@ export interface InviteRegistry {
   redeemInvite(request: { readonly id: string; readonly name: GlobalName; readonly publicKeyRaw: Uint8Array }): Promise<void>;
 }
 
+/** Another member whose authority is trusted for its own site. */
+export interface Peer {
+  readonly member: GlobalName;
+  readonly authorityPem: string;
+  /** Of its coordinator, as it was shown last: it certifies the key that signs the member's statements. */
+  readonly coordinatorPem: string;
+  /** `host:port` of its control API, where it was known last. */
+  readonly address: string;
+  /** Who vouched for it; null for one that came by a code. */
+  readonly introducer: GlobalName | null;
+  readonly addedMs: number;
+  /** Trust ended then. Such a member comes back by a code alone. */
+  readonly removedMs: number | null;
+}
+
+export type NewPeer = Pick<Peer, "member" | "authorityPem" | "coordinatorPem" | "address">;
+
+/** One member has a site, and no site lies inside another's: what would break that is `conflict` and changes nothing. */
+export interface PeerRegistry {
+  /** By name; with those that were removed. */
+  listPeers(): Promise<Peer[]>;
+  /** By a code of the other member's, which `by` has typed. Ends an introduction, and a removal. Idempotent. */
+  addPeer(peer: NewPeer, by: GlobalName): Promise<void>;
+  /** By a code of ours: takes one use of it, and no second one for the same member. Throws as `redeemInvite`. */
+  redeemPeerInvite(request: { readonly id: string; readonly peer: NewPeer }): Promise<void>;
+  /** Vouched for by a trusted member. `conflict` for one that was removed. Idempotent. */
+  introducePeer(peer: NewPeer, introducer: GlobalName): Promise<void>;
+  /** Brings certificate and address up to date; nothing for a member that is no peer. */
+  updatePeer(member: GlobalName, change: Partial<Pick<Peer, "coordinatorPem" | "address">>): Promise<void>;
+  /** Ends trust, and voids the tickets of all people of its site. Throws `not_found` for whom nobody knows. Idempotent. */
+  removePeer(member: GlobalName, by: GlobalName): Promise<void>;
+}
+
 export interface AuditEntry {
   readonly seq: number;
   readonly atMs: number;

@@ -10,6 +10,7 @@ import { createGrantRegistry } from "./grants.ts";
 import { createInviteRegistry } from "./invites.ts";
 import { createNamespace } from "./namespace.ts";
 import { createNodeRegistry } from "./nodes.ts";
+import { createPeerRegistry } from "./peers.ts";
 import { rememberingContext } from "./requests.ts";
 import type { ChunkTotals, MetadataParts, MetadataStore } from "./store.ts";
 import { createStoreRegistry } from "./stores.ts";
@@ -34,6 +35,7 @@ function createParts(context: MetadataContext): MetadataParts {
     ...createEnrolmentRegistry(context),
     ...createGrantRegistry(context),
     ...createInviteRegistry(context),
+    ...createPeerRegistry(context),
     ...createAuditTrail(context),
   };
 }

@@ -10,7 +10,7 @@
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import type { RequestId } from "../../protocol/request-id.ts";
 import type { Attr, ChunkCodec, CopyState, DirectoryEntry, FileCommit, OfferedChunk, Store, StorePolicy } from "../../protocol/schema.ts";
-import type { AuditTrail, EnrolmentRegistry, GrantRegistry, InviteRegistry } from "./people.ts";
+import type { AuditTrail, EnrolmentRegistry, GrantRegistry, InviteRegistry, PeerRegistry } from "./people.ts";
 
 export interface EntryRef {
   readonly parent: Inode;
@@ -181,6 +181,7 @@ export interface MetadataParts
     EnrolmentRegistry,
     GrantRegistry,
     InviteRegistry,
+    PeerRegistry,
     AuditTrail {}
 
 /** Who asks, and the id of what is asked for; ids of different callers have nothing to do with each other. */

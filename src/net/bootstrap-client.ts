@@ -16,6 +16,7 @@ import { type RetryPolicy, retry } from "../core/retry.ts";
 import { formatHostPort } from "../core/units.ts";
 import { matchesPin } from "../pki/invite-hashes.ts";
 import { readAuthority } from "../pki/trust-bundle.ts";
+import { boundedBytes } from "./bounded-bytes.ts";
 import { type RequestFacts, requestError, responseError } from "./errors.ts";
 import { type BootstrapTls, bootstrapTls, unverifiedTls } from "./tls.ts";
 
@@ -34,7 +35,11 @@ export interface BootstrapClient {
   find(code: InviteCode): Promise<FoundCollective>;
   /** May be repeated with the same key, after a lost answer too. Throws what the coordinator answers: see `redeemInvite`. */
   redeem(found: FoundCollective, request: RouteInput<typeof bootstrapRoutes.redeem>): Promise<Redemption>;
+  /** As another member's coordinator. May be repeated, too. */
+  peer(found: FoundCollective, request: RouteInput<typeof bootstrapRoutes.peer>): Promise<PeeringAnswer>;
 }
+
+export type PeeringAnswer = RouteOutput<typeof bootstrapRoutes.peer>;
 
 export interface BootstrapClientOptions {
   readonly clock: Clock;
@@ -63,13 +68,21 @@ export function createBootstrapClient({ clock, random, signal }: BootstrapClient
     };
     try {
       const response = await fetch(`https://${address}${route.path}`, init as RequestInit);
-      const bytes = await boundedBytes(response, facts);
+      const bytes = await boundedBytes(response, { ...facts, bytesMax: bootstrapAnswerBytesMax });
       if (!response.ok) throw await responseError(new Response(bytes, { status: response.status }), facts);
       return decodeMessage(route.output, bytes, `the answer of ${facts.peer}`, "unavailable") as RouteOutput<R>;
     } catch (error) {
       throw requestError(error, facts);
     }
   };
+  const askVerified = <R extends Route>(route: R, { site, authorityPem, address }: FoundCollective, input: z.input<R["input"]>) =>
+    retry(() => ask(route, { address, tls: bootstrapTls(authorityPem, site), input }), {
+      policy: retryPolicy,
+      clock,
+      random,
+      signal,
+      retryable: (error) => error instanceof CollectiveError && error.code === "unavailable",
+    });
   const findAt = async (place: BootstrapAddress, pin: Uint8Array): Promise<FoundCollective> => {
     const address = formatHostPort(place);
     const { authorityPem } = await ask(bootstrapRoutes.authority, { address, tls: unverifiedTls, input: {} });
@@ -92,14 +105,8 @@ export function createBootstrapClient({ clock, random, signal }: BootstrapClient
       }
       throw failure ?? new CollectiveError("internal", "the code has no address");
     },
-    redeem: ({ site, authorityPem, address }, request) =>
-      retry(() => ask(bootstrapRoutes.redeem, { address, tls: bootstrapTls(authorityPem, site), input: request }), {
-        policy: retryPolicy,
-        clock,
-        random,
-        signal,
-        retryable: (error) => error instanceof CollectiveError && error.code === "unavailable",
-      }),
+    redeem: (found, request) => askVerified(bootstrapRoutes.redeem, found, request),
+    peer: (found, request) => askVerified(bootstrapRoutes.peer, found, request),
   };
 }
 
@@ -110,17 +117,4 @@ function authorityOfPin(authorityPem: string, pin: Uint8Array): { readonly site:
   } catch {
     return undefined;
   }
-}
-
-/** Whoever answers may be anybody, and must not fill the memory. */
-async function boundedBytes(response: Response, { peer, address }: RequestFacts): Promise<Uint8Array<ArrayBuffer>> {
-  const pieces: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const piece of (response.body ?? []) as AsyncIterable<Uint8Array>) {
-    bytes += piece.length;
-    if (bytes > bootstrapAnswerBytesMax)
-      throw new CollectiveError("unavailable", `${peer} at ${address} answered with more than it should`);
-    pieces.push(piece);
-  }
-  return new Uint8Array(Buffer.concat(pieces));
 }

@@ -18,6 +18,7 @@ export interface Caller extends Identity {
   readonly publicKeyRaw: Uint8Array;
   /** Of the certificate that was presented. */
   readonly serial: string;
+  readonly certificatePem: string;
 }
 
 /** An `expired` certificate counts where it is about to be renewed, and nowhere else. */

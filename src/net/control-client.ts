@@ -15,6 +15,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import { type RetryPolicy, retry } from "../core/retry.ts";
 import type { Credentials } from "../pki/credentials.ts";
+import { boundedBytes } from "./bounded-bytes.ts";
 import { askTime, timeOfAnswer, withClockSkew } from "./clock-skew.ts";
 import { neverAnswered, requestError, responseError } from "./errors.ts";
 import { type ClientTls, clientTls } from "./tls.ts";
@@ -22,6 +23,8 @@ import { type ClientTls, clientTls } from "./tls.ts";
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number;
+  /** Of another member's coordinator, which may send anything. */
+  readonly answerBytesMax?: number;
 }
 
 export interface ControlClient {
@@ -73,7 +76,8 @@ export function createControlClient(options: ControlClientOptions): ControlClien
       hasAnswered = true;
       answeredMs = timeOfAnswer(response);
       if (!response.ok) throw await responseError(response, facts);
-      return decodeMessage(route.output, new Uint8Array(await response.arrayBuffer()), `the answer of ${facts.peer}`, "unavailable");
+      const bytes = await boundedBytes(response, { ...facts, bytesMax: call.answerBytesMax ?? Number.POSITIVE_INFINITY });
+      return decodeMessage(route.output, bytes, `the answer of ${facts.peer}`, "unavailable");
     } catch (thrown) {
       const error = requestError(thrown, facts);
       if (error.details.outOfDate !== true) throw error;

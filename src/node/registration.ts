@@ -26,6 +26,11 @@ export interface RegistrationOptions {
   readonly coordinator: ControlClient;
   readonly describe: () => Heartbeat;
   readonly withdrawals: Pick<Withdrawals, "revision" | "replace">;
+  readonly trust: {
+    /** Of what is in force; undefined before the first. */
+    readonly revision: string | undefined;
+    replace(by: { readonly revision: string; readonly authorityPems: readonly string[] }): void;
+  };
   /** Takes the coordinator's current certificate, by whose key tickets are verified. */
   readonly onCoordinator: (certificatePem: string) => void;
   readonly clock: Clock;
@@ -44,10 +49,11 @@ export function startRegistration(options: RegistrationOptions): Registration {
   const first = Promise.withResolvers<void>();
   first.promise.catch(() => undefined);
   const beat = async (): Promise<void> => {
-    const heartbeat = { ...options.describe(), withdrawals: options.withdrawals.revision };
+    const heartbeat = { ...options.describe(), withdrawals: options.withdrawals.revision, trust: options.trust.revision };
     const answer = await options.coordinator.call(routes.heartbeat, heartbeat, { signal: stopping.signal, timeoutMs: heartbeatTimeoutMs });
     // Before the key by which tickets are verified, so that no ticket is believed that was taken back.
     if (answer.withdrawals) options.withdrawals.replace(answer.withdrawals);
+    if (answer.trust) options.trust.replace(answer.trust);
     options.onCoordinator(answer.coordinatorCertificatePem);
     sayClock(clock.wallMs() - answer.nowMs);
   };

@@ -118,6 +118,13 @@ export function assembleCredentials(parts: Required<CredentialParts>): Credentia
   return { certificatePem, privateKeyPem, identity, info, authorityPem, trust, revision };
 }
 
+/** The same, and these authorities are trusted, too. The own site's and those trusted already may be among them. Throws as `assembleCredentials`. */
+export function withTrusted(credentials: Credentials, authorityPems: readonly string[]): Credentials {
+  const { certificatePem, privateKeyPem, authorityPem, trust } = credentials;
+  const trustedAuthorityPems = [...trust.pems().slice(1), ...authorityPems];
+  return assembleCredentials({ certificatePem, privateKeyPem, authorityPem, trustedAuthorityPems });
+}
+
 export interface WatchOptions {
   readonly clock: Clock;
   readonly intervalMs: number;

@@ -8,6 +8,7 @@
  * - `identify` believes a name only if the authority *of that name's site* signed the leaf. It does
  *   not rely on the TLS library having enforced the name constraints.
  */
+import { createHash } from "node:crypto";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type Identity, type IdentityKind, type Site, siteOf } from "../../protocol/ids.ts";
 import { type ParsedCertificate, parseCertificate } from "./certificate.ts";
@@ -22,6 +23,7 @@ export interface TrustedAuthority {
 export interface VerifiedIdentity extends Identity {
   readonly publicKeyRaw: Uint8Array;
   readonly serial: string;
+  readonly certificatePem: string;
 }
 
 export interface TrustBundle {
@@ -30,6 +32,8 @@ export interface TrustBundle {
   authorityFor(site: Site): string | undefined;
   /** For a server that any member may call. Its TLS library then still leaves it to `identify` who that is. */
   pems(): string[];
+  /** Changes whenever the authorities do. */
+  readonly revision: string;
   /**
    * Who this leaf speaks for. Throws `not_authenticated` with the reason. `skewMs` widens the dates
    * on both ends; it is 0 unless given, as TLS allows none and leaves start in the past anyway.
@@ -52,7 +56,7 @@ export function createTrustBundle(authorityPems: readonly string[]): TrustBundle
   const anchors = new Map<Site, Anchor>();
   for (const pem of authorityPems) {
     const anchor = admit(pem);
-    const overlapping = [...anchors.values()].find((other) => overlap(other.site, anchor.site));
+    const overlapping = [...anchors.values()].find((other) => sitesOverlap(other.site, anchor.site));
     if (overlapping?.fingerprint === anchor.fingerprint) continue;
     if (overlapping) throw new CollectiveError("configuration", overlapReason(overlapping, anchor));
     anchors.set(anchor.site, anchor);
@@ -62,8 +66,14 @@ export function createTrustBundle(authorityPems: readonly string[]): TrustBundle
     authorities,
     authorityFor: (site) => anchors.get(site)?.pem,
     pems: () => authorities.map((authority) => authority.pem),
+    revision: revisionOf(authorities),
     identify: (leaf, nowMs, skewMs = 0) => identify({ leaf, anchors, nowMs, skewMs }),
   };
+}
+
+function revisionOf(authorities: readonly TrustedAuthority[]): string {
+  const fingerprints = authorities.map(({ fingerprint }) => fingerprint).sort();
+  return createHash("sha256").update(fingerprints.join()).digest("base64url");
 }
 
 /**
@@ -119,7 +129,7 @@ function identify(request: {
   if (fields.hasOtherNames || !fields.dnsNames.every((name) => name === site || name.endsWith(`.${site}`))) {
     throw refused(`the certificate of ${identity.name} carries names outside ${site}`);
   }
-  return { ...identity, publicKeyRaw: info.publicKeyRaw, serial: info.serial };
+  return { ...identity, publicKeyRaw: info.publicKeyRaw, serial: info.serial, certificatePem: leaf.x509.toString() };
 }
 
 function parseLeaf(leaf: { readonly pem: string } | { readonly raw: Uint8Array }): ParsedCertificate {
@@ -182,7 +192,8 @@ function checkPurposes(leaf: ParsedCertificate, identity: Identity): void {
   throw refused(`the certificate of ${identity.name} is made for ${use}, a ${identity.kind}'s is for ${expected.join(" and ")}`);
 }
 
-function overlap(a: Site, b: Site): boolean {
+/** The same site, or one inside the other. */
+export function sitesOverlap(a: Site, b: Site): boolean {
   return a === b || a.endsWith(`.${b}`) || b.endsWith(`.${a}`);
 }
 

@@ -14,8 +14,11 @@ import { createAccessHandlers } from "../../src/coordinator/access-handlers.ts";
 import { createBootstrapHandlers } from "../../src/coordinator/bootstrap-handlers.ts";
 import { createCertificateHandlers } from "../../src/coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../../src/coordinator/directory.ts";
+import { createFederation } from "../../src/coordinator/federation.ts";
+import { createFederationHandlers } from "../../src/coordinator/federation-handlers.ts";
 import { createInviteHandlers } from "../../src/coordinator/invite-handlers.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
+import { createPeers } from "../../src/coordinator/peers.ts";
 import { createRevocations } from "../../src/coordinator/revocations.ts";
 import type { CoordinatorService } from "../../src/coordinator/service.ts";
 import { createSystemHandlers } from "../../src/coordinator/system-handlers.ts";
@@ -39,7 +42,7 @@ import { type DataServer, startDataServer } from "../../src/net/data-server.ts";
 import { createNodeApp } from "../../src/node/app.ts";
 import { createWithdrawals } from "../../src/node/withdrawals.ts";
 import { type Authority, createAuthority } from "../../src/pki/authority.ts";
-import { assembleCredentials, type Credentials } from "../../src/pki/credentials.ts";
+import { assembleCredentials, type Credentials, withTrusted } from "../../src/pki/credentials.ts";
 import { createSigner, createTicketVerifier, type Signer, signTicket } from "../../src/pki/ticket.ts";
 import { alice, type HandClock, handClock, leafOf } from "./pki.ts";
 
@@ -81,6 +84,8 @@ export interface TestMember extends AsyncDisposable {
 }
 
 export interface TestMemberOptions {
+  /** alice unless told. */
+  readonly member?: GlobalName;
   readonly metadata?: (clock: HandClock) => MetadataStore;
   readonly authority?: Authority;
   readonly trusted?: readonly string[];
@@ -109,22 +114,29 @@ export interface TestNode {
 }
 
 export async function startTestMember(options: TestMemberOptions = {}): Promise<TestMember> {
-  const member = alice;
+  const { member = alice } = options;
   const clock = handClock(Date.now());
   const authority = options.authority ?? (await createAuthority({ site: siteOf(member), member, clock }));
   const credentialsOf: TestMember["credentialsOf"] = async (identity, { trusted = [] } = {}) => {
     const { certificatePem, privateKeyPem } = await leafOf(authority, identity, { nowMs: clock.nowMs });
     return assembleCredentials({ certificatePem, privateKeyPem, authorityPem: authority.certificatePem, trustedAuthorityPems: trusted });
   };
-  const credentials = await credentialsOf({ kind: "coordinator", name: member }, { trusted: options.trusted ?? [] });
+  const own = await credentialsOf({ kind: "coordinator", name: member }, { trusted: options.trusted ?? [] });
   const administrator = await credentialsOf({ kind: "user", name: member });
-  const signer = createSigner(credentials.privateKeyPem);
+  const signer = createSigner(own.privateKeyPem);
   const metadata = options.metadata?.(clock) ?? memoryMetadata(clock);
+  const peers = await createPeers(metadata);
+  let credentials = own;
   const revocations = await createRevocations(metadata);
   const directory = await createNodeDirectory({ metadata, revocations, clock, log: silentLog });
   const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random: systemRandom });
   let address = `${loopback}:0`;
   let bootstrapAddress = `${loopback}:0`;
+  // By a clock that goes on, for tests that start it.
+  const federation = createFederation({
+    ...{ member, authorityPem: authority.certificatePem, peers, metadata, directory, random: systemRandom, log: silentLog },
+    ...{ clock: systemClock, address: () => address, credentials: () => credentials, signer: () => signer },
+  });
   const service: CoordinatorService = {
     member,
     get address() {
@@ -140,6 +152,9 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
       issue: (request) => authority.issue({ ...request, nowMs: clock.wallMs() }),
     },
     credentials: () => credentials,
+    signer: () => signer,
+    peers,
+    federation,
     nodes: createDataClient(() => credentials),
     get bootstrapAddress() {
       return bootstrapAddress;
@@ -158,6 +173,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     ...createInviteHandlers(service),
     ...createCertificateHandlers(service),
     ...createAccessHandlers(service),
+    ...createFederationHandlers(service),
   };
   const handlers = options.wrapHandlers?.(made) ?? made;
   const server = await startControlServer({
@@ -178,6 +194,11 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     app: (sourceOf) => createBootstrapApp({ handlers: createBootstrapHandlers(service), sourceOf, log: silentLog }),
   });
   bootstrapAddress = `${loopback}:${bootstrap.port}`;
+  peers.onChange(() => {
+    const authorities = peers.list().map(({ authorityPem }) => authorityPem);
+    credentials = withTrusted(own, authorities);
+    server.reload(credentials);
+  });
   const nodes: TestNode[] = [];
   return {
     member,
@@ -190,7 +211,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     address,
     signer,
     handlers,
-    credentials,
+    credentials: own,
     credentialsOf,
     client: (own = administrator, random = systemRandom) =>
       createControlClient({ address, server: { kind: "coordinator", name: member }, credentials: () => own, clock, random }),
@@ -203,6 +224,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
       return node;
     },
     [Symbol.asyncDispose]: async () => {
+      await federation.stop();
       await Promise.all([server.stop(), bootstrap.stop(), ...nodes.map((node) => node.kill())]);
       await metadata.close();
     },

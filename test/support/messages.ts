@@ -54,6 +54,11 @@ export const sampleInputs: Inputs = {
   revokeAccess: { inode, subject: "dora@home.collective.local" },
   heartbeat: { address: "127.0.0.1:7001", capacityBytes: 100, usedBytes: 10, freeBytes: 90, chunkCount: 3, version: "0.1.0" },
   status: {},
+  gossip: { message: bytes },
+  addPeer: { code: "2075M-Q451R" },
+  removePeer: { member: "bob@garage.collective.local" },
+  listPeers: {},
+  findPeer: { member: "bob@garage.collective.local" },
   renewCertificate: { csrPem: "-----BEGIN CERTIFICATE REQUEST-----" },
   revoke: { who: "mallory", kind: "user" },
   listAudit: { beforeSeq: 100, limit: 10 },
@@ -137,12 +142,25 @@ export const sampleOutputs: Outputs = {
   heartbeat: {
     ...{ nowMs: 1_000, coordinatorCertificatePem: "-----BEGIN CERTIFICATE-----" },
     withdrawals: { revision: "r", list: [{ holder: "*@garage.collective.local", untilMs: 1_000 }] },
+    trust: { revision: "r", authorityPems: ["-----BEGIN CERTIFICATE-----"] },
   },
   status: {
     ...{ member: name, address: "127.0.0.1:8001", version: "0.1.0", uptimeMs: 5, health: "degraded", healthScore: 80, reasons: ["one"] },
     nodes: [{ ...summary, name, state: "alive" }],
     totals: { files: 1, chunks: 2, degradedChunks: 3, lostChunks: 0 },
   },
+  gossip: { message: bytes },
+  addPeer: { member: name, address: "127.0.0.1:8001" },
+  removePeer: {},
+  listPeers: {
+    peers: [
+      {
+        ...{ member: name, address: "127.0.0.1:8001", state: "suspect", introducer: null, addedMs: 1_000, latencyMs: 1.5, shares: true },
+        nodes: [{ name, address: "127.0.0.1:7001", state: "alive", capacityBytes: 10, freeBytes: 5 }],
+      },
+    ],
+  },
+  findPeer: { address: "127.0.0.1:8001", authorityPem: "-----BEGIN CERTIFICATE-----" },
   renewCertificate: certificate,
   issueCertificate: certificate,
   createInvite: { code: "2075M-Q451R", addresses: ["nas.home:9001"], invite },

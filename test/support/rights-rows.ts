@@ -5,11 +5,12 @@
  */
 import type { RouteInput, RouteName, routes } from "../../protocol/routes.ts";
 import { defaultStorePolicy } from "../../protocol/schema.ts";
+import { encodeGossip } from "../../src/gossip/seal.ts";
 import { createCsr } from "../../src/pki/authority.ts";
 import { generateKeyPair } from "../../src/pki/keys.ts";
 import { createStore, newUpload } from "./metadata.ts";
-import { alice } from "./pki.ts";
-import { type CallerKind, callers, nodeName, type RightsWorld, someone } from "./rights-world.ts";
+import { alice, bob } from "./pki.ts";
+import { type CallerKind, callers, carol, nodeName, type RightsWorld, someone } from "./rights-world.ts";
 
 export interface Case<K extends RouteName> {
   readonly what: string;
@@ -299,6 +300,18 @@ export const rows: { readonly [K in RouteName]: readonly Case<K>[] } = {
     },
   ],
   status: [{ what: "", input: () => ({}), ok: ofHome, denied: ofGarage }],
+  gossip: [
+    {
+      what: "news",
+      input: () => ({ message: encodeGossip({ kind: "news", news: [] }) }),
+      ok: ["coordinator of another member"],
+      denied: people,
+    },
+  ],
+  addPeer: [{ what: "", input: ({ peerCode }) => ({ code: peerCode }), ok: [admin], denied: others }],
+  removePeer: [{ what: "", input: () => ({ member: carol }), ok: [admin], denied: others }],
+  listPeers: [{ what: "", input: () => ({}), ok: ofHome, denied: ofGarage }],
+  findPeer: [{ what: "", input: () => ({ member: bob }), ok: ofHome, denied: ofGarage }],
   renewCertificate: [
     {
       what: "",

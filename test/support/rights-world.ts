@@ -10,6 +10,7 @@
 import type { GlobalName, Identity, Inode } from "../../protocol/ids.ts";
 import { parseGlobalName } from "../../protocol/ids.ts";
 import { type Right, rights, type SubjectPattern } from "../../protocol/rights.ts";
+import { routes } from "../../protocol/routes.ts";
 import type { ControlClient } from "../../src/net/control-client.ts";
 import type { Authority } from "../../src/pki/authority.ts";
 import type { Credentials } from "../../src/pki/credentials.ts";
@@ -37,6 +38,8 @@ export interface RightsWorld extends AsyncDisposable {
   /** A file of its own, to be changed or removed. */
   newFile(directory: Inode): Promise<{ readonly name: string; readonly inode: Inode }>;
   newName(): string;
+  /** By which the member becomes a peer of carol. */
+  readonly peerCode: string;
 }
 
 const person = (name: string, held: readonly Right[] = []) => ({ identity: identityOf("user", name), held });
@@ -124,19 +127,37 @@ export async function startRightsWorld(): Promise<RightsWorld> {
       ] as const;
     }),
   );
+  const ofKind = Object.fromEntries(credentials) as Record<CallerKind, Credentials>;
+  const { certificatePem: coordinatorPem, authorityPem } = ofKind["coordinator of another member"];
+  await metadata.addPeer({ member: bob, authorityPem, coordinatorPem, address: "127.0.0.1:1" }, alice);
+  const other = await startTestMember({ member: carol });
+  const atCarol = {
+    authorityPem: other.authority.certificatePem,
+    coordinatorPem: other.credentials.certificatePem,
+    address: other.address,
+  };
+  await metadata.addPeer({ member: carol, ...atCarol }, alice);
+  await member.service.peers.refresh();
+  member.service.federation.start();
+  const invite = { kind: "member" as const, grants: [], usesMax: 1, validityMs: 3_600_000, description: "" };
+  const { code: peerCode } = await other.client().call(routes.createInvite, invite);
   const clients = credentials.map(([kind, own]) => [kind, member.client(own)] as const);
   return {
     ...world,
     clients: Object.fromEntries(clients) as Record<CallerKind, ControlClient>,
-    credentials: Object.fromEntries(credentials) as Record<CallerKind, Credentials>,
+    credentials: ofKind,
+    peerCode,
     newName,
     newFile: async (directory) => {
       const name = newName();
       return { name, inode: await writeFile(directory, name) };
     },
-    [Symbol.asyncDispose]: () => member[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([member[Symbol.asyncDispose](), other[Symbol.asyncDispose]()]);
+    },
   };
 }
 
+export const carol = parseGlobalName("carol@office.collective.local");
 export const someone = parseGlobalName("someone@garage.collective.local");
 export const nodeName = nameAt("node-01");

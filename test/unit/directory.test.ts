@@ -12,7 +12,13 @@ import { expectCode } from "../support/metadata.ts";
 import { alice, bob, garage, type HandClock, handClock, home } from "../support/pki.ts";
 
 function nodeCaller(local: string, key = 1): Caller {
-  return { kind: "node", name: globalName(parseLocalName(local), home), publicKeyRaw: new Uint8Array(32).fill(key), serial: "" };
+  return {
+    kind: "node",
+    name: globalName(parseLocalName(local), home),
+    publicKeyRaw: new Uint8Array(32).fill(key),
+    serial: "",
+    certificatePem: "",
+  };
 }
 
 const heartbeat: Heartbeat = {
@@ -130,7 +136,7 @@ describe("the directory of nodes", () => {
 });
 
 describe("access", () => {
-  const person = (name: GlobalName): Caller => ({ kind: "user", name, publicKeyRaw: new Uint8Array(32), serial: "" });
+  const person = (name: GlobalName): Caller => ({ kind: "user", name, publicKeyRaw: new Uint8Array(32), serial: "", certificatePem: "" });
   const dora = globalName(parseLocalName("dora"), home);
 
   test("to files is for people of the own site", async () => {

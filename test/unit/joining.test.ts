@@ -294,11 +294,11 @@ describe("the bootstrap port", () => {
 
   test("ends connections that do nothing, and takes no more than it should from one address", async () => {
     await using member = await startTestMember();
+    const nobody = () => Promise.reject();
     const limits = { connectionsMax: 3, connectionsPerAddressMax: 2, connectionLifeMs: 400 };
     const server = await startBootstrapServer({
       ...{ host: loopback, port: 0, credentials: member.credentials, clock: systemClock, limits },
-      app: (sourceOf) =>
-        createBootstrapApp({ handlers: { authority: () => Promise.reject(), redeem: () => Promise.reject() }, sourceOf, log: silentLog }),
+      app: (sourceOf) => createBootstrapApp({ handlers: { authority: nobody, redeem: nobody, peer: nobody }, sourceOf, log: silentLog }),
     });
     const endings: number[] = [];
     const startedMs = performance.now();

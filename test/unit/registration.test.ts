@@ -6,6 +6,7 @@ import { type Log, silentLog } from "../../src/core/log.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
 import type { ControlClient } from "../../src/net/control-client.ts";
 import { startRegistration } from "../../src/node/registration.ts";
+import { createCoordinatorTrust } from "../../src/node/trust.ts";
 import { createWithdrawals } from "../../src/node/withdrawals.ts";
 import { until } from "../support/content.ts";
 import { failureOf } from "../support/metadata.ts";
@@ -44,6 +45,7 @@ function setUp(answer: () => Promise<unknown> = () => Promise.resolve(accepted))
     coordinator,
     describe: () => heartbeat,
     withdrawals,
+    trust: createCoordinatorTrust({ log, onChange: () => undefined }),
     onCoordinator: (pem) => {
       if (refuse) throw new CollectiveError("not_authenticated", "not who it should be");
       seen.push(`${pem}${withdrawals.isWithdrawn(dorasTicket) ? ", dora's withdrawn" : ""}`);

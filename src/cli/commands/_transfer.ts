@@ -7,11 +7,12 @@ import { routes } from "../../../protocol/routes.ts";
 import { placeOf, statPath } from "../../client/files.ts";
 import { type GetTarget, getTrees } from "../../client/get-tree.ts";
 import { type PutOptions, type PutTarget, putTrees } from "../../client/put-tree.ts";
+import type { Remote } from "../../client/remote.ts";
 import { formatSize } from "../../core/units.ts";
 import type { Io } from "../io.ts";
 import type { Progress } from "../output/progress.ts";
 import { transferProgress } from "../progress.ts";
-import { openSession, type Session } from "../session.ts";
+import { openSession, type RemotePlace } from "../session.ts";
 import { warnDegraded } from "../warnings.ts";
 
 export interface TransferRequest {
@@ -21,11 +22,11 @@ export interface TransferRequest {
 }
 
 export async function putPaths(io: Io, { sources, target, recursive }: TransferRequest): Promise<void> {
-  const session = await openSession(io);
-  const targets = await putTargets(session, { sources, target, signal: io.signal });
+  const { remote, components } = await (await openSession(io)).at(target);
+  const targets = await putTargets({ sources, target, remote, components, signal: io.signal });
   using progress = transferProgress(io, { label: "put" });
   const startedMs = io.clock.monotonicMs();
-  const totals = await putTrees(session.remote, targets, {
+  const totals = await putTrees(remote, targets, {
     recursive,
     signal: io.signal,
     ...shownBy(progress),
@@ -36,20 +37,24 @@ export async function putPaths(io: Io, { sources, target, recursive }: TransferR
   warnDegraded(io, totals.degradedChunks);
 }
 
-async function putTargets(
-  session: Session,
-  request: { sources: readonly string[]; target: string; signal: AbortSignal },
-): Promise<PutTarget[]> {
-  const { components } = session.path(request.target);
+interface PutRequest extends Omit<RemotePlace, "member"> {
+  readonly sources: readonly string[];
+  /** As it was typed. */
+  readonly target: string;
+  readonly signal: AbortSignal;
+}
+
+async function putTargets(request: PutRequest): Promise<PutTarget[]> {
+  const { remote, components } = request;
   const call = { signal: request.signal };
-  const { attr: existing, parent } = await session.remote.control.call(routes.resolve, { components: [...components] }, call);
+  const { attr: existing, parent } = await remote.control.call(routes.resolve, { components: [...components] }, call);
   if (existing?.type === "directory") {
     const ownName = components.at(-1);
     return await Promise.all(
       request.sources.map(async (localPath) => {
         if (meansContents(localPath) && parent && ownName !== undefined) return { localPath, parent, name: ownName, existing };
         const name = basename(resolve(localPath));
-        const inside = await placeOf(session.remote, [...components, name], request.signal);
+        const inside = await placeOf(remote, [...components, name], request.signal);
         return { localPath, parent: inside.parent, name, existing: inside.existing };
       }),
     );
@@ -57,16 +62,16 @@ async function putTargets(
   const [localPath, second] = request.sources;
   if (localPath === undefined || second !== undefined)
     throw new CollectiveError("not_a_directory", `${request.target} is not a directory, and several things cannot become one`);
-  const place = await placeOf(session.remote, components, request.signal);
+  const place = await placeOf(remote, components, request.signal);
   return [{ localPath, parent: place.parent, name: place.name, existing: place.existing }];
 }
 
 export async function getPaths(io: Io, { sources, target, recursive }: TransferRequest): Promise<void> {
-  const session = await openSession(io);
-  const targets = await getTargets(session, { sources, target, signal: io.signal });
+  const { remote, paths } = await (await openSession(io)).allAt(sources);
+  const targets = await getTargets({ remote, paths, sources, target, signal: io.signal });
   using progress = transferProgress(io, { label: "get" });
   const startedMs = io.clock.monotonicMs();
-  const totals = await getTrees(session.remote, targets, {
+  const totals = await getTrees(remote, targets, {
     recursive,
     signal: io.signal,
     ...shownBy(progress),
@@ -75,10 +80,16 @@ export async function getPaths(io: Io, { sources, target, recursive }: TransferR
   summarize(io, { verb: "fetched", totals, elapsedMs: io.clock.monotonicMs() - startedMs });
 }
 
-async function getTargets(
-  session: Session,
-  request: { sources: readonly string[]; target: string; signal: AbortSignal },
-): Promise<GetTarget[]> {
+interface GetRequest {
+  readonly remote: Remote;
+  /** Of the sources, in their order. */
+  readonly paths: readonly (readonly string[])[];
+  readonly sources: readonly string[];
+  readonly target: string;
+  readonly signal: AbortSignal;
+}
+
+async function getTargets(request: GetRequest): Promise<GetTarget[]> {
   const local = await stat(request.target).catch(() => undefined);
   const inside = local?.isDirectory() === true;
   if (!inside && request.sources.length > 1)
@@ -92,9 +103,9 @@ async function getTargets(
   // As cp(1) does: what a link at the target points to is replaced, not the link.
   const newName = local?.isFile() ? await realpath(request.target) : request.target;
   return await Promise.all(
-    request.sources.map(async (text) => {
-      const { components } = session.path(text);
-      const attr = await statPath(session.remote, components, request.signal);
+    request.sources.map(async (text, index) => {
+      const components = request.paths[index] ?? [];
+      const attr = await statPath(request.remote, components, request.signal);
       const name = components.at(-1);
       if (attr.inode === rootInode || name === undefined)
         throw new CollectiveError("invalid_argument", "the root cannot be fetched as a whole", { hint: "name the datastores to fetch" });

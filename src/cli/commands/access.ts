@@ -29,9 +29,9 @@ const grant: Command = {
     const wish = { subject: parseSubjectPattern(subjectText), rights };
     const validityMs = expires === undefined ? undefined : parseDuration(expires);
     if (validityMs === 0) throw usage("--expires is more than 0");
-    const session = await openSession(io);
-    const { inode } = await statPath(session.remote, session.path(pathText).components, io.signal);
-    const made = await session.remote.control.call(routes.grantAccess, { inode, ...wish, validityMs }, { signal: io.signal });
+    const { remote, components } = await (await openSession(io)).at(pathText);
+    const { inode } = await statPath(remote, components, io.signal);
+    const made = await remote.control.call(routes.grantAccess, { inode, ...wish, validityMs }, { signal: io.signal });
     if (on("json")) printJson(jsonGrant(made), io.stdout);
     else io.stdout.write(`${describeGrant(made)}\n`);
   },
@@ -46,8 +46,9 @@ const list: Command = {
   run: async ({ io, positionals, on }) => {
     const [pathText] = positionals;
     const session = await openSession(io);
-    const place = pathText === undefined ? undefined : await statPath(session.remote, session.path(pathText).components, io.signal);
-    const { grants } = await session.remote.control.call(routes.listAccess, { inode: place?.inode }, { signal: io.signal });
+    const { remote, components } = await session.at(pathText ?? "/");
+    const place = pathText === undefined ? undefined : await statPath(remote, components, io.signal);
+    const { grants } = await remote.control.call(routes.listAccess, { inode: place?.inode }, { signal: io.signal });
     if (on("json")) printJson(grants.map(jsonGrant), io.stdout);
     else if (grants.length === 0) io.stdout.write("nothing is granted; see: collective access grant --help\n");
     else io.stdout.write(`${renderGrants(grants, { nowMs: io.clock.wallMs(), terminal: io.out })}\n`);
@@ -62,9 +63,9 @@ const revoke: Command = {
   run: async ({ io, positionals }) => {
     const [pathText = "", subjectText = ""] = positionals;
     const pattern = parseSubjectPattern(subjectText);
-    const session = await openSession(io);
-    const { inode } = await statPath(session.remote, session.path(pathText).components, io.signal);
-    await session.remote.control.call(routes.revokeAccess, { inode, subject: pattern }, { signal: io.signal });
+    const { remote, components } = await (await openSession(io)).at(pathText);
+    const { inode } = await statPath(remote, components, io.signal);
+    await remote.control.call(routes.revokeAccess, { inode, subject: pattern }, { signal: io.signal });
     io.stdout.write(`revoked what ${pattern} was granted on ${printable(pathText)}\n`);
   },
 };

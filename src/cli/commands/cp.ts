@@ -16,9 +16,13 @@ const command: Command = {
   run: async ({ io, positionals, on }) => {
     const [from = "", to = ""] = positionals;
     const session = await openSession(io);
-    const request = { from: session.path(from).components, to: session.path(to).components, recursive: on("recursive") };
+    const {
+      remote,
+      paths: [source, target],
+    } = await session.allAt([from, to]);
+    const request = { from: source, to: target, recursive: on("recursive") };
     using progress = copyProgress(io, "cp");
-    const { degradedChunks } = await copyPath(session.remote, request, { signal: io.signal, ...progress.hooks });
+    const { degradedChunks } = await copyPath(remote, request, { signal: io.signal, ...progress.hooks });
     progress.finish();
     warnDegraded(io, degradedChunks);
   },

@@ -15,9 +15,9 @@ const command: Command = {
   example: "collective du /media/films",
   run: async ({ io, positionals, on }) => {
     const [text = "/"] = positionals;
-    const session = await openSession(io);
-    const attr = await statPath(session.remote, session.path(text).components, io.signal);
-    const usage = await session.remote.control.call(routes.usage, { inode: attr.inode }, { signal: io.signal });
+    const { remote, components } = await (await openSession(io)).at(text);
+    const attr = await statPath(remote, components, io.signal);
+    const usage = await remote.control.call(routes.usage, { inode: attr.inode }, { signal: io.signal });
     if (on("json")) {
       const { files, directories, logicalBytes, storedBytes } = usage;
       printJson({ path: text, files, directories, size: logicalBytes, stored_size: storedBytes }, io.stdout);

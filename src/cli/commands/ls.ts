@@ -1,7 +1,7 @@
 import { CollectiveError } from "../../../protocol/errors.ts";
 import type { Attr, DirectoryEntry } from "../../../protocol/schema.ts";
 import { completePath } from "../../client/complete-path.ts";
-import { listDirectory, statPath } from "../../client/files.ts";
+import { listDirectory, sharingMembers, statPath } from "../../client/files.ts";
 import type { Remote } from "../../client/remote.ts";
 import { formatSize } from "../../core/units.ts";
 import { type Command, jsonFlag } from "../command.ts";
@@ -10,7 +10,7 @@ import { formatMode, formatTime, jsonEntry } from "../output/entries.ts";
 import { printJson } from "../output/json.ts";
 import { renderTable } from "../output/table.ts";
 import { printable } from "../output/text.ts";
-import { openSession } from "../session.ts";
+import { openSession, type Session } from "../session.ts";
 
 const command: Command = {
   name: "ls",
@@ -31,11 +31,12 @@ const command: Command = {
       for (const candidate of await completePath(session.remote, prefix, io.signal)) io.stdout.write(`${candidate}\n`);
       return;
     }
-    const { components } = session.path(text);
-    const attr = await statPath(session.remote, components, io.signal);
+    const { remote, components, member } = await session.at(text);
+    const attr = await statPath(remote, components, io.signal);
+    const isOwnRoot = member === undefined && components.length === 0;
     const found =
       attr.type === "directory"
-        ? walk(session.remote, { attr, prefix: "", recursive: on("recursive"), signal: io.signal })
+        ? withMembers(walk(remote, { attr, prefix: "", recursive: on("recursive"), signal: io.signal }), isOwnRoot ? session : undefined)
         : single(components.at(-1) ?? "/", attr);
     if (on("json")) {
       printJson(
@@ -50,6 +51,12 @@ const command: Command = {
   },
 };
 export default command;
+
+/** After the own datastores, each other member that grants the caller something. */
+async function* withMembers(entries: AsyncGenerator<DirectoryEntry>, session: Session | undefined): AsyncGenerator<DirectoryEntry> {
+  yield* entries;
+  if (session) yield* await sharingMembers(session.remote);
+}
 
 async function* single(name: string, attr: Attr): AsyncGenerator<DirectoryEntry> {
   yield { name, attr };

@@ -17,15 +17,15 @@ const command: Command = {
   run: async ({ io, positionals, on }) => {
     const session = await openSession(io);
     for (const text of positionals) {
-      const { components } = session.path(text);
+      const { remote, components } = await session.at(text);
       if (on("parents")) {
-        await makeDirectoryPath(session.remote, components, io.signal);
+        await makeDirectoryPath(remote, components, io.signal);
         continue;
       }
       if (components.length === 0) throw new CollectiveError("already_exists", "/ exists already");
-      const { parent, name, existing } = await placeOf(session.remote, components, io.signal);
+      const { parent, name, existing } = await placeOf(remote, components, io.signal);
       if (existing) throw new CollectiveError("already_exists", `${text} exists already`);
-      await session.remote.control.call(
+      await remote.control.call(
         routes.makeDirectories,
         { directories: [{ parent: parent.inode ?? rootInode, name, mode: directoryMode }], existing: "fail" },
         { signal: io.signal },

@@ -15,9 +15,12 @@ const command: Command = {
   run: async ({ io, positionals }) => {
     const [from = "", to = ""] = positionals;
     const session = await openSession(io);
-    const paths = { from: session.path(from).components, to: session.path(to).components };
+    const {
+      remote,
+      paths: [source, target],
+    } = await session.allAt([from, to]);
     using progress = copyProgress(io, "mv");
-    const { degradedChunks } = await movePath(session.remote, paths, { signal: io.signal, ...progress.hooks });
+    const { degradedChunks } = await movePath(remote, { from: source, to: target }, { signal: io.signal, ...progress.hooks });
     progress.finish();
     warnDegraded(io, degradedChunks);
   },

@@ -24,11 +24,10 @@ const command: Command = {
     const offset = parseSize(text("offset") ?? "0");
     const length = text("length");
     const lengthBytesMax = length === undefined ? Number.MAX_SAFE_INTEGER : parseSize(length);
-    const session = await openSession(io);
-    const { components } = session.path(path);
+    const { remote, components } = await (await openSession(io)).at(path);
     using progress = transferProgress(io, { label: "read" });
     for (let attempt = 1; ; attempt++) {
-      const attr = await statPath(session.remote, components, io.signal);
+      const attr = await statPath(remote, components, io.signal);
       if (attr.type !== "file")
         throw new CollectiveError(
           attr.type === "directory" ? "is_a_directory" : "invalid_argument",
@@ -39,7 +38,7 @@ const command: Command = {
       progress.setTotal({ bytes: lengthBytes });
       let written = false;
       try {
-        for await (const piece of readRange(session.remote, { inode, offset, lengthBytes, ifVersion }, io.signal)) {
+        for await (const piece of readRange(remote, { inode, offset, lengthBytes, ifVersion }, io.signal)) {
           written = true;
           await writeStdout(piece);
           progress.add({ bytes: piece.length });

@@ -1,6 +1,7 @@
 import { CollectiveError } from "../../../protocol/errors.ts";
 import { routes } from "../../../protocol/routes.ts";
 import { type Place, placeOf } from "../../client/files.ts";
+import type { Remote } from "../../client/remote.ts";
 import { formatSize } from "../../core/units.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -26,10 +27,10 @@ const command: Command = {
         throw new CollectiveError("is_a_directory", `${text} is a directory`, { hint: "remove directories with -r" });
       }
       if (on("dry-run")) {
-        await describe(io, session, { text, place });
+        await describe(io, { text, place });
         continue;
       }
-      await session.remote.control.call(
+      await place.remote.control.call(
         routes.remove,
         { parent: place.parent.inode, name: place.name, kind: on("recursive") ? "tree" : "file" },
         { signal: io.signal },
@@ -39,28 +40,28 @@ const command: Command = {
 };
 export default command;
 
-type FoundPlace = Place & { readonly existing: NonNullable<Place["existing"]> };
+type FoundPlace = Place & { readonly existing: NonNullable<Place["existing"]>; readonly remote: Remote };
 
 async function findPlace(
   session: Session,
   text: string,
   { force, signal }: { force: boolean; signal: AbortSignal },
 ): Promise<FoundPlace | undefined> {
-  const { components } = session.path(text);
+  const { remote, components } = await session.at(text);
   if (components.length === 0)
     throw new CollectiveError("invalid_argument", "the root cannot be removed", { hint: "name the datastores to remove" });
   try {
-    const place = await placeOf(session.remote, components, signal);
+    const place = await placeOf(remote, components, signal);
     if (!place.existing) throw new CollectiveError("not_found", `${text} does not exist`);
-    return { ...place, existing: place.existing };
+    return { ...place, existing: place.existing, remote };
   } catch (error) {
     if (force && error instanceof CollectiveError && error.code === "not_found") return undefined;
     throw error;
   }
 }
 
-async function describe(io: Io, session: Session, { text, place }: { text: string; place: FoundPlace }): Promise<void> {
-  const { files, directories, logicalBytes } = await session.remote.control.call(
+async function describe(io: Io, { text, place }: { text: string; place: FoundPlace }): Promise<void> {
+  const { files, directories, logicalBytes } = await place.remote.control.call(
     routes.usage,
     { inode: place.existing.inode },
     { signal: io.signal },

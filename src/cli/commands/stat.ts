@@ -1,4 +1,5 @@
 import { kibibyte } from "../../../protocol/limits.ts";
+import { formatPath } from "../../../protocol/path.ts";
 import { routes } from "../../../protocol/routes.ts";
 import type { Attr, ListedStore, NodeSummary } from "../../../protocol/schema.ts";
 import { statPath } from "../../client/files.ts";
@@ -22,14 +23,18 @@ const command: Command = {
   example: "collective stat /media/films/a.mkv",
   run: async ({ io, positionals, on }) => {
     const [text = ""] = positionals;
-    const { remote, path } = await openSession(io);
-    const { components } = path(text);
+    const { remote, components, member } = await (await openSession(io)).at(text);
     const attr = await statPath(remote, components, io.signal);
     const [{ stores }, chunks] = await Promise.all([
       remote.control.call(routes.listStores, {}, { signal: io.signal }),
       attr.type === "file" ? layoutOf(remote, attr.inode, io.signal) : [],
     ]);
-    const found: Found = { path: `/${components.join("/")}`, attr, chunks, store: stores.find((store) => store.inode === attr.store) };
+    const found: Found = {
+      path: formatPath({ member, components }),
+      attr,
+      chunks,
+      store: stores.find((store) => store.inode === attr.store),
+    };
     if (on("json")) {
       printJson(jsonOf(found), io.stdout);
       return;

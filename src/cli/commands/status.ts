@@ -1,7 +1,9 @@
+import type { PeerSummary } from "../../../protocol/federation-routes.ts";
 import { rootInode } from "../../../protocol/ids.ts";
 import { type RouteOutput, routes } from "../../../protocol/routes.ts";
 import { type Command, jsonFlag } from "../command.ts";
 import { printJson } from "../output/json.ts";
+import { jsonPeerOfStatus } from "../output/peers.ts";
 import { renderStatus } from "../output/status.ts";
 import { openSession, type Session } from "../session.ts";
 
@@ -13,9 +15,10 @@ const command: Command = {
   run: async ({ io, given, on }) => {
     const session = await openSession(io, { coordinator: given("coordinator") });
     const status = await session.remote.control.call(routes.status, {}, { signal: io.signal });
+    const { peers } = await session.remote.control.call(routes.listPeers, {}, { signal: io.signal });
     const latencyMs = await measureLatency(session, () => io.clock.monotonicMs(), io.signal);
     if (on("json")) {
-      printJson(jsonOf(status, latencyMs), io.stdout);
+      printJson(jsonOf(status, { latencyMs, peers }), io.stdout);
       return;
     }
     const { stores } = await session.remote.control.call(routes.listStores, {}, { signal: io.signal });
@@ -38,7 +41,10 @@ async function measureLatency({ remote }: Session, nowMs: () => number, signal: 
 }
 
 /** The shape is part of the command-line contract. */
-function jsonOf(status: RouteOutput<typeof routes.status>, latencyMs: number): Record<string, unknown> {
+function jsonOf(
+  status: RouteOutput<typeof routes.status>,
+  { latencyMs, peers }: { readonly latencyMs: number; readonly peers: readonly PeerSummary[] },
+): Record<string, unknown> {
   const { nodes, totals } = status;
   return {
     coordinator: {
@@ -60,7 +66,7 @@ function jsonOf(status: RouteOutput<typeof routes.status>, latencyMs: number): R
       chunk_count: node.chunkCount,
       last_seen: new Date(node.lastSeenMs).toISOString(),
     })),
-    peers: [],
+    peers: peers.map(jsonPeerOfStatus),
     totals: {
       nodes: nodes.length,
       nodes_alive: nodes.filter((node) => node.state === "alive").length,

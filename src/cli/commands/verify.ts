@@ -18,14 +18,13 @@ const command: Command = {
   example: "collective verify -r /media",
   run: async ({ io, positionals, on }) => {
     const [text = ""] = positionals;
-    const session = await openSession(io);
-    const { components } = session.path(text);
-    const attr = await statPath(session.remote, components, io.signal);
+    const { remote, components } = await (await openSession(io)).at(text);
+    const attr = await statPath(remote, components, io.signal);
     if (attr.type === "directory" && !on("recursive")) {
       throw new CollectiveError("is_a_directory", `${text} is a directory`, { hint: "verify directories with -r" });
     }
     using progress = copyProgress(io, "verify");
-    const report = await verifyPath(session.remote, { components, attr }, { signal: io.signal, ...progress.hooks });
+    const report = await verifyPath(remote, { components, attr }, { signal: io.signal, ...progress.hooks });
     progress.finish();
     if (on("json")) printJson(report, io.stdout);
     else printReport(io, report);

@@ -15,10 +15,10 @@ const command: Command = {
   example: "tar -c photos | collective write /backup/photos.tar",
   run: async ({ io, positionals }) => {
     const [text = ""] = positionals;
-    const session = await openSession(io);
-    const place = await filePlaceOf(session.remote, session.path(text).components, io.signal);
+    const { remote, components } = await (await openSession(io)).at(text);
+    const place = await filePlaceOf(remote, components, io.signal);
     using progress = transferProgress(io, { label: "write" });
-    const ingest = createIngest(session.remote, { signal: io.signal, onProgress: (bytes) => progress.add({ bytes }) });
+    const ingest = createIngest(remote, { signal: io.signal, onProgress: (bytes) => progress.add({ bytes }) });
     const mtimeNs = BigInt(Math.trunc(io.clock.wallMs())) * 1_000_000n;
     await ingest.add(
       { parent: place.parent.inode, name: place.name, store: place.store, mode: place.existing?.mode ?? 0o644, mtimeNs },

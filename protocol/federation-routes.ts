@@ -1,0 +1,57 @@
+/** The part of the control API that is about other members. */
+import { z } from "zod";
+import { route } from "./route.ts";
+import { bytesSchema, globalNameSchema, nodeStates, sizeSchema } from "./schema.ts";
+
+export const peerStates = ["alive", "suspect", "dead", "left", "unknown"] as const;
+export type PeerState = (typeof peerStates)[number];
+
+const peerSchema = z.object({
+  member: globalNameSchema,
+  address: z.string(),
+  /** As gossip has it; `unknown` until the member was reached for the first time. */
+  state: z.enum(peerStates),
+  /** Who vouched for it; null for one that came by a code. */
+  introducer: globalNameSchema.nullable(),
+  addedMs: z.number(),
+  /** Of one message and its answer; null before the first. */
+  latencyMs: z.number().nullable(),
+  /** By what it says of itself. */
+  nodes: z.array(
+    z.object({ name: globalNameSchema, address: z.string(), state: z.enum(nodeStates), capacityBytes: sizeSchema, freeBytes: sizeSchema }),
+  ),
+  /** Whether it grants the caller something. */
+  shares: z.boolean(),
+});
+export type PeerSummary = z.output<typeof peerSchema>;
+
+const empty = z.object({});
+
+export const federationRoutes = {
+  /** Gossip of another member's coordinator: see protocol/gossip.ts. */
+  gossip: route("/v1/federation/gossip", {
+    input: z.object({ message: bytesSchema }),
+    output: z.object({ message: bytesSchema }),
+    idempotent: true,
+  }),
+  /** Becomes the peer of the member whose code this is; by the administrator. */
+  addPeer: route("/v1/federation/peers/add", {
+    input: z.object({ code: z.string().max(2048) }),
+    output: z.object({ member: globalNameSchema, address: z.string() }),
+    idempotent: true,
+  }),
+  /** Ends trust in a member and all its people, at once; by the administrator. */
+  removePeer: route("/v1/federation/peers/remove", {
+    input: z.object({ member: globalNameSchema }),
+    output: empty,
+    idempotent: true,
+  }),
+  /** The members that are trusted; for people of the own site. */
+  listPeers: route("/v1/federation/peers/list", { input: empty, output: z.object({ peers: z.array(peerSchema) }), idempotent: true }),
+  /** Where a member is and how it is known, for people of the own site who want to speak to it. */
+  findPeer: route("/v1/federation/peers/find", {
+    input: z.object({ member: globalNameSchema }),
+    output: z.object({ address: z.string(), authorityPem: z.string() }),
+    idempotent: true,
+  }),
+} as const;

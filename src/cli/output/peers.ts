@@ -1,0 +1,99 @@
+/** Other members, for people and for scripts. */
+
+import type { PeerState, PeerSummary } from "../../../protocol/federation-routes.ts";
+import type { GlobalName } from "../../../protocol/ids.ts";
+import type { Colours } from "./colour.ts";
+import { type Cell, renderTable } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { countOf } from "./text.ts";
+
+export function jsonPeer(peer: PeerSummary): Record<string, unknown> {
+  return {
+    member: peer.member,
+    address: peer.address,
+    state: peer.state,
+    latency_ms: peer.latencyMs === null ? null : roundedMs(peer.latencyMs),
+    trust: peer.introducer === null ? "direct" : "introduced",
+    introducer: peer.introducer,
+    added: new Date(peer.addedMs).toISOString(),
+    shares: peer.shares,
+    nodes: jsonNodes(peer),
+  };
+}
+
+const statesOfContract = { alive: "alive", suspect: "suspect", dead: "dead", left: "dead", unknown: "suspect" } as const satisfies Record<
+  PeerState,
+  string
+>;
+
+/** As `status --json` shows it: part of the command-line contract. */
+export function jsonPeerOfStatus(peer: PeerSummary): Record<string, unknown> {
+  const { member, address, state, latencyMs } = peer;
+  return {
+    member,
+    address,
+    state: statesOfContract[state],
+    latency_ms: latencyMs === null ? null : roundedMs(latencyMs),
+    nodes: jsonNodes(peer),
+  };
+}
+
+function jsonNodes({ nodes }: PeerSummary): Record<string, unknown>[] {
+  return nodes.map(({ name, state, capacityBytes, freeBytes }) => ({
+    id: name,
+    state,
+    total_capacity: capacityBytes,
+    used_capacity: Math.max(0, capacityBytes - freeBytes),
+  }));
+}
+
+function roundedMs(ms: number): number {
+  return Math.round(ms * 100) / 100;
+}
+
+const paintOf: Readonly<Record<PeerState, "good" | "warn" | "bad" | "dim">> = {
+  alive: "good",
+  suspect: "warn",
+  dead: "bad",
+  left: "dim",
+  unknown: "dim",
+};
+
+function stateCell(state: PeerState, colours: Colours): Cell {
+  return { text: state, paint: colours[paintOf[state]] };
+}
+
+export function renderPeers(peers: readonly PeerSummary[], { columns: width, colours, unicode }: Terminal): string {
+  if (peers.length === 0) return "no peers yet; ask another member for a code, and use it: collective federation peer add CODE";
+  return renderTable({
+    columns: [
+      { header: "MEMBER", flexible: true },
+      { header: "STATE" },
+      { header: "LATENCY", align: "right" },
+      { header: "NODES", align: "right" },
+      { header: "TRUST", flexible: true },
+      { header: "ADDRESS" },
+    ],
+    rows: peers.map((peer) => [
+      peer.member,
+      stateCell(peer.state, colours),
+      peer.latencyMs === null ? "-" : `${peer.latencyMs.toFixed(1)} ms`,
+      `${peer.nodes.filter(({ state }) => state === "alive").length} of ${peer.nodes.length}`,
+      peer.introducer === null ? "by a code" : `introduced by ${peer.introducer}`,
+      peer.address,
+    ]),
+    width,
+    colours,
+    unicode,
+  });
+}
+
+export function renderFederation(
+  { member, peers }: { readonly member: GlobalName; readonly peers: readonly PeerSummary[] },
+  terminal: Terminal,
+): string {
+  const alive = peers.filter(({ state }) => state === "alive").length;
+  const sharing = peers.filter(({ shares }) => shares).length;
+  const summary = `${terminal.colours.bold(member)}  ${alive} of ${countOf(peers.length, "other member")} alive, ${sharing} share something with you`;
+  return `${summary}\n\n${renderPeers(peers, terminal)}`;
+}

@@ -1,0 +1,62 @@
+/** Other members: gossip from their coordinators, and what people of the own site ask about them. */
+import { CollectiveError } from "../../protocol/errors.ts";
+import type { ControlHandlers } from "../net/control-app.ts";
+import { requireAdministrator, requirePersonOfSite } from "./access.ts";
+import { joinPeer } from "./peering.ts";
+import type { CoordinatorService } from "./service.ts";
+import { sharesWith } from "./shared-records.ts";
+
+type FederationRoutes = "gossip" | "addPeer" | "removePeer" | "listPeers" | "findPeer";
+
+export function createFederationHandlers(service: CoordinatorService): Pick<ControlHandlers, FederationRoutes> {
+  const { member, metadata, peers, federation } = service;
+  return {
+    gossip: async ({ message }, { caller }) => {
+      if (caller.kind !== "coordinator")
+        throw new CollectiveError("permission_denied", `coordinators gossip, not the ${caller.kind} ${caller.name}`);
+      const known = peers.get(caller.name);
+      // It has another key since we heard of it; the certificate that says so has been verified.
+      if (known && Buffer.compare(known.publicKeyRaw, caller.publicKeyRaw) !== 0) {
+        await metadata.updatePeer(caller.name, { coordinatorPem: caller.certificatePem });
+        await peers.refresh();
+      }
+      return { message: await federation.agent.receive(caller.name, message) };
+    },
+    addPeer: async ({ code }, { caller }) => {
+      requireAdministrator(caller, member);
+      const peer = await joinPeer(service, { text: code, by: caller.name });
+      return { member: peer.member, address: peer.address };
+    },
+    removePeer: async ({ member: gone }, { caller }) => {
+      requireAdministrator(caller, member);
+      await metadata.removePeer(gone, caller.name);
+      await peers.refresh();
+      service.log.info("peer removed", { member: gone, by: caller.name });
+      return {};
+    },
+    listPeers: async (_, { caller }) => {
+      requirePersonOfSite(caller, member);
+      return {
+        peers: peers.list().map((peer) => {
+          const catalogue = federation.agent.record(peer.member, "catalogue");
+          return {
+            member: peer.member,
+            address: peer.address,
+            state: federation.stateOf(peer.member),
+            introducer: peer.introducer,
+            addedMs: peer.addedMs,
+            latencyMs: federation.latencyMs(peer.member) ?? null,
+            nodes: federation.agent.record(peer.member, "nodes")?.nodes ?? [],
+            shares: catalogue !== undefined && sharesWith(catalogue, caller.name),
+          };
+        }),
+      };
+    },
+    findPeer: async ({ member: wanted }, { caller }) => {
+      requirePersonOfSite(caller, member);
+      const peer = peers.get(wanted);
+      if (peer) return { address: peer.address, authorityPem: peer.authorityPem };
+      throw new CollectiveError("not_found", `${wanted} is no peer of ${member}`, { hint: "see: collective federation peer list" });
+    },
+  };
+}

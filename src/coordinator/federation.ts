@@ -1,0 +1,148 @@
+/**
+ * Gossip with the members that are trusted: what of us is told, who is let in on another's word, and how others are.
+ *
+ * The policy is `introduced`: whoever a trusted member vouches for is trusted, once its certificates prove that they are of
+ * its own site, and is shown with its introducer. A member that was removed is not let in again that way.
+ */
+import { toCollectiveError } from "../../protocol/errors.ts";
+import type { PeerState } from "../../protocol/federation-routes.ts";
+import { type GlobalName, siteOf } from "../../protocol/ids.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { Random } from "../core/random.ts";
+import { createGossipAgent, type GossipAgent } from "../gossip/agent.ts";
+import type { Introduction } from "../gossip/introductions.ts";
+import { lanProfile } from "../gossip/profile.ts";
+import type { MetadataStore } from "../meta/store.ts";
+import { coordinatorOf } from "../pki/peering.ts";
+import type { Signer } from "../pki/ticket.ts";
+import type { NodeDirectory } from "./directory.ts";
+import { createPeerClients } from "./peer-clients.ts";
+import { assertFits } from "./peering.ts";
+import type { Peers } from "./peers.ts";
+import type { CoordinatorService } from "./service.ts";
+import { catalogueRecord, nodesRecord } from "./shared-records.ts";
+
+export interface Federation {
+  readonly agent: GossipAgent;
+  stateOf(member: GlobalName): PeerState;
+  latencyMs(member: GlobalName): number | undefined;
+  /** When the own address is known. */
+  start(): void;
+  stop(): Promise<void>;
+}
+
+export interface FederationOptions extends Pick<CoordinatorService, "member" | "credentials"> {
+  readonly address: () => string;
+  readonly authorityPem: string;
+  readonly signer: () => Signer;
+  readonly peers: Peers;
+  readonly metadata: MetadataStore;
+  readonly directory: NodeDirectory;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+const publishIntervalMs = 1_000;
+const protocolVersion = 1;
+
+export function createFederation(options: FederationOptions): Federation {
+  const { member, peers, metadata, directory, signer, clock, random, log } = options;
+  const clients = createPeerClients(options);
+  let admitting = Promise.resolve();
+  const admit = async (introduction: Introduction): Promise<void> => {
+    const { introducedBy, authorityPem, coordinatorPem, addresses } = introduction;
+    const [address] = addresses;
+    if (address === undefined || peers.get(introduction.member)) return;
+    try {
+      const { name } = coordinatorOf(introduction.member, introduction);
+      assertFits(options, { site: siteOf(name), authorityPem });
+      await metadata.introducePeer({ member: name, authorityPem, coordinatorPem, address }, introducedBy);
+      await peers.refresh();
+      log.info("peer introduced", { member: name, by: introducedBy });
+    } catch (error) {
+      log.warn("introduction refused", { member: introduction.member, by: introducedBy, reason: toCollectiveError(error).message });
+    }
+  };
+  const agent = createGossipAgent({
+    member,
+    addresses: [],
+    profile: lanProfile,
+    signer: {
+      get publicKeyRaw() {
+        return signer().publicKeyRaw;
+      },
+      sign: (input) => signer().sign(input),
+    },
+    transport: clients,
+    trust: {
+      keyOf: (name) => peers.get(name)?.publicKeyRaw,
+      introduced: (introduction) => {
+        admitting = admitting.then(() => admit(introduction));
+      },
+    },
+    clock,
+    random,
+    log: log.tagged("gossip"),
+  });
+
+  let known = new Set<GlobalName>();
+  const vouchedFor = new Set<GlobalName>();
+  const follow = (): void => {
+    const now = new Set(peers.list().map((peer) => peer.member));
+    for (const gone of known) {
+      if (now.has(gone)) continue;
+      agent.forget(gone);
+      clients.forget(gone);
+    }
+    for (const fresh of now) if (!known.has(fresh)) agent.contact(fresh);
+    known = now;
+    vouch();
+  };
+  /** For those that came by a code: whoever was introduced has somebody who vouches for it. */
+  const vouch = (): void => {
+    const direct = peers.list().filter((peer) => peer.introducer === null);
+    for (const { member: name, authorityPem, coordinatorPem, address } of direct) {
+      agent.publish("introduction", { member: name, authorityPem, coordinatorPem, addresses: [address] }, name);
+      vouchedFor.add(name);
+    }
+    for (const name of vouchedFor) {
+      if (direct.some((peer) => peer.member === name)) continue;
+      agent.withdraw("introduction", name);
+      vouchedFor.delete(name);
+    }
+  };
+  const publish = async (): Promise<void> => {
+    agent.publish("profile", { authorityPem: options.authorityPem, controlAddresses: [options.address()], protocolVersion });
+    agent.publish("nodes", nodesRecord(directory.list()));
+    agent.publish("catalogue", await catalogueRecord(metadata, { member, nowMs: clock.wallMs() }));
+  };
+  const stopping = new AbortController();
+  const publishOn = async (): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      await publish().catch((error: unknown) => log.warn("not told to the others", { reason: toCollectiveError(error).message }));
+      await clock.sleep(publishIntervalMs, stopping.signal).catch(() => undefined);
+    }
+  };
+  let publishing = Promise.resolve();
+  let following: Disposable | undefined;
+  return {
+    agent,
+    stateOf: (name) => agent.snapshot().members.find((one) => one.name === name)?.state ?? "unknown",
+    latencyMs: clients.latencyMs,
+    start: () => {
+      agent.setAddresses([options.address()]);
+      agent.start();
+      following = peers.onChange(follow);
+      follow();
+      publishing = publishOn();
+    },
+    stop: async () => {
+      stopping.abort();
+      following?.[Symbol.dispose]();
+      await Promise.all([publishing, admitting]);
+      await agent.stop();
+    },
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * Carries gossip to other members' coordinators: one pooled connection for each address, verified by the member's name.
+ * A member may have several addresses; the one that answered last is tried first, and is remembered beyond a restart.
+ */
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
+import { gossipMessageBytesMax } from "../../protocol/gossip.ts";
+import type { GlobalName } from "../../protocol/ids.ts";
+import { kibibyte } from "../../protocol/limits.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { Random } from "../core/random.ts";
+import type { GossipTransport } from "../gossip/agent.ts";
+import type { MetadataStore } from "../meta/store.ts";
+import { type ControlClient, createControlClient } from "../net/control-client.ts";
+import type { Credentials } from "../pki/credentials.ts";
+import type { Peers } from "./peers.ts";
+
+export interface PeerClients extends GossipTransport {
+  /** Of a message and its answer, smoothed; undefined before the first. */
+  latencyMs(member: GlobalName): number | undefined;
+  /** Closes what leads to a member that is no peer any more. */
+  forget(member: GlobalName): void;
+}
+
+export interface PeerClientsOptions {
+  readonly peers: Peers;
+  readonly metadata: Pick<MetadataStore, "updatePeer">;
+  readonly credentials: () => Credentials;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+interface Connection {
+  readonly clients: Map<string, ControlClient>;
+  latencyMs: number | undefined;
+}
+
+/** Gossip tries again by itself. */
+const retryPolicy = { attemptsMax: 1, firstDelayMs: 0, delayMsMax: 0 };
+const answerBytesMax = gossipMessageBytesMax + kibibyte;
+/** How much of the latency that is shown is the last one measured. */
+const newestShare = 0.2;
+
+export function createPeerClients({ peers, metadata, credentials, clock, random, log }: PeerClientsOptions): PeerClients {
+  const connections = new Map<GlobalName, Connection>();
+  const connectionTo = (member: GlobalName): Connection => {
+    const known = connections.get(member) ?? { clients: new Map(), latencyMs: undefined };
+    connections.set(member, known);
+    return known;
+  };
+  const clientAt = (member: GlobalName, address: string): ControlClient => {
+    const { clients } = connectionTo(member);
+    const server = { kind: "coordinator", name: member } as const;
+    const client = clients.get(address) ?? createControlClient({ address, server, credentials, clock, random, retryPolicy });
+    clients.set(address, client);
+    return client;
+  };
+  const remember = async (member: GlobalName, address: string): Promise<void> => {
+    try {
+      await metadata.updatePeer(member, { address });
+      await peers.refresh();
+    } catch (error) {
+      log.warn("a peer's address was not kept", { member, address, reason: toCollectiveError(error).message });
+    }
+  };
+  return {
+    send: async ({ to, addresses, bytes, signal }) => {
+      const peer = peers.get(to);
+      if (!peer) throw new CollectiveError("permission_denied", `${to} is no peer`);
+      let failure: unknown;
+      for (const address of new Set([peer.address, ...addresses])) {
+        const startedMs = clock.monotonicMs();
+        try {
+          const { message } = await clientAt(to, address).call(routes.gossip, { message: bytes }, { signal, answerBytesMax });
+          const tookMs = clock.monotonicMs() - startedMs;
+          const connection = connectionTo(to);
+          connection.latencyMs = tookMs * newestShare + (connection.latencyMs ?? tookMs) * (1 - newestShare);
+          if (address !== peer.address) void remember(to, address);
+          return message;
+        } catch (error) {
+          failure ??= error;
+          if (signal.aborted) break;
+        }
+      }
+      throw failure;
+    },
+    latencyMs: (member) => connections.get(member)?.latencyMs,
+    forget: (member) => void connections.delete(member),
+  };
+}
