@@ -36,13 +36,14 @@ export function createFederationHandlers(service: CoordinatorService): Pick<Cont
     },
     listPeers: async (_, { caller }) => {
       requirePersonOfSite(caller, member);
+      const states = federation.states();
       return {
         peers: peers.list().map((peer) => {
           const catalogue = federation.agent.record(peer.member, "catalogue");
           return {
             member: peer.member,
             address: peer.address,
-            state: federation.stateOf(peer.member),
+            state: states.get(peer.member) ?? "unknown",
             introducer: peer.introducer,
             addedMs: peer.addedMs,
             latencyMs: federation.latencyMs(peer.member) ?? null,

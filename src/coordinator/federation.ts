@@ -25,7 +25,8 @@ import { catalogueRecord, nodesRecord } from "./shared-records.ts";
 
 export interface Federation {
   readonly agent: GossipAgent;
-  stateOf(member: GlobalName): PeerState;
+  /** Of members that were heard of; the rest is unknown. */
+  states(): ReadonlyMap<GlobalName, PeerState>;
   latencyMs(member: GlobalName): number | undefined;
   /** When the own address is known. */
   start(): void;
@@ -45,6 +46,8 @@ export interface FederationOptions extends Pick<CoordinatorService, "member" | "
 }
 
 const publishIntervalMs = 1_000;
+/** Pauses are at least so many times as long as what they follow took, so that many grants keep nothing else waiting. */
+const pauseFactor = 50;
 const protocolVersion = 1;
 
 export function createFederation(options: FederationOptions): Federation {
@@ -121,15 +124,18 @@ export function createFederation(options: FederationOptions): Federation {
   const stopping = new AbortController();
   const publishOn = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
+      const startedMs = clock.monotonicMs();
       await publish().catch((error: unknown) => log.warn("not told to the others", { reason: toCollectiveError(error).message }));
-      await clock.sleep(publishIntervalMs, stopping.signal).catch(() => undefined);
+      await clock
+        .sleep(Math.max(publishIntervalMs, (clock.monotonicMs() - startedMs) * pauseFactor), stopping.signal)
+        .catch(() => undefined);
     }
   };
   let publishing = Promise.resolve();
   let following: Disposable | undefined;
   return {
     agent,
-    stateOf: (name) => agent.snapshot().members.find((one) => one.name === name)?.state ?? "unknown",
+    states: () => new Map(agent.snapshot().members.map(({ name, state }) => [name, state])),
     latencyMs: clients.latencyMs,
     start: () => {
       agent.setAddresses([options.address()]);

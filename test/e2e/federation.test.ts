@@ -131,4 +131,55 @@ describe("three members", () => {
     console.info(`a killed member was dead everywhere after ${Math.round(deadMs)} ms`);
     expect(deadMs).toBeLessThan(10_000);
   }, 60_000);
+
+  test("a process that is paused for five seconds is never declared dead", async () => {
+    const { pid } = members.carol.coordinator.process;
+    const watchers = [members.alice, members.bob];
+    const seen = new Set<string | undefined>();
+    const pausedMs = 5_000;
+    process.kill(pid, "SIGSTOP");
+    const startedMs = performance.now();
+    try {
+      while (performance.now() - startedMs < pausedMs)
+        for (const state of await Promise.all(watchers.map((member) => stateAt(member, "carol")))) seen.add(state);
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+    const look = async () => {
+      const states = await Promise.all(watchers.map((member) => stateAt(member, "carol")));
+      for (const state of states) seen.add(state);
+      return states;
+    };
+    await eventually(look, (states) => states.every((state) => state === "alive"), 10_000);
+    expect(seen).not.toContain("dead");
+  }, 30_000);
+
+  test("a coordinator that starts anew knows its peers, and they know it", async () => {
+    await members.bob.restart("coordinator");
+    for (const [one, other] of [
+      ["bob", "alice"],
+      ["bob", "carol"],
+      ["alice", "bob"],
+      ["carol", "bob"],
+    ] as const)
+      await eventually(
+        () => stateAt(members[one], other),
+        (state) => state === "alive",
+        10_000,
+      );
+    await readable(members.bob, pathAt("alice", "/open/file"), "open at alice");
+    await readable(members.alice, pathAt("bob", "/open/file"), "open at bob");
+  }, 40_000);
+
+  test("a member that is removed is shut out at once, and only where it was removed", async () => {
+    const path = pathAt("alice", "/open/file");
+    await readable(members.carol, path, "open at alice");
+    await told(members.alice, ["federation", "peer", "remove", memberNames.carol]);
+    expect(outcomeOf(await members.carol.run(["read", path]))).toMatch(
+      /^4: .*no certificate authority of office.collective.local is trusted here/,
+    );
+    expect(outcomeOf(await members.alice.run(["ls", pathAt("carol", "/")]))).toMatch(/^3: .*is no peer of/);
+    expect(await told(members.carol, ["read", pathAt("bob", "/open/file")])).toBe("open at bob");
+    expect(await told(members.bob, ["read", path])).toBe("open at alice");
+  }, 30_000);
 });
