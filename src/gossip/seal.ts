@@ -66,7 +66,7 @@ export function decodeGossip(bytes: Uint8Array, opener: Opener): { readonly mess
   if (bytes.length > gossipMessageBytesMax) {
     throw new CollectiveError("too_large", `a gossip message of ${bytes.length} bytes is more than ${gossipMessageBytesMax}`);
   }
-  const wire = decodeMessage(gossipMessageSchema, bytes, "the gossip message");
+  const { version: _, ...wire } = decodeMessage(gossipMessageSchema, bytes, "the gossip message");
   const statements = wire.kind === "sync" ? wire.statements : [];
   if (wire.news.length + statements.length > statementsPerMessageMax) {
     throw new CollectiveError("invalid_argument", `a gossip message carries at most ${statementsPerMessageMax} statements`);

@@ -64,6 +64,27 @@ export function measureConvergence(world: GossipWorld, withinMs: number): number
   return world.runUntil(() => disagreement(world) === undefined, withinMs, 500) ? world.nowMs - startMs : undefined;
 }
 
+/**
+ * Until everybody who was dead to somebody when the network healed has been alive to it again, and all
+ * hold the same records. Where messages go on being lost there is always some fresh suspicion; that is
+ * no part of healing.
+ */
+export function measureHealing(world: GossipWorld, withinMs: number): number | undefined {
+  const startMs = world.nowMs;
+  const alive = running(world);
+  const names = new Set(alive.map(({ name }) => name));
+  const lost = new Map(alive.map((member) => [member, new Set([...member.state.dead].filter((name) => names.has(name)))]));
+  const isHealed = (): boolean => {
+    for (const [member, missing] of lost) {
+      for (const name of missing) if (!member.state.dead.has(name)) missing.delete(name);
+      if (missing.size === 0) lost.delete(member);
+    }
+    const digests = alive.map(({ state }) => state.records.digest);
+    return lost.size === 0 && digests.every((digest) => sameDigest(digest, digests[0] ?? digest));
+  };
+  return world.runUntil(isHealed, withinMs, 500) ? world.nowMs - startMs : undefined;
+}
+
 /** The first difference between members that run, in words. */
 export function disagreement(world: GossipWorld): string | undefined {
   const alive = running(world);
