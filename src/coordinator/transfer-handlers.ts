@@ -6,6 +6,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { chunksPerTicketMax, uploadIdleMsMax } from "../../protocol/limits.ts";
 import type { CopyState, NodeState, OfferedChunk } from "../../protocol/schema.ts";
+import { ownNodes } from "../cluster/candidates.ts";
 import { chooseNodes } from "../cluster/placement.ts";
 import type { ConfirmedCopies } from "../meta/store.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
@@ -24,13 +25,15 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
       const excluded = new Set(exclude);
       const confirmed = confirmedBy(service, receipts);
       const offer = async () => {
-        const nodes = directory.list();
+        const nodes = ownNodes(member, directory.list());
         const beingDeleted: ChunkId[] = [];
         const answer = await metadata.offer({ upload, store, chunks, confirmed }, ({ id, storedBytes }, copies) => {
-          const chosen = chooseNodes({ chunk: id, storedBytes, replicas: policy.replicas, nodes, copies, exclude: excluded });
-          const found = chosen.length + copies.filter((copy) => copy.state === "stored").length;
+          const placed = chooseNodes({ chunk: id, storedBytes, policy, home: member, nodes, copies, exclude: excluded });
+          const found = placed.nodes.length + copies.filter((copy) => copy.state === "stored").length;
           if (found < policy.replicas && hasDeletions(service, copies)) beingDeleted.push(id);
-          return chosen;
+          if (placed.unmet.length > 0)
+            service.log.debug("a chunk is placed short of its policy", { chunk: id, unmet: placed.unmet.join(", ") });
+          return placed.nodes;
         });
         return { ...answer, beingDeleted };
       };

@@ -1,7 +1,8 @@
-import { localNameOf } from "../../../protocol/ids.ts";
+import { type GlobalName, localNameOf } from "../../../protocol/ids.ts";
 import { routes } from "../../../protocol/routes.ts";
 import type { NodeSummary, Store } from "../../../protocol/schema.ts";
-import { usableBytes } from "../../cluster/usable.ts";
+import { ownNodes } from "../../cluster/candidates.ts";
+import { usableSpace } from "../../cluster/usable.ts";
 import { formatSize } from "../../core/units.ts";
 import { type Command, jsonFlag } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -18,11 +19,11 @@ const command: Command = {
   example: "collective df",
   run: async ({ io, on }) => {
     const { remote } = await openSession(io);
-    const [{ nodes }, { stores }] = await Promise.all([
+    const [{ member, nodes }, { stores }] = await Promise.all([
       remote.control.call(routes.status, {}, { signal: io.signal }),
       remote.control.call(routes.listStores, {}, { signal: io.signal }),
     ]);
-    const space = spaceOf(nodes, stores);
+    const space = spaceOf(member, nodes, stores);
     if (on("json")) printJson(jsonOf(space), io.stdout);
     else printSpace(io, space);
   },
@@ -41,23 +42,18 @@ interface Space {
   readonly stores: readonly StoreSpace[];
 }
 
-function spaceOf(nodes: readonly NodeSummary[], stores: readonly Store[]): Space {
+function spaceOf(member: GlobalName, nodes: readonly NodeSummary[], stores: readonly Store[]): Space {
   const inOrder = [...nodes].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const writable = nodes.filter((node) => node.state === "alive");
-  const freeBytes = writable.map((node) => node.freeBytes);
+  const candidates = ownNodes(member, nodes);
   const sum = (of: (node: NodeSummary) => number): number => nodes.reduce((total, node) => total + of(node), 0);
   return {
     nodes: inOrder,
     total: {
       capacityBytes: sum((node) => node.capacityBytes),
       usedBytes: sum((node) => node.usedBytes),
-      freeBytes: freeBytes.reduce((total, bytes) => total + bytes, 0),
+      freeBytes: sum((node) => (node.state === "alive" ? node.freeBytes : 0)),
     },
-    stores: stores.map((store) => {
-      const { quotaBytes, replicas } = store.policy;
-      const quotaLeftBytes = quotaBytes === null ? Number.POSITIVE_INFINITY : Math.max(0, quotaBytes - store.logicalBytes);
-      return { store, availableBytes: Math.min(usableBytes(freeBytes, replicas), quotaLeftBytes) };
-    }),
+    stores: stores.map((store) => ({ store, availableBytes: usableSpace({ store, home: member, nodes: candidates }).availableBytes })),
   };
 }
 

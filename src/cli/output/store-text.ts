@@ -1,5 +1,6 @@
 /** A datastore's policy in words and as the fields of the command-line contract. */
 import type { Store, StorePolicy } from "../../../protocol/schema.ts";
+import type { UsableSpace } from "../../cluster/usable.ts";
 
 /** `replicas 2` */
 export function redundancyText(policy: Pick<StorePolicy, "replicas">): string {
@@ -24,4 +25,9 @@ export function jsonStore(store: Store): Record<string, unknown> {
     stored_size: store.storedBytes,
     degraded_chunks: store.degradedChunks,
   };
+}
+
+/** `available` is the same figure as in `df`. */
+export function jsonSpace({ availableBytes, limits, raise }: UsableSpace): Record<string, unknown> {
+  return { available: availableBytes, limits, raise };
 }

@@ -1,5 +1,6 @@
 /** Datastores for people. */
 import type { Store } from "../../../protocol/schema.ts";
+import type { UsableSpace } from "../../cluster/usable.ts";
 import { formatSize } from "../../core/units.ts";
 import { formatTime } from "./entries.ts";
 import { capacityCell, wrongCountCell } from "./health.ts";
@@ -38,7 +39,7 @@ export function renderStores(stores: readonly Store[], terminal: Terminal): stri
   });
 }
 
-export function renderStore(store: Store, terminal: Terminal): string {
+export function renderStore(store: Store, space: UsableSpace, terminal: Terminal): string {
   const { colours } = terminal;
   const { policy } = store;
   const fields: [string, Cell][] = [
@@ -61,6 +62,9 @@ export function renderStore(store: Store, terminal: Terminal): string {
     ...(policy.quotaBytes === null
       ? []
       : [["used", capacityCell({ usedBytes: store.logicalBytes, totalBytes: policy.quotaBytes }, terminal)] satisfies [string, Cell]]),
+    ["available", { text: formatSize(space.availableBytes), paint: space.availableBytes === 0 ? colours.bad : colours.bold }],
+    ...namedOnce("because", space.limits),
+    ...namedOnce("for more", space.raise),
     ["chunks", formatCount(store.chunks)],
     [
       "degraded",
@@ -70,6 +74,11 @@ export function renderStore(store: Store, terminal: Terminal): string {
     ],
   ];
   return renderFields({ fields, colours });
+}
+
+/** One field on as many lines as it has texts; the name stands on the first. */
+function namedOnce(name: string, texts: readonly string[]): [string, Cell][] {
+  return texts.map((text, index) => [index === 0 ? name : "", text]);
 }
 
 /** On one line: `media: hybrid, replicas 2, encrypted, no quota`. */
