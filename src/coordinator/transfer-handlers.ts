@@ -12,12 +12,14 @@ import type { ConfirmedCopies } from "../meta/store.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { openReceipt } from "../pki/ticket.ts";
 import { requirePerson } from "./access.ts";
+import { createFreeSpace } from "./free-space.ts";
 import type { CoordinatorService } from "./service.ts";
 
 type TransferRoutes = "allocate" | "commit" | "locate" | "verifyTickets" | "reportCopies";
 
 export function createTransferHandlers(service: CoordinatorService): Pick<ControlHandlers, TransferRoutes> {
   const { metadata, member, directory, tickets } = service;
+  const space = createFreeSpace(directory);
   return {
     allocate: async ({ upload, store, chunks, exclude, receipts }, { caller, signal }) => {
       requirePerson(caller, member);
@@ -25,14 +27,15 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
       const excluded = new Set(exclude);
       const confirmed = confirmedBy(service, receipts);
       const offer = async () => {
-        const nodes = ownNodes(member, directory.list());
         const beingDeleted: ChunkId[] = [];
         const answer = await metadata.offer({ upload, store, chunks, confirmed }, ({ id, storedBytes }, copies) => {
+          const nodes = ownNodes(member, space.list());
           const placed = chooseNodes({ chunk: id, storedBytes, policy, home: member, nodes, copies, exclude: excluded });
           const found = placed.nodes.length + copies.filter((copy) => copy.state === "stored").length;
           if (found < policy.replicas && hasDeletions(service, copies)) beingDeleted.push(id);
           if (placed.unmet.length > 0)
             service.log.debug("a chunk is placed short of its policy", { chunk: id, unmet: placed.unmet.join(", ") });
+          space.noteOffer(placed.nodes, storedBytes);
           return placed.nodes;
         });
         return { ...answer, beingDeleted };

@@ -1,5 +1,5 @@
 /** Fills the nodes of a real collective with `put` until it says that there is no space. */
-import { rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { exitCodeOf } from "../../protocol/errors.ts";
 import { mebibyte } from "../../protocol/limits.ts";
@@ -10,10 +10,9 @@ import { bytesOf } from "./e2e-files.ts";
 import { bound } from "./filling.ts";
 import { startCollective } from "./process.ts";
 
-/** Small enough that its chunks are of 1 MiB: a node of 150 MB is filled in steps of 0.7 %. */
+/** Small enough that its chunks are of 1 MiB, and that the last one, which is refused whole, does not count. */
 const fileBytes = 8 * mebibyte;
-const filesPerPut = 4;
-const putsMax = 250;
+const filesMax = 1_000;
 
 export interface FilledCollective {
   /** With all their copies, in stored form. */
@@ -47,12 +46,12 @@ export async function fillCollective(request: {
   const { available: announcedBytes } = await show();
 
   const startedAtMs = performance.now();
-  let put = await putFiles(0);
+  let put = await putFile(0);
   let levels: number[] | undefined;
   let count = 1;
-  for (; put.exitCode === 0 && count < putsMax; count++) {
+  for (; put.exitCode === 0 && count < filesMax; count++) {
     if (put.stderr.includes("degraded")) levels ??= await levelsOf(await show());
-    put = await putFiles(count);
+    put = await putFile(count);
   }
   if (put.exitCode !== exitCodeOf.no_space) throw new Error(`put ${count} ended with ${put.exitCode}: ${put.stderr}`);
   const elapsedMs = performance.now() - startedAtMs;
@@ -69,12 +68,10 @@ export async function fillCollective(request: {
     elapsedMs,
   };
 
-  async function putFiles(turn: number) {
-    const local = Array.from({ length: filesPerPut }, (_, index) => join(collective.home.path, `${turn}-${index}`));
-    for (const path of local) writeFileSync(path, bytesOf(path, fileBytes));
-    const result = await collective.run(["put", ...local, "/s"]);
-    for (const path of local) rmSync(path);
-    return result;
+  async function putFile(count: number) {
+    const local = join(collective.home.path, "local");
+    writeFileSync(local, bytesOf(`uneven ${count}`, fileBytes));
+    return await collective.run(["put", local, `/s/${count}`]);
   }
 
   /** As `df` tells them, when a heartbeat has brought the last of it. */
