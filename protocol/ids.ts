@@ -102,10 +102,15 @@ export function parseIdentityUri(uri: string): Identity {
   };
 }
 
+/** A site has one coordinator, so its name needs no more than the site. */
+export function coordinatorDnsName(site: Site): string {
+  return `coordinator.${site}`;
+}
+
 /** The DNS name under which a peer is verified: by name, never by address. */
 export function dnsNameOf(identity: Identity): string {
   const site = siteOf(identity.name);
-  if (identity.kind === "coordinator") return `coordinator.${site}`;
+  if (identity.kind === "coordinator") return coordinatorDnsName(site);
   const name = localNameOf(identity.name);
   return identity.kind === "node" ? `${name}.${site}` : `${name}.user.${site}`;
 }

@@ -50,11 +50,22 @@ export const clockSkewMsMax = 5 * 60_000;
  */
 export const uploadIdleMsMax = 30 * 60_000;
 
+/** A certificate that has expired may still ask for its own renewal for this long. */
+export const renewableAfterExpiryMs = 90 * 24 * 60 * 60_000;
+
+/** Withdrawals in one heartbeat's answer; beyond, all tickets are withdrawn. */
+export const withdrawalsMax = 10_000;
+/** Records of the audit trail in one answer. */
+export const auditPageEntriesMax = 1_000;
+
 export const heartbeatIntervalMs = 1_000;
 export const nodeSuspectAfterMs = 4_000;
 export const nodeDeadAfterMs = 12_000;
 
 export const replicasMax = 16;
+
+/** How long a coordinator knows a change that it has made when it is asked for it again; a client asks for some seconds. */
+export const requestRememberedMs = 10 * 60_000;
 
 /** How long a client waits for one answer before it calls the other side unavailable. */
 export const controlTimeoutMs = 30_000;

@@ -7,8 +7,19 @@
 import { z } from "zod";
 import { errorCodes } from "./errors.ts";
 import { identityKinds } from "./ids.ts";
-import { chunksPerTicketMax, directoryPageEntriesMax, filesPerCommitMax } from "./limits.ts";
 import {
+  bootstrapAddressesMax,
+  grantsPerInviteMax,
+  inviteDescriptionCharactersMax,
+  inviteKinds,
+  inviteUsesMax,
+  inviteValidityMsMax,
+  inviteValidityMsMin,
+} from "./invite.ts";
+import { auditPageEntriesMax, chunksPerTicketMax, directoryPageEntriesMax, filesPerCommitMax, withdrawalsMax } from "./limits.ts";
+import { rightsSchema } from "./rights.ts";
+import {
+  accessGrantSchema,
   attrSchema,
   bytesSchema,
   chunkCodecs,
@@ -21,6 +32,7 @@ import {
   healthSchema,
   heartbeatSchema,
   inodeSchema,
+  listedStoreSchema,
   modeSchema,
   nameSchema,
   nodeSchema,
@@ -28,24 +40,29 @@ import {
   sizeSchema,
   storePolicySchema,
   storeSchema,
+  subjectSchema,
   symlinkTargetSchema,
   ticketedNodeSchema,
   timeNsSchema,
   totalsSchema,
+  withdrawalSchema,
 } from "./schema.ts";
 
 export interface Route<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType> {
   readonly path: `/v1/${string}`;
   readonly input: I;
   readonly output: O;
-  /** Repeating it after a lost answer changes nothing more, so a client may retry it by itself. */
+  /**
+   * Asking again after a lost answer changes nothing more. True: by what it is. False: because the call
+   * carries an id (protocol/request-id.ts), by which the coordinator knows that it was made.
+   */
   readonly idempotent: boolean;
 }
 
-function route<I extends z.ZodType, O extends z.ZodType>(
+function route<I extends z.ZodType, O extends z.ZodType, const B extends boolean>(
   path: `/v1/${string}`,
-  options: { input: I; output: O; idempotent: boolean },
-): Route<I, O> {
+  options: { input: I; output: O; idempotent: B },
+): Route<I, O> & { readonly idempotent: B } {
   return { path, ...options };
 }
 
@@ -53,6 +70,21 @@ const empty = z.object({});
 /** Signed receipts as nodes gave them, see protocol/ticket.ts. */
 const receiptsSchema = z.array(z.object({ node: globalNameSchema, receipt: bytesSchema })).max(chunksPerTicketMax * 16);
 const uploadIdSchema = z.string().min(16).max(64);
+const inviteSchema = z.object({
+  id: z.string(),
+  kind: z.enum(inviteKinds),
+  name: globalNameSchema.nullable(),
+  /** A path is null when the directory is gone: then the code cannot be redeemed. */
+  grants: z.array(z.object({ path: z.string().nullable(), rights: rightsSchema })),
+  usesMax: sizeSchema,
+  uses: sizeSchema,
+  description: z.string(),
+  createdMs: z.number(),
+  createdBy: globalNameSchema,
+  expiresMs: z.number(),
+  revokedMs: z.number().nullable(),
+});
+export type InviteSummary = z.output<typeof inviteSchema>;
 const entryRefSchema = z.object({ parent: inodeSchema, name: nameSchema });
 
 export const routes = {
@@ -216,7 +248,7 @@ export const routes = {
     output: storeSchema,
     idempotent: false,
   }),
-  listStores: route("/v1/stores/list", { input: empty, output: z.object({ stores: z.array(storeSchema) }), idempotent: true }),
+  listStores: route("/v1/stores/list", { input: empty, output: z.object({ stores: z.array(listedStoreSchema) }), idempotent: true }),
   setStore: route("/v1/stores/set", {
     input: z.object({ name: nameSchema, policy: storePolicySchema.partial() }),
     output: storeSchema,
@@ -227,16 +259,46 @@ export const routes = {
     output: z.object({ files: sizeSchema, directories: sizeSchema, logicalBytes: sizeSchema, storedBytes: sizeSchema }),
     idempotent: false,
   }),
-  /** The key that the chunks of a store are encrypted with; whoever may read the store may have it. */
+  /** The key that the chunks of a store are encrypted with, for whoever may read or write something in it. */
   storeKey: route("/v1/stores/key", {
     input: z.object({ store: inodeSchema }),
     output: z.object({ key: bytesSchema, encrypt: z.boolean() }),
     idempotent: true,
   }),
 
+  /** Gives rights on a directory and all below it. Replaces what the caller granted to the same subject there. */
+  grantAccess: route("/v1/access/grant", {
+    input: z.object({
+      inode: inodeSchema,
+      subject: subjectSchema,
+      rights: rightsSchema,
+      /** From now on; without it as long as the caller has the rights itself. */
+      validityMs: z.number().int().positive().optional(),
+    }),
+    output: accessGrantSchema,
+    idempotent: true,
+  }),
+  /** Grants on a directory and below it, or all: those that the caller may share, and those to the caller. */
+  listAccess: route("/v1/access/list", {
+    input: z.object({ inode: inodeSchema.optional() }),
+    output: z.object({ grants: z.array(accessGrantSchema) }),
+    idempotent: true,
+  }),
+  revokeAccess: route("/v1/access/revoke", {
+    input: z.object({ inode: inodeSchema, subject: subjectSchema }),
+    output: empty,
+    idempotent: false,
+  }),
+
   heartbeat: route("/v1/nodes/heartbeat", {
-    input: heartbeatSchema,
-    output: z.object({ nowMs: z.number(), coordinatorCertificatePem: z.string() }),
+    /** `withdrawals`: the revision that the node has. */
+    input: heartbeatSchema.extend({ withdrawals: z.string().max(64).optional() }),
+    output: z.object({
+      nowMs: z.number(),
+      coordinatorCertificatePem: z.string(),
+      /** All of them, when the node has another revision. */
+      withdrawals: z.object({ revision: z.string().max(64), list: z.array(withdrawalSchema).max(withdrawalsMax) }).optional(),
+    }),
     idempotent: true,
   }),
   status: route("/v1/status", {
@@ -255,7 +317,7 @@ export const routes = {
     idempotent: true,
   }),
 
-  /** A new certificate for the caller's own identity. */
+  /** A new certificate for the caller's own identity and key. The one route that is open to a certificate which has expired. */
   renewCertificate: route("/v1/auth/renew", {
     input: z.object({ csrPem: z.string().max(8192) }),
     output: z.object({ certificatePem: z.string(), authorityPem: z.string() }),
@@ -270,7 +332,56 @@ export const routes = {
       validityMs: z.number().int().positive().optional(),
     }),
     output: z.object({ certificatePem: z.string(), authorityPem: z.string() }),
+    idempotent: true,
+  }),
+
+  /** Answers the code, which is kept nowhere: only the hash of its secret is. */
+  createInvite: route("/v1/invites/create", {
+    input: z.object({
+      kind: z.enum(inviteKinds),
+      /** `dora` or `dora@home.collective.local`: the code is for that name, and may add a key to one that is taken. */
+      name: z.string().max(255).optional(),
+      grants: z.array(z.object({ components: componentsSchema, rights: rightsSchema })).max(grantsPerInviteMax),
+      usesMax: z.number().int().min(1).max(inviteUsesMax),
+      validityMs: z.number().int().min(inviteValidityMsMin).max(inviteValidityMsMax),
+      description: z.string().max(inviteDescriptionCharactersMax),
+      /** Where the code leads to, `host:port`, in place of the coordinator's own bootstrap addresses. */
+      addresses: z.array(z.string().max(300)).min(1).max(bootstrapAddressesMax).optional(),
+    }),
+    output: z.object({ code: z.string(), addresses: z.array(z.string()), invite: inviteSchema }),
     idempotent: false,
+  }),
+  /** Oldest first. Never a secret. */
+  listInvites: route("/v1/invites/list", { input: empty, output: z.object({ invites: z.array(inviteSchema) }), idempotent: true }),
+  /** By its id, or by the SHA-256 of its secret for whoever has only the code. */
+  revokeInvite: route("/v1/invites/revoke", {
+    input: z.object({ invite: z.union([z.object({ id: z.string().max(64) }), z.object({ secretHash: bytesSchema })]) }),
+    output: inviteSchema,
+    idempotent: true,
+  }),
+
+  /** A person or node with all its keys, or one certificate by its serial; by the administrator. `kind` is needed where a name is both. */
+  revoke: route("/v1/auth/revoke", {
+    input: z.object({ who: z.string().max(300), kind: z.enum(["user", "node"]).optional() }),
+    output: z.object({ kind: z.enum(["user", "node", "certificate"]), name: z.string() }),
+    idempotent: true,
+  }),
+  /** Newest first; for the administrator. */
+  listAudit: route("/v1/auth/log", {
+    input: z.object({ beforeSeq: sizeSchema.optional(), limit: z.number().int().min(1).max(auditPageEntriesMax) }),
+    output: z.object({
+      entries: z.array(
+        z.object({
+          seq: sizeSchema,
+          atMs: z.number(),
+          actor: z.string(),
+          action: z.string(),
+          subject: z.string(),
+          details: z.record(z.string(), z.unknown()),
+        }),
+      ),
+    }),
+    idempotent: true,
   }),
 } as const satisfies Record<string, Route>;
 

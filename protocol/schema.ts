@@ -12,6 +12,7 @@ import {
   symlinkTargetBytesMax,
 } from "./limits.ts";
 import { parseName } from "./path.ts";
+import { parseSubjectPattern, rights, rightsSchema } from "./rights.ts";
 
 /** A parser that throws becomes a schema whose output has the parsed type. */
 function parsedBy<I extends z.ZodType, O>(base: I, parse: (value: z.output<I>) => O) {
@@ -29,6 +30,7 @@ function parsedBy<I extends z.ZodType, O>(base: I, parse: (value: z.output<I>) =
 export const inodeSchema = parsedBy(z.number(), parseInode);
 export const chunkIdSchema = parsedBy(z.string(), parseChunkId);
 export const globalNameSchema = parsedBy(z.string().max(255), parseGlobalName);
+export const subjectSchema = parsedBy(z.string().max(300), parseSubjectPattern);
 export const nameSchema = parsedBy(z.string().max(1024), parseName);
 export const bytesSchema = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "expected bytes");
 const countSchema = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
@@ -74,6 +76,10 @@ export const extentSchema = z.object({ chunk: chunkIdSchema, plainBytes: z.numbe
 export type Extent = z.output<typeof extentSchema>;
 export const extentsSchema = z.array(extentSchema).max(extentsPerCommitMax);
 
+/** One content of one file. A name may stand for another file later, which counts from 1 again; inodes are never used again. */
+export const contentVersionSchema = z.object({ inode: inodeSchema, version: countSchema });
+export type ContentVersion = z.output<typeof contentVersionSchema>;
+
 export const fileCommitSchema = z.object({
   parent: inodeSchema,
   name: nameSchema,
@@ -81,8 +87,8 @@ export const fileCommitSchema = z.object({
   mtimeNs: timeNsSchema,
   sizeBytes: sizeSchema.max(fileBytesMax),
   extents: extentsSchema,
-  /** The version that is being replaced, 0 for "must not exist"; left out, the last commit wins. */
-  ifVersion: countSchema.optional(),
+  /** The content that must stand there, null for "nothing"; left out, the last commit wins. */
+  replaces: contentVersionSchema.nullable().optional(),
 });
 export type FileCommit = z.output<typeof fileCommitSchema>;
 
@@ -114,6 +120,28 @@ export const storeSchema = z.object({
 });
 export type Store = z.output<typeof storeSchema>;
 
+/** A store as it is shown to somebody: what it holds in all is for those who may read all of it, null for others. */
+export const listedStoreSchema = storeSchema.extend({
+  files: countSchema.nullable(),
+  logicalBytes: sizeSchema.nullable(),
+  chunks: countSchema.nullable(),
+  storedBytes: sizeSchema.nullable(),
+  degradedChunks: countSchema.nullable(),
+});
+export type ListedStore = z.output<typeof listedStoreSchema>;
+
+export const accessGrantSchema = z.object({
+  path: z.string(),
+  subject: subjectSchema,
+  rights: rightsSchema,
+  /** What it is worth now: not more than who granted it still has, and nothing once it has expired. */
+  inForce: z.array(z.enum(rights)),
+  grantedBy: globalNameSchema,
+  grantedMs: z.number(),
+  expiresMs: z.number().nullable(),
+});
+export type ListedGrant = z.output<typeof accessGrantSchema>;
+
 export const nodeStates = ["alive", "suspect", "dead", "draining"] as const;
 export type NodeState = (typeof nodeStates)[number];
 
@@ -127,6 +155,10 @@ export const heartbeatSchema = z.object({
   version: z.string().max(64),
 });
 export type Heartbeat = z.output<typeof heartbeatSchema>;
+
+/** Tickets of this holder, of a pattern of holders, or with `*` of everybody, that were issued until then are void. */
+export const withdrawalSchema = z.object({ holder: z.string().max(300), untilMs: z.number() });
+export type Withdrawal = z.output<typeof withdrawalSchema>;
 
 export const nodeSchema = heartbeatSchema.extend({ name: globalNameSchema, state: z.enum(nodeStates), lastSeenMs: z.number() });
 export type NodeSummary = z.output<typeof nodeSchema>;

@@ -10,15 +10,13 @@
  * What cannot be written directly (small, not aligned, a file system or system without it) goes
  * through the page cache, with the same result.
  */
-import { ptr } from "bun:ffi";
 import { closeSync, constants, fdatasync, ftruncate, open, write } from "node:fs";
 import { promisify } from "node:util";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { kibibyte } from "../../protocol/limits.ts";
+import { beginsAtBlock, directBlockBytes, directFlag } from "../core/direct-io.ts";
 import { codeOf } from "./directories.ts";
 
-/** A multiple of every block size in use. Buffers whose length is a multiple of it can be written directly to their last byte. */
-export const directBlockBytes = 4 * kibibyte;
 const directBytesMin = 256 * kibibyte;
 
 const openAsync = promisify<string, number, number, number>(open);
@@ -31,18 +29,18 @@ export interface SyncedWriter {
 }
 
 export function createSyncedWriter(): SyncedWriter {
-  // Not there on every system; where it is, a file system may still refuse it, which is learnt once.
-  let directFlag: number | undefined = constants.O_DIRECT;
+  /** Undefined as soon as the file system has refused it once. */
+  let flag = directFlag;
   return {
     write: async (path, data) => {
-      const padded = directFlag === undefined ? undefined : paddedView(data);
-      if (padded && directFlag !== undefined) {
+      const padded = flag === undefined ? undefined : paddedView(data);
+      if (padded && flag !== undefined) {
         try {
-          await writeFile(path, { flags: directFlag, bytes: padded, sizeBytes: data.length });
+          await writeFile(path, { flags: flag, bytes: padded, sizeBytes: data.length });
           return;
         } catch (error) {
           if (codeOf(error) !== "EINVAL") throw error;
-          directFlag = undefined;
+          flag = undefined;
         }
       }
       await writeFile(path, { flags: 0, bytes: data, sizeBytes: data.length });
@@ -54,7 +52,7 @@ export function createSyncedWriter(): SyncedWriter {
 function paddedView(data: Uint8Array): Uint8Array | undefined {
   if (data.length < directBytesMin) return undefined;
   const paddedBytes = Math.ceil(data.length / directBlockBytes) * directBlockBytes;
-  if (data.byteOffset + paddedBytes > data.buffer.byteLength || ptr(data) % directBlockBytes !== 0) return undefined;
+  if (data.byteOffset + paddedBytes > data.buffer.byteLength || !beginsAtBlock(data)) return undefined;
   return new Uint8Array(data.buffer, data.byteOffset, paddedBytes);
 }
 

@@ -39,6 +39,8 @@ export interface Invocation {
   text(flag: string): string | undefined;
   /** Only what was really given. */
   given(flag: string): string | undefined;
+  /** Every value of a flag that may be repeated, in order. */
+  all(flag: string): string[];
   on(flag: string): boolean;
 }
 
@@ -94,6 +96,7 @@ export function toCitty(command: Command, io: Io): CommandDef {
         positionals,
         text: (name) => given(name) ?? flags.find((flag) => flag.name === name)?.default,
         given,
+        all: (name) => valuesOf(rawArgs, flags, name),
         // citty reads --no-x as x = false.
         on: (name) => (name.startsWith("no-") ? args[name.slice(3)] === false : args[name] === true),
       });
@@ -104,6 +107,21 @@ export function toCitty(command: Command, io: Io): CommandDef {
 function cittyArg(flag: Flag): ArgsDef[string] {
   const alias = flag.short === undefined ? {} : { alias: flag.short };
   return flag.valueHint === undefined ? { type: "boolean", ...alias } : { type: "string", ...alias };
+}
+
+/** citty keeps the last one only. The arguments have passed `assertKnownFlags`. */
+function valuesOf(rawArgs: readonly string[], flags: readonly Flag[], name: string): string[] {
+  const values: string[] = [];
+  for (let at = 0; at < rawArgs.length; at++) {
+    const given = rawArgs[at] ?? "";
+    if (given === "--") break;
+    const [spelled = "", inline] = splitOnce(given, "=");
+    const flag = flags.find((known) => spelled === `--${known.name}` || (known.short !== undefined && spelled === `-${known.short}`));
+    if (flag?.valueHint === undefined) continue;
+    const value = inline ?? rawArgs[++at];
+    if (flag.name === name && value !== undefined) values.push(value);
+  }
+  return values;
 }
 
 function assertKnownFlags(rawArgs: readonly string[], flags: readonly Flag[]): void {

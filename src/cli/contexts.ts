@@ -73,7 +73,7 @@ async function noContext(contexts: Contexts): Promise<CollectiveError> {
   const names = (await contexts.list()).map((context) => context.name);
   if (names.length === 0) {
     return new CollectiveError("configuration", "there is no context yet", {
-      hint: "start a coordinator on this machine, or name one with collective init",
+      hint: "redeem an invite, start a coordinator on this machine, or name one with collective init",
     });
   }
   return new CollectiveError("configuration", "no context is current", {

@@ -9,7 +9,7 @@ export interface Listed {
 }
 
 const files = "Files";
-const stores = "Stores";
+const stores = "Stores and rights";
 const serving = "Serving";
 const contexts = "Identity and contexts";
 const collective = "The collective";
@@ -57,6 +57,21 @@ export const commands: Readonly<Record<string, Listed>> = {
     section: stores,
     description: "create, list, show, set and remove datastores",
     load: async () => (await import("./commands/store.ts")).default,
+  },
+  identity: {
+    section: contexts,
+    description: "who you are, and the collectives you belong to",
+    load: async () => (await import("./commands/identity.ts")).default,
+  },
+  invite: {
+    section: contexts,
+    description: "codes that let friends and nodes in: make, list, revoke and redeem them",
+    load: async () => (await import("./commands/invite.ts")).default,
+  },
+  access: {
+    section: stores,
+    description: "grant, list and revoke other people's rights",
+    load: async () => (await import("./commands/access.ts")).default,
   },
   init: { section: contexts, description: "make a context by hand", load: async () => (await import("./commands/init.ts")).default },
   config: {

@@ -3,15 +3,17 @@ import { dirname } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, siteOf } from "../../protocol/ids.ts";
 import { parsePath, type RemotePath } from "../../protocol/path.ts";
+import { routes } from "../../protocol/routes.ts";
 import { openContexts } from "../client/context-file.ts";
+import { type OwnCredentials, openOwnCredentials } from "../client/own-credentials.ts";
 import { createRemote, type Remote } from "../client/remote.ts";
 import { formatHostPort } from "../core/units.ts";
-import { loadCredentials } from "../pki/credentials.ts";
 import { chooseContext } from "./contexts.ts";
 import type { Io } from "./io.ts";
 
 export interface Session {
   readonly remote: Remote;
+  readonly credentials: OwnCredentials;
   readonly member: GlobalName;
   readonly address: string;
   readonly contextName: string;
@@ -32,11 +34,20 @@ export async function openSession(io: Io, { coordinator }: SessionOptions = {}):
   const chosen = await chooseContext({ flags: { context, coordinator }, environment: io.environment, contexts });
   const { member, name } = chosen;
   if (member === undefined || name === undefined) throw new CollectiveError("internal", "no context was chosen");
-  const credentials = await loadCredentials(dirname(chosen.credentials.keyFile));
+  const { clock, random, log, signal } = io;
+  const credentials = await openOwnCredentials({
+    folder: dirname(chosen.credentials.keyFile),
+    certify: (csrPem) => remote.control.call(routes.renewCertificate, { csrPem }, { signal }),
+    clock,
+    random,
+    log,
+  });
+  const { current, renewIfDue } = credentials;
   const address = formatHostPort(chosen.coordinator);
-  const remote = createRemote({ member, address, credentials: () => credentials, clock: io.clock, random: io.random, log: io.log });
+  const remote = createRemote({ member, address, credentials: current, beforeCall: renewIfDue, clock, random, log });
   return {
     remote,
+    credentials,
     member,
     address,
     contextName: name,

@@ -1,5 +1,5 @@
 /** Paths that begin in a given way, for shells that complete a word while somebody waits. */
-import { CollectiveError } from "../../protocol/errors.ts";
+import { CollectiveError, type ErrorCode } from "../../protocol/errors.ts";
 import { directoryPageEntriesMax } from "../../protocol/limits.ts";
 import { parsePath } from "../../protocol/path.ts";
 import { routes } from "../../protocol/routes.ts";
@@ -7,6 +7,7 @@ import type { DirectoryEntry } from "../../protocol/schema.ts";
 import type { Remote } from "./remote.ts";
 
 const timeoutMs = 3_000;
+const nothingThere: ReadonlySet<ErrorCode> = new Set(["not_found", "not_a_directory", "permission_denied"]);
 
 /**
  * Whole paths, directories with a slash at the end, at most one page of them. Empty when nothing
@@ -47,7 +48,7 @@ async function entriesFrom(
     );
     return [...(isName && attr ? [{ name: begun, attr }] : []), ...entries];
   } catch (error) {
-    if (error instanceof CollectiveError && (error.code === "not_found" || error.code === "not_a_directory")) return [];
+    if (error instanceof CollectiveError && nothingThere.has(error.code)) return [];
     throw error;
   }
 }

@@ -177,7 +177,7 @@ function find(file: ContextFile, name: string): NamedContext {
   const known = names.slice(0, namesInHintMax).join(", ") + (names.length > namesInHintMax ? " …" : "");
   const hint =
     names.length === 0
-      ? "there is no context yet; start a coordinator on this machine, or make one with collective init"
+      ? "there is no context yet; redeem an invite, start a coordinator on this machine, or make one with collective init"
       : `known contexts: ${known}`;
   throw new CollectiveError("not_found", `no context is named ${quoteInput(name)}${near ? `, did you mean ${near}?` : ""}`, { hint });
 }

@@ -12,6 +12,7 @@ import { createBufferPool } from "../core/buffers.ts";
 import { createGarbageWatch } from "../core/garbage.ts";
 import { fetchChunk, type WantedChunk } from "./fetch-chunk.ts";
 import type { Remote } from "./remote.ts";
+import { rightsEnded } from "./rights-ended.ts";
 
 export interface ReadRange {
   readonly inode: Inode;
@@ -58,6 +59,20 @@ export async function locate(remote: Remote, files: readonly ReadRange[], signal
   }));
 }
 
+/** The same chunk with new tickets. Throws `permission_denied` when the file is not for this person to see any more. */
+async function locateAgain(
+  remote: Remote,
+  { inode, version }: FileVersion,
+  { chunk, refusal }: { readonly chunk: LocatedChunk; readonly refusal: CollectiveError },
+): Promise<LocatedChunk> {
+  const [file] = await locate(remote, [{ inode, offset: chunk.offset, lengthBytes: 1, ifVersion: version }]).catch((thrown: unknown) => {
+    throw rightsEnded(toCollectiveError(thrown), refusal);
+  });
+  const [again] = file?.chunks ?? [];
+  if (again?.id !== chunk.id) throw new CollectiveError("conflict", "the file was changed while it was being read");
+  return again;
+}
+
 /**
  * Why content could not be had. A file that was replaced or removed after it was located has lost
  * its chunks rightly: that is `conflict`, and nothing is damaged.
@@ -91,7 +106,8 @@ export async function* readRange(remote: Remote, range: ReadRange, signal?: Abor
   const window: { chunk: LocatedChunk; version: number; fetched: Promise<Uint8Array<ArrayBuffer>> }[] = [];
   const start = (chunk: LocatedChunk, version: number): void => {
     const buffer = stored.take();
-    const fetched = fetchChunk(remote, chunk, { into: buffer, signal: either }).then(() => buffer);
+    const renewed = (refusal: CollectiveError) => locateAgain(remote, { inode: range.inode, version }, { chunk, refusal });
+    const fetched = fetchChunk(remote, chunk, { into: buffer, signal: either, renewed }).then(() => buffer);
     fetched.catch(() => undefined);
     window.push({ chunk, version, fetched });
   };

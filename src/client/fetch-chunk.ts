@@ -8,6 +8,7 @@ import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
 import { hashChunk } from "../codec/sealed-chunk.ts";
+import { ticketRefused } from "../net/errors.ts";
 import type { Remote } from "./remote.ts";
 
 export interface WantedChunk {
@@ -18,12 +19,16 @@ export interface WantedChunk {
   readonly nodes: readonly TicketedNode[];
 }
 
+export interface FetchOptions {
+  readonly into: Uint8Array;
+  readonly signal?: AbortSignal | undefined;
+  /** The chunk with new tickets, for when the first ones are refused; asked once. */
+  readonly renewed?: ((refusal: CollectiveError) => Promise<WantedChunk>) | undefined;
+}
+
 /** Writes the stored bytes to the start of `into` and answers how many. `corrupt` when every copy is damaged, `unavailable` when none can be reached. */
-export async function fetchChunk(
-  remote: Remote,
-  chunk: WantedChunk,
-  { into, signal }: { into: Uint8Array; signal?: AbortSignal | undefined },
-): Promise<number> {
+export async function fetchChunk(remote: Remote, chunk: WantedChunk, options: FetchOptions): Promise<number> {
+  const { into, signal, renewed } = options;
   let last: CollectiveError | undefined;
   let damaged = 0;
   for (const node of inOrder(remote, chunk.nodes)) {
@@ -35,6 +40,7 @@ export async function fetchChunk(
       last = toCollectiveError(thrown);
     }
     if (last.code === "cancelled" || last.code === "internal") throw last;
+    if (renewed && ticketRefused(last)) return await fetchChunk(remote, await renewed(last), { into, signal });
     noteBadCopy(remote, { chunk, node: node.node, error: last });
     if (last.code === "corrupt" || last.code === "not_found") damaged++;
   }
@@ -77,7 +83,7 @@ function noCopy(chunk: WantedChunk, { damaged, last }: { damaged: number; last: 
     );
   }
   return new CollectiveError(
-    last?.code === "permission_denied" ? "permission_denied" : "unavailable",
+    ticketRefused(last) ? "permission_denied" : "unavailable",
     `none of the ${copies} of chunk ${chunk.id.slice(0, 12)}… can be reached: ${last?.message ?? ""}`,
     {
       cause: last,

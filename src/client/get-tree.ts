@@ -4,21 +4,7 @@
  * the transfer is cut off, and the next run goes on behind its last whole chunk.
  */
 import { createHash } from "node:crypto";
-import {
-  chmod,
-  type FileHandle,
-  lstat,
-  mkdir,
-  open,
-  readdir,
-  readlink,
-  rename,
-  rm,
-  symlink,
-  truncate,
-  utimes,
-  writeFile,
-} from "node:fs/promises";
+import { chmod, lstat, mkdir, readdir, readlink, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { chunksPerTicketMax, largeChunkBytes, mebibyte } from "../../protocol/limits.ts";
@@ -31,6 +17,7 @@ import { isIdentical, isSameMode, permissionBits } from "./local-entry.ts";
 import type { PutTotals } from "./put-tree.ts";
 import { isSmallFile, readMany } from "./read-many.ts";
 import type { Remote } from "./remote.ts";
+import { openTargetFile } from "./target-file.ts";
 
 export interface GetTarget {
   readonly attr: Attr;
@@ -109,10 +96,9 @@ function createRun(remote: Remote, options: GetOptions) {
 
   const getLarge = async ({ attr, localPath }: GetTarget): Promise<void> => {
     const part = partPath(localPath, attr);
-    await removeOtherParts(part);
     const startBytes = await resumeAt(part, attr);
     options.onProgress?.({ files: 0, bytes: startBytes });
-    const handle = await open(part, startBytes === 0 ? "w" : "r+", partMode);
+    const file = await openTargetFile(part, { sizeBytes: attr.sizeBytes, keep: startBytes > 0, mode: partMode });
     try {
       let at = startBytes;
       for await (const piece of readRange(
@@ -120,7 +106,7 @@ function createRun(remote: Remote, options: GetOptions) {
         { inode: attr.inode, offset: startBytes, lengthBytes: attr.sizeBytes - startBytes, ifVersion: attr.version },
         signal,
       )) {
-        await writeWhole(handle, piece, at);
+        await file.write(piece, at);
         at += piece.length;
         options.onProgress?.({ files: 0, bytes: piece.length });
       }
@@ -129,7 +115,7 @@ function createRun(remote: Remote, options: GetOptions) {
       if (attr.sizeBytes < resumeBytesMin) await rm(part, { force: true });
       throw error;
     } finally {
-      await handle.close();
+      await file.close();
     }
     await publish(part, { attr, localPath });
     done(attr, 0);
@@ -140,6 +126,7 @@ function createRun(remote: Remote, options: GetOptions) {
     await forEachLimited(files, localWritesMax, async (file) => {
       if (await wants(file)) wanted.push(file);
     });
+    await takeUpParts(files, wanted);
     options.onFound?.({ files: wanted.length, bytes: wanted.reduce((sum, { attr }) => sum + attr.sizeBytes, 0) });
     await forEachLimited(
       wanted.filter(({ attr }) => attr.type === "symlink"),
@@ -207,7 +194,7 @@ const partPrefix = ".collective-part-";
  * Named after the target and after what says which content this is, its time of storing included: a
  * part of another version, or of a file with the same numbers in another collective, is never taken up.
  */
-function partPath(localPath: string, attr: Attr): string {
+export function partPath(localPath: string, attr: Attr): string {
   const content = [attr.inode, attr.version, attr.sizeBytes, attr.mtimeNs, attr.ctimeNs].join(" ");
   return join(dirname(localPath), `${partPrefix}${digestOf(basename(localPath))}-${digestOf(content)}`);
 }
@@ -216,20 +203,27 @@ function digestOf(text: string): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }
 
-/** Parts of older contents of the same target, which nobody would ever take up. */
-async function removeOtherParts(part: string): Promise<void> {
-  const prefix = basename(part).slice(0, basename(part).lastIndexOf("-") + 1);
-  for (const name of await readdir(dirname(part))) {
-    if (name.startsWith(prefix) && name !== basename(part)) await rm(join(dirname(part), name), { force: true });
+/**
+ * What a run that was killed has left of these files: parts of what is wanted are made writable, which they
+ * may not be just before the end; parts of other contents, which nobody would ever take up, are removed.
+ */
+async function takeUpParts(files: readonly GetTarget[], wanted: readonly GetTarget[]): Promise<void> {
+  const partOf = ({ localPath, attr }: GetTarget): string => partPath(localPath, attr);
+  const useful = new Set(wanted.map(partOf));
+  for (const [folder, targets] of Map.groupBy(files, ({ localPath }) => dirname(localPath))) {
+    const names = await readdir(folder).catch((): string[] => []);
+    const parts = names.filter((name) => name.startsWith(partPrefix));
+    if (parts.length === 0) continue;
+    const ofTargets = new Set(targets.map((target) => targetOfPart(partOf(target))));
+    for (const part of parts.map((name) => join(folder, name))) {
+      if (useful.has(part)) await chmod(part, partMode);
+      else if (ofTargets.has(targetOfPart(part))) await rm(part, { force: true });
+    }
   }
 }
 
-/** One write may take less than it is given, when the disk is about to be full. */
-async function writeWhole(handle: FileHandle, piece: Uint8Array, at: number): Promise<void> {
-  for (let done = 0; done < piece.length; ) {
-    const { bytesWritten } = await handle.write(piece, done, piece.length - done, at + done);
-    done += bytesWritten;
-  }
+function targetOfPart(part: string): string {
+  return part.slice(0, part.lastIndexOf("-"));
 }
 
 /** How much of a part file from an earlier run may stay: whole chunks only. */

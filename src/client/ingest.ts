@@ -17,7 +17,7 @@ import {
   largeChunkBytes,
 } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
-import type { Attr, Extent, FileCommit } from "../../protocol/schema.ts";
+import type { Attr, ContentVersion, Extent, FileCommit } from "../../protocol/schema.ts";
 import { finishSeal, type PreparedSeal, prepareSeal, sealedBytesMax } from "../codec/sealed-chunk.ts";
 import { createBufferPool } from "../core/buffers.ts";
 import { createGarbageWatch } from "../core/garbage.ts";
@@ -33,7 +33,7 @@ export interface IngestTarget {
   readonly store: Inode;
   readonly mode: number;
   readonly mtimeNs: bigint;
-  readonly ifVersion?: number | undefined;
+  readonly replaces?: ContentVersion | null | undefined;
 }
 
 export interface Ingest {

@@ -3,9 +3,11 @@ import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { largeChunkBytes, smallChunkBytes, storedChunkBytesMax } from "../../protocol/limits.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import { openChunk } from "../codec/sealed-chunk.ts";
+import { ticketRefused } from "../net/errors.ts";
 import { type LocatedChunk, locate, readFailure } from "./download.ts";
 import { fetchChunk, isWhole, noteBadCopy } from "./fetch-chunk.ts";
 import type { Remote } from "./remote.ts";
+import { rightsEnded } from "./rights-ended.ts";
 
 /** Files that `readMany` takes: one small chunk. */
 export function isSmallFile(attr: Attr): boolean {
@@ -14,6 +16,26 @@ export function isSmallFile(attr: Attr): boolean {
 
 /** Whole contents in the order of `files`, which must be small and of the version given. */
 export async function readMany(remote: Remote, files: readonly Attr[], signal?: AbortSignal): Promise<Uint8Array[]> {
+  try {
+    return await readLocated(remote, files, { signal, throwsRefusal: true });
+  } catch (thrown) {
+    const refusal = toCollectiveError(thrown);
+    if (!ticketRefused(refusal)) throw refusal;
+    // Once more, with new tickets.
+    return await readLocated(remote, files, { signal, throwsRefusal: false }).catch((error: unknown) => {
+      throw rightsEnded(toCollectiveError(error), refusal);
+    });
+  }
+}
+
+interface ReadOptions {
+  readonly signal: AbortSignal | undefined;
+  /** A refused ticket ends it, in place of a try at other copies. */
+  readonly throwsRefusal: boolean;
+}
+
+async function readLocated(remote: Remote, files: readonly Attr[], options: ReadOptions): Promise<Uint8Array[]> {
+  const { signal } = options;
   const located = await locate(
     remote,
     files.map((file) => ({ inode: file.inode, offset: 0, lengthBytes: smallChunkBytes, ifVersion: file.version })),
@@ -22,7 +44,7 @@ export async function readMany(remote: Remote, files: readonly Attr[], signal?: 
   const stored = await fetchAll(
     remote,
     located.flatMap((file) => file.chunks),
-    signal,
+    options,
   ).catch(async (thrown: unknown) => {
     throw await readFailure(remote, files, thrown);
   });
@@ -43,7 +65,11 @@ export async function readMany(remote: Remote, files: readonly Attr[], signal?: 
 }
 
 /** By batches from the first copy of each; what does not come that way is fetched alone, from any copy. */
-async function fetchAll(remote: Remote, chunks: readonly LocatedChunk[], signal?: AbortSignal): Promise<Map<LocatedChunk, Uint8Array>> {
+async function fetchAll(
+  remote: Remote,
+  chunks: readonly LocatedChunk[],
+  { signal, throwsRefusal }: ReadOptions,
+): Promise<Map<LocatedChunk, Uint8Array>> {
   const found = new Map<LocatedChunk, Uint8Array>();
   const byNode = Map.groupBy(chunks, (chunk) => chunk.nodes.find((node) => !remote.hasFailedLately(node.node)) ?? chunk.nodes[0]);
   await Promise.all(
@@ -61,7 +87,7 @@ async function fetchAll(remote: Remote, chunks: readonly LocatedChunk[], signal?
         }
       } catch (thrown) {
         const error = toCollectiveError(thrown);
-        if (error.code === "cancelled") throw error;
+        if (error.code === "cancelled" || (throwsRefusal && ticketRefused(error))) throw error;
         const [first] = group;
         if (first) noteBadCopy(remote, { chunk: first, node: node.node, error });
       }

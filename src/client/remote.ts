@@ -30,7 +30,10 @@ export interface RemoteOptions {
   readonly member: GlobalName;
   /** `host:port` of the coordinator. */
   readonly address: string;
+  /** Asked at every request, so that renewed certificates are used at once. */
   readonly credentials: () => Credentials;
+  /** See `ControlClientOptions.beforeCall`. */
+  readonly beforeCall?: () => Promise<void>;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -44,6 +47,7 @@ export function createRemote(options: RemoteOptions): Remote {
     address: options.address,
     server: { kind: "coordinator", name: options.member },
     credentials: options.credentials,
+    beforeCall: options.beforeCall,
     clock,
     random,
   });

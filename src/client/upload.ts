@@ -11,7 +11,9 @@ import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { inlineStoredBytesMax, uploadIdleMsMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { ChunkCodec, TicketedNode } from "../../protocol/schema.ts";
+import { ticketRefused } from "../net/errors.ts";
 import type { Remote } from "./remote.ts";
+import { rightsEnded } from "./rights-ended.ts";
 
 export interface PreparedChunk {
   readonly id: ChunkId;
@@ -68,6 +70,7 @@ export function createUpload(remote: Remote): Upload {
     } catch (thrown) {
       const error = toCollectiveError(thrown);
       if (error.code === "cancelled" || error.code === "internal") throw error;
+      if (ticketRefused(error)) return { failed: group.map((chunk) => chunk.id), reason: error };
       // A full node is no news for the person: another one takes it, or the command says so.
       const level = error.code === "no_space" || remote.hasFailedLately(node.node) ? "info" : "warn";
       remote.log[level]("node did not take chunks", { node: node.node, code: error.code, error: error.message });
@@ -89,6 +92,7 @@ export function createUpload(remote: Remote): Upload {
     lastStore = storeInode;
     const distinct = new Map(given.map((chunk) => [chunk.id, chunk]));
     const exclude = new Set<GlobalName>(remote.failedLately());
+    const refused = new Set<GlobalName>();
     let reason: CollectiveError | undefined;
     let sentBytes = 0;
     for (let attempt = 0; attempt < attemptsMax && distinct.size > 0; attempt++) {
@@ -100,7 +104,10 @@ export function createUpload(remote: Remote): Upload {
       for (const [index, result] of results.entries()) {
         const part = byNode[index];
         if (!part) continue;
-        if (result.reason) exclude.add(part.node.node);
+        // With a new ticket the node may take them; it is asked once more.
+        const isFirstRefusal = ticketRefused(result.reason) && !refused.has(part.node.node);
+        if (isFirstRefusal) refused.add(part.node.node);
+        else if (result.reason) exclude.add(part.node.node);
         reason = result.reason ?? reason;
         sentBytes += part.chunks.reduce((sum, chunk) => sum + (failed.has(chunk.id) ? 0 : chunk.data.length), 0);
       }
@@ -122,6 +129,7 @@ export function createUpload(remote: Remote): Upload {
           ),
         );
       } catch (error) {
+        if (reason && ticketRefused(reason)) throw rightsEnded(toCollectiveError(error), reason);
         // "No node took it" is better explained by what the last node said.
         throw reason?.code === "no_space" && toCollectiveError(error).code === "unavailable" ? reason : error;
       }

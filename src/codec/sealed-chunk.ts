@@ -26,6 +26,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, chunkIdFromBytes } from "../../protocol/ids.ts";
 import { chunkHeaderBytes, chunkOverheadBytesMax, kibibyte, largeChunkBytes } from "../../protocol/limits.ts";
 import type { ChunkCodec } from "../../protocol/schema.ts";
+import { releaseMemory } from "../core/buffers.ts";
 import { compress, decompress } from "./compression.ts";
 import { type Digest, digest, hashBytes } from "./digest.ts";
 
@@ -123,6 +124,7 @@ function writeStored(
       hash.update(piece);
       out.set(piece, end);
       end += piece.length;
+      releaseMemory(piece);
     }
     cipher.final();
     const tag = cipher.getAuthTag();
@@ -204,7 +206,9 @@ function decrypt(stored: Uint8Array, { keys, out, payloadBytes }: { keys: ChunkK
   decipher.setAuthTag(stored.subarray(payloadEnd, payloadEnd + tagBytes));
   for (let at = 0; at < payloadBytes; at += pieceBytes) {
     const from = chunkHeaderBytes + at;
-    out.set(decipher.update(stored.subarray(from, Math.min(from + pieceBytes, payloadEnd))), at);
+    const piece = decipher.update(stored.subarray(from, Math.min(from + pieceBytes, payloadEnd)));
+    out.set(piece, at);
+    releaseMemory(piece);
   }
   try {
     decipher.final();

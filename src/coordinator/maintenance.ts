@@ -1,9 +1,10 @@
 /**
- * What a coordinator does by itself: free what removed trees hold, delete chunks nobody needs, and
- * write down what heartbeats said. Each pass is bounded; a pass that fails is tried again.
+ * What a coordinator does by itself: void the tickets of grants that have ended, free what removed trees hold,
+ * delete chunks nobody needs, and write down what heartbeats said. Each pass is bounded; a pass that fails is tried again.
  */
-import { toCollectiveError } from "../../protocol/errors.ts";
-import { chunksPerTicketMax } from "../../protocol/limits.ts";
+import { type ErrorCode, toCollectiveError } from "../../protocol/errors.ts";
+import { chunksPerTicketMax, ticketLifetimeMs } from "../../protocol/limits.ts";
+import type { Log } from "../core/log.ts";
 import type { Garbage } from "../meta/store.ts";
 import type { CoordinatorService } from "./service.ts";
 
@@ -16,19 +17,46 @@ const collectedCopiesMax = 2_000;
 const reclaimStepsMax = 50;
 const persistIntervalMs = 10_000;
 
+/** Why each of these fails, since it began to: told then, and not with every pass. */
+interface Troubles {
+  failed(what: string, thrown: unknown): void;
+  succeeded(what: string): void;
+}
+
+function createTroubles(log: Log): Troubles {
+  const known = new Map<string, ErrorCode>();
+  return {
+    failed: (what, thrown) => {
+      const { code, message } = toCollectiveError(thrown);
+      if (known.get(what) !== code) log.warn("maintenance failed, trying on", { what, code, error: message });
+      known.set(what, code);
+    },
+    succeeded: (what) => {
+      if (known.delete(what)) log.info("maintenance goes on", { what });
+    },
+  };
+}
+
 export function startMaintenance(service: CoordinatorService): Maintenance {
   const stopping = new AbortController();
+  const troubles = createTroubles(service.log);
   const run = async (): Promise<void> => {
     let persistedMs = service.clock.monotonicMs();
+    // Also what ended while this coordinator did not run, as long as a ticket of it may still be about.
+    let endedMs = service.clock.wallMs() - ticketLifetimeMs;
     while (!stopping.signal.aborted) {
       try {
-        await collect(service, stopping.signal);
+        const nowMs = service.clock.wallMs();
+        await service.metadata.withdrawEnded(endedMs);
+        endedMs = nowMs;
+        await collect(service, troubles, stopping.signal);
         if (service.clock.monotonicMs() - persistedMs >= persistIntervalMs) {
           await service.directory.persist();
           persistedMs = service.clock.monotonicMs();
         }
+        troubles.succeeded("bookkeeping");
       } catch (error) {
-        service.log.warn("maintenance pass failed", { error: toCollectiveError(error).message });
+        troubles.failed("bookkeeping", error);
       }
       await service.clock.sleep(passIntervalMs, stopping.signal).catch(() => undefined);
     }
@@ -42,22 +70,27 @@ export function startMaintenance(service: CoordinatorService): Maintenance {
   };
 }
 
-async function collect(service: CoordinatorService, signal: AbortSignal): Promise<void> {
+async function collect(service: CoordinatorService, troubles: Troubles, signal: AbortSignal): Promise<void> {
   for (let step = 0; step < reclaimStepsMax && (await service.metadata.reclaim()); step++);
   const garbage = await service.metadata.collectGarbage(collectedCopiesMax);
   // Side by side, and each for itself: a node that cannot be reached must not keep the others from deleting.
-  await Promise.all(garbage.map((one) => collectFrom(service, one, signal)));
+  await Promise.all(garbage.map((one) => collectFrom(service, one, { troubles, signal })));
 }
 
-async function collectFrom(service: CoordinatorService, { node, chunks }: Garbage, signal: AbortSignal): Promise<void> {
+async function collectFrom(
+  service: CoordinatorService,
+  { node, chunks }: Garbage,
+  { troubles, signal }: { readonly troubles: Troubles; readonly signal: AbortSignal },
+): Promise<void> {
   if (service.directory.get(node)?.state !== "alive") return;
+  const what = `deleting garbage on ${node}`;
   try {
     for (let at = 0; at < chunks.length; at += chunksPerTicketMax) {
       await deleteCopies(service, { node, chunks: chunks.slice(at, at + chunksPerTicketMax) }, signal);
     }
-  } catch (thrown) {
-    const error = toCollectiveError(thrown);
-    if (!signal.aborted) service.log.warn("garbage not deleted, trying on", { node, code: error.code, error: error.message });
+    troubles.succeeded(what);
+  } catch (error) {
+    if (!signal.aborted) troubles.failed(what, error);
   }
 }
 

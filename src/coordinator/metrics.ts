@@ -9,6 +9,7 @@ import type { CoordinatorService } from "./service.ts";
 
 export function registerCoordinatorMetrics(metrics: Metrics, service: CoordinatorService): void {
   const { directory } = service;
+  metrics.setMember(service.member);
   metrics.gauge("collective_cluster_health", "Health score, 0 to 100.", {
     read: async () => [{ value: (await observeHealth(service)).healthScore }],
   });
@@ -30,6 +31,10 @@ export function registerCoordinatorMetrics(metrics: Metrics, service: Coordinato
     read: () => [{ value: sumOf(service, "capacityBytes") }],
   });
   metrics.gauge("collective_storage_used_bytes", "Bytes used on all nodes.", { read: () => [{ value: sumOf(service, "usedBytes") }] });
+  metrics.counted("collective_invite_attempts_total", "Codes that were shown to the bootstrap port, by what came of it.", {
+    labels: ["result"],
+    read: () => Object.entries(service.redemptions).map(([result, value]) => ({ labels: { result }, value })),
+  });
   metrics.gauge("collective_certificate_expiry_seconds", "Time until the certificate expires.", {
     labels: ["name"],
     read: () => {

@@ -1,7 +1,9 @@
 /** Names, directories and attributes. */
+import type { Inode } from "../../protocol/ids.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
-import { requirePerson } from "./access.ts";
+import { type Clearance, createAccess } from "./access.ts";
 import type { CoordinatorService } from "./service.ts";
+import { listVisible, resolveVisible } from "./visible-names.ts";
 
 type NamespaceRoutes =
   | "resolve"
@@ -16,52 +18,57 @@ type NamespaceRoutes =
   | "usage"
   | "layout";
 
-export function createNamespaceHandlers({ metadata, member }: CoordinatorService): Pick<ControlHandlers, NamespaceRoutes> {
+export function createNamespaceHandlers(service: CoordinatorService): Pick<ControlHandlers, NamespaceRoutes> {
+  const { metadata } = service;
+  const access = createAccess(service);
   return {
-    resolve: async ({ components }, { caller }) => {
-      requirePerson(caller, member);
-      return await metadata.resolve(components);
-    },
-    list: async ({ inode, after, limit }, { caller }) => {
-      requirePerson(caller, member);
-      return await metadata.list(inode, { after, limit });
-    },
+    resolve: async ({ components }, { caller }) => await resolveVisible(metadata, access.of(caller), components),
+    list: async ({ inode, after, limit }, { caller }) => await listVisible(metadata, access.of(caller), { inode, after, limit }),
     getAttr: async ({ inode }, { caller }) => {
-      requirePerson(caller, member);
+      await access.of(caller).needVisible(inode);
       return await metadata.getAttr(inode);
     },
-    makeDirectories: async ({ directories, existing }, { caller }) => {
-      requirePerson(caller, member);
-      return { attrs: await metadata.makeDirectories(directories, { existing, owner: caller.name }) };
+    makeDirectories: async ({ directories, existing }, { caller, request }) => {
+      await needWriteIn(access.of(caller), directories);
+      return { attrs: await metadata.once(request).makeDirectories(directories, { existing, owner: caller.name }) };
     },
     makeSymlinks: async ({ links }, { caller }) => {
-      requirePerson(caller, member);
+      await needWriteIn(access.of(caller), links);
       return { attrs: await metadata.makeSymlinks(links, { owner: caller.name }) };
     },
     setAttr: async ({ inode, ...change }, { caller }) => {
-      requirePerson(caller, member);
+      await access.of(caller).need("write", inode);
       return await metadata.setAttr(inode, change);
     },
-    remove: async ({ parent, name, kind }, { caller }) => {
-      requirePerson(caller, member);
-      await metadata.remove({ parent, name }, kind);
+    remove: async ({ parent, name, kind }, { caller, request }) => {
+      await access.of(caller).need("delete", parent);
+      await metadata.once(request).remove({ parent, name }, kind, { by: caller.name });
       return {};
     },
-    rename: async ({ from, to, replace }, { caller }) => {
-      requirePerson(caller, member);
-      await metadata.rename(from, to, { replace });
+    rename: async ({ from, to, replace }, { caller, request }) => {
+      const clearance = access.of(caller);
+      await clearance.need("write", from.parent);
+      if (from.parent !== to.parent) {
+        await clearance.need("delete", from.parent);
+        // Or moving would be a way to read: what lies in the target has the target's rights.
+        await clearance.need("read", from.parent);
+        await clearance.need("write", to.parent);
+      }
+      await metadata.once(request).rename(from, to, { replace });
       return {};
     },
-    clone: async ({ source, to, replace }, { caller }) => {
-      requirePerson(caller, member);
-      return await metadata.clone(source, to, { replace, owner: caller.name });
+    clone: async ({ source, to, replace }, { caller, request }) => {
+      const clearance = access.of(caller);
+      await clearance.need("read", source);
+      await clearance.need("write", to.parent);
+      return await metadata.once(request).clone(source, to, { replace, owner: caller.name });
     },
     usage: async ({ inode }, { caller }) => {
-      requirePerson(caller, member);
+      await access.of(caller).need("read", inode);
       return await metadata.usage(inode);
     },
     layout: async ({ inode, after, limit }, { caller }) => {
-      requirePerson(caller, member);
+      await access.of(caller).need("read", inode);
       // One more than the page shows whether there is another; and the first may reach in from the page before.
       const extents = await metadata.extents(inode, { offset: after + 1, lengthBytes: Number.MAX_SAFE_INTEGER, limit: limit + 2 });
       const page = extents.filter((extent) => extent.offset > after);
@@ -71,4 +78,9 @@ export function createNamespaceHandlers({ metadata, member }: CoordinatorService
       };
     },
   };
+}
+
+/** What is made or changed in directories needs `write` in each of them; a file that stands there already may be replaced with it. */
+export async function needWriteIn(clearance: Clearance, entries: readonly { readonly parent: Inode }[]): Promise<void> {
+  for (const parent of new Set(entries.map((entry) => entry.parent))) await clearance.need("write", parent);
 }

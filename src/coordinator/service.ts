@@ -2,10 +2,12 @@
 import type { GlobalName, Identity } from "../../protocol/ids.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
+import type { Random } from "../core/random.ts";
 import type { MetadataStore } from "../meta/store.ts";
 import type { DataClient } from "../net/data-client.ts";
 import type { Credentials } from "../pki/credentials.ts";
 import type { NodeDirectory } from "./directory.ts";
+import type { Revocations } from "./revocations.ts";
 import type { TicketOffice } from "./tickets.ts";
 
 export interface CertificateIssuer {
@@ -15,19 +17,32 @@ export interface CertificateIssuer {
   issue(request: { readonly csrPem: string; readonly identity: Identity; readonly validityMs: number }): Promise<string>;
 }
 
+/** Attempts to redeem a code since the start, by how they ended. */
+export interface RedemptionCounts {
+  redeemed: number;
+  refused: number;
+  /** Not looked at, because too many wrong codes came before. */
+  limited: number;
+}
+
 export interface CoordinatorService {
   readonly member: GlobalName;
   readonly address: string;
   readonly version: string;
   readonly metadata: MetadataStore;
   readonly directory: NodeDirectory;
+  readonly revocations: Revocations;
   readonly tickets: TicketOffice;
   readonly certificates: CertificateIssuer;
   readonly credentials: () => Credentials;
   /** For garbage and checks: the coordinator never moves file bytes. */
   readonly nodes: DataClient;
+  /** `host:port` that invite codes lead to. */
+  readonly bootstrapAddress: string;
+  readonly redemptions: RedemptionCounts;
   readonly certValidityMs: number;
   readonly startedMonotonicMs: number;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Log;
 }

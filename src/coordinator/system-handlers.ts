@@ -1,37 +1,31 @@
-/** Stores, nodes, status and certificates. */
+/** Stores, nodes and status. */
 import { CollectiveError } from "../../protocol/errors.ts";
-import { type GlobalName, globalName, type Identity, parseLocalName, rootInode, type Site, siteOf } from "../../protocol/ids.ts";
+import { siteOf } from "../../protocol/ids.ts";
+import type { ListedStore, Store } from "../../protocol/schema.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
-import { leafValidityMsMax } from "../pki/authority.ts";
-import { requireAdministrator, requirePerson } from "./access.ts";
+import { type Clearance, createAccess, requireAdministrator, requirePersonOfSite } from "./access.ts";
 import { requireNode } from "./directory.ts";
 import { deadNodes, observeHealth } from "./health.ts";
 import type { CoordinatorService } from "./service.ts";
+import { withdrawalsSince } from "./withdrawals.ts";
 
-type SystemRoutes =
-  | "createStore"
-  | "listStores"
-  | "setStore"
-  | "removeStore"
-  | "storeKey"
-  | "heartbeat"
-  | "status"
-  | "renewCertificate"
-  | "issueCertificate";
+type SystemRoutes = "createStore" | "listStores" | "setStore" | "removeStore" | "storeKey" | "heartbeat" | "status";
 
 export function createSystemHandlers(service: CoordinatorService): Pick<ControlHandlers, SystemRoutes> {
   const { metadata, member, directory } = service;
+  const access = createAccess(service);
   return {
-    createStore: async (request, { caller }) => {
-      requirePerson(caller, member);
-      return await metadata.createStore({ ...request, owner: caller.name });
+    createStore: async ({ name, policy }, { caller, request }) => {
+      requireAdministrator(caller, member);
+      return await metadata.once(request).createStore({ name, policy, owner: caller.name });
     },
     listStores: async (_, { caller }) => {
-      requirePerson(caller, member);
-      return { stores: await metadata.listStores(deadNodes(directory)) };
+      const clearance = access.of(caller);
+      const stores = await metadata.listStores(deadNodes(directory));
+      return { stores: clearance.isAdministrator ? stores : await visibleStores(clearance, stores) };
     },
     setStore: async ({ name, policy }, { caller }) => {
-      requirePerson(caller, member);
+      requireAdministrator(caller, member);
       if (policy.encrypt !== undefined && policy.encrypt !== (await metadata.storeByName(name)).policy.encrypt) {
         throw new CollectiveError("unsupported", `whether ${name} is encrypted was decided when it was made`, {
           hint: "make another datastore and copy the files into it",
@@ -40,57 +34,37 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
       const given = Object.fromEntries(Object.entries(policy).filter(([, value]) => value !== undefined));
       return await metadata.setStore(name, given);
     },
-    removeStore: async ({ name, dryRun }, { caller }) => {
-      requirePerson(caller, member);
-      const { inode } = await metadata.storeByName(name);
-      const usage = await metadata.usage(inode);
-      if (!dryRun) await metadata.remove({ parent: rootInode, name }, "tree");
-      return usage;
+    removeStore: async ({ name, dryRun }, { caller, request }) => {
+      requireAdministrator(caller, member);
+      if (dryRun) return await metadata.usage((await metadata.storeByName(name)).inode);
+      return await metadata.once(request).removeStore(name, { by: caller.name });
     },
     storeKey: async ({ store }, { caller }) => {
-      requirePerson(caller, member);
+      await access.of(caller).needSomewhere(["read", "write"], store);
       return await metadata.storeKey(store);
     },
-    heartbeat: async (heartbeat, { caller }) => {
+    heartbeat: async ({ withdrawals: revision, ...heartbeat }, { caller }) => {
       requireNode(caller, siteOf(member));
       await directory.record(caller, heartbeat);
-      return { nowMs: service.clock.wallMs(), coordinatorCertificatePem: service.credentials().certificatePem };
+      const withdrawals = await withdrawalsSince(metadata, revision);
+      const { certificatePem } = service.credentials();
+      return { nowMs: service.clock.wallMs(), coordinatorCertificatePem: certificatePem, withdrawals };
     },
     status: async (_, { caller }) => {
-      requirePerson(caller, member);
+      requirePersonOfSite(caller, member);
       return await status(service);
-    },
-    renewCertificate: async ({ csrPem }, { caller }) => {
-      if (siteOf(caller.name) !== siteOf(member))
-        throw new CollectiveError("permission_denied", `${caller.name} gets its certificates from ${siteOf(caller.name)}`);
-      return await issue(service, { csrPem, identity: caller });
-    },
-    issueCertificate: async ({ csrPem, kind, name, validityMs }, { caller }) => {
-      requireAdministrator(caller, member);
-      const identity = { kind, name: nameInSite(name, siteOf(member)) };
-      return await issue(service, { csrPem, identity, validityMs });
     },
   };
 }
 
-/** People come back after weeks, so their certificates outlive those of processes that renew theirs every day. */
-export const personValidityMs = 90 * 86_400_000;
-
-async function issue(service: CoordinatorService, request: { csrPem: string; identity: Identity; validityMs?: number | undefined }) {
-  const { csrPem, identity } = request;
-  const validityMs = request.validityMs ?? (identity.kind === "user" ? personValidityMs : service.certValidityMs);
-  if (validityMs > leafValidityMsMax) throw new CollectiveError("invalid_argument", "a certificate lives at most 397 days");
-  const certificatePem = await service.certificates.issue({ csrPem, identity: { kind: identity.kind, name: identity.name }, validityMs });
-  service.log.info("certificate issued", { kind: identity.kind, name: identity.name, validityMs });
-  return { certificatePem, authorityPem: service.certificates.authorityPem };
-}
-
-/** `dora` or `dora@home.collective.local`, and no other site: an authority speaks for its own alone. */
-export function nameInSite(text: string, site: Site): GlobalName {
-  const [local, given] = text.split("@", 2);
-  if (given !== undefined && given !== site)
-    throw new CollectiveError("permission_denied", `the authority of ${site} cannot speak for ${given}`);
-  return globalName(parseLocalName(local ?? ""), site);
+/** Those in which something is visible; what a store holds in all is for those who may read all of it. */
+async function visibleStores(clearance: Clearance, stores: readonly Store[]): Promise<ListedStore[]> {
+  const ways = await clearance.ways();
+  const uncounted = { files: null, logicalBytes: null, chunks: null, storedBytes: null, degradedChunks: null };
+  const visible = stores.filter((store) => ways.has(store.inode));
+  return await Promise.all(
+    visible.map(async (store) => ((await clearance.rightsOn(store.inode)).has("read") ? store : { ...store, ...uncounted })),
+  );
 }
 
 async function status(service: CoordinatorService) {

@@ -7,12 +7,15 @@ import { type TicketOperation, ticketIdBytes } from "../../protocol/ticket.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import { type Signer, signTicket } from "../pki/ticket.ts";
+import type { Permission } from "./access.ts";
 import type { NodeDirectory } from "./directory.ts";
 
 export interface TicketOffice {
   /** One ticketed node for each name that is known, in the order of first mention, and each chunk's nodes as indexes into that list. */
   issue(request: {
     readonly holder: string;
+    /** What it rests on: it is dated by the check and ends with the right. Without one, as for the coordinator itself, it begins now. */
+    readonly permission?: Permission;
     readonly operation: TicketOperation;
     readonly chunks: readonly { readonly id: ChunkId; readonly nodes: readonly GlobalName[] }[];
   }): { nodes: TicketedNode[]; indexes: number[][] };
@@ -30,9 +33,9 @@ export function createTicketOffice(options: TicketOfficeOptions): TicketOffice {
   const { directory, clock, random } = options;
   const ticketFor = (
     audience: GlobalName,
-    request: { holder: string; operation: TicketOperation; chunks: readonly ChunkId[] },
+    request: { holder: string; permission: Permission; operation: TicketOperation; chunks: readonly ChunkId[] },
   ): Uint8Array => {
-    const nowMs = Math.trunc(clock.wallMs());
+    const { checkedMs, untilMs } = request.permission;
     return signTicket(options.signer(), {
       version: 1,
       id: random.bytes(ticketIdBytes),
@@ -42,12 +45,12 @@ export function createTicketOffice(options: TicketOfficeOptions): TicketOffice {
       operation: request.operation,
       chunks: request.chunks,
       bytesMax: batchBytesMax,
-      notBeforeMs: nowMs,
-      expiresMs: nowMs + ticketLifetimeMs,
+      notBeforeMs: checkedMs,
+      expiresMs: Math.min(checkedMs + ticketLifetimeMs, untilMs),
     });
   };
   return {
-    issue: ({ holder, operation, chunks }) => {
+    issue: ({ holder, operation, chunks, permission = { checkedMs: Math.trunc(clock.wallMs()), untilMs: Number.POSITIVE_INFINITY } }) => {
       const byNode = new Map<GlobalName, Set<ChunkId>>();
       for (const { id, nodes } of chunks) {
         for (const node of nodes) {
@@ -61,7 +64,7 @@ export function createTicketOffice(options: TicketOfficeOptions): TicketOffice {
         nodes: names.map((node) => ({
           node,
           address: directory.get(node)?.address ?? "",
-          ticket: ticketFor(node, { holder, operation, chunks: [...(byNode.get(node) ?? [])] }),
+          ticket: ticketFor(node, { holder, permission, operation, chunks: [...(byNode.get(node) ?? [])] }),
         })),
         indexes: chunks.map(({ nodes }) => nodes.map((node) => names.indexOf(node)).filter((index) => index >= 0)),
       };

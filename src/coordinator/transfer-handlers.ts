@@ -11,18 +11,20 @@ import { chooseNodes } from "../cluster/placement.ts";
 import type { ConfirmedCopies } from "../meta/store.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { openReceipt } from "../pki/ticket.ts";
-import { requirePerson } from "./access.ts";
+import { createAccess, earliest, type Permission } from "./access.ts";
 import { createFreeSpace } from "./free-space.ts";
+import { needWriteIn } from "./namespace-handlers.ts";
 import type { CoordinatorService } from "./service.ts";
 
 type TransferRoutes = "allocate" | "commit" | "locate" | "verifyTickets" | "reportCopies";
 
 export function createTransferHandlers(service: CoordinatorService): Pick<ControlHandlers, TransferRoutes> {
   const { metadata, member, directory, tickets } = service;
+  const access = createAccess(service);
   const space = createFreeSpace(directory);
   return {
     allocate: async ({ upload, store, chunks, exclude, receipts }, { caller, signal }) => {
-      requirePerson(caller, member);
+      const permission = await access.of(caller).needSomewhere(["write"], store);
       const { policy } = await metadata.storeOf(store);
       const excluded = new Set(exclude);
       const confirmed = confirmedBy(service, receipts);
@@ -50,22 +52,33 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
       }
       const issued = tickets.issue({
         holder: caller.name,
+        permission,
         operation: "put",
         chunks: chunks.map((chunk, index) => ({ id: chunk.id, nodes: targets[index] ?? [] })),
       });
       return { targets: issued.indexes, stored, nodes: issued.nodes };
     },
-    commit: async ({ upload, files, receipts, last }, { caller }) => {
-      requirePerson(caller, member);
-      return await metadata.commit({ upload, files, confirmed: confirmedBy(service, receipts), last, owner: caller.name });
+    /**
+     * A file may be made of any chunks of its store that are named by their ids. An id is the hash of ciphertext: it is known
+     * to whom a file with that chunk was shown, or who has all of its content and the store's key, and neither learns
+     * anything new by reading it.
+     */
+    commit: async ({ upload, files, receipts, last }, { caller, request }) => {
+      const clearance = access.of(caller);
+      if (files.length === 0) await clearance.needSomewhere(["write"], undefined);
+      await needWriteIn(clearance, files);
+      const confirmed = confirmedBy(service, receipts);
+      return await metadata.once(request).commit({ upload, files, confirmed, last, owner: caller.name });
     },
     locate: async ({ files }, { caller }) => {
-      requirePerson(caller, member);
+      const clearance = access.of(caller);
+      const permissions: Permission[] = [];
       const stateOf = new Map(directory.list().map((node) => [node.name, node.state]));
       let chunksLeft = chunksPerTicketMax;
       const wanted: { id: ChunkId; nodes: GlobalName[] }[] = [];
       const located = [];
       for (const file of files) {
+        permissions.push(await clearance.need("read", file.inode));
         const attr = await metadata.getAttr(file.inode);
         if (attr.type !== "file" || attr.store === undefined) throw new CollectiveError("is_a_directory", "it is not a file");
         if (file.ifVersion !== undefined && file.ifVersion !== attr.version) {
@@ -76,7 +89,7 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
         located.push({ attr, store: attr.store, extents });
         for (const extent of extents) wanted.push({ id: extent.chunk, nodes: readOrder(extent, stateOf) });
       }
-      const issued = tickets.issue({ holder: caller.name, operation: "get", chunks: wanted });
+      const issued = tickets.issue({ holder: caller.name, permission: earliest(permissions), operation: "get", chunks: wanted });
       let next = 0;
       return {
         files: located.map(({ attr, store, extents }) => ({
@@ -88,18 +101,22 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
         nodes: issued.nodes,
       };
     },
+    /**
+     * For these two it is enough to read anything in the store, for a check of copies shows none of their bytes: whoever knows a
+     * chunk's id learns where its copies are and whether they are whole.
+     */
     verifyTickets: async ({ store, chunks }, { caller }) => {
-      requirePerson(caller, member);
+      const permission = await access.of(caller).needSomewhere(["read"], store);
       const copies = await metadata.copiesOf(store, chunks);
       const wanted = chunks.map((id, index) => ({
         id,
         nodes: (copies[index] ?? []).filter((copy) => copy.state === "stored" || copy.state === "damaged").map((copy) => copy.node),
       }));
-      const { nodes, indexes } = tickets.issue({ holder: caller.name, operation: "verify", chunks: wanted });
+      const { nodes, indexes } = tickets.issue({ holder: caller.name, permission, operation: "verify", chunks: wanted });
       return { copies: indexes, nodes };
     },
     reportCopies: async ({ store, node, chunks }, { caller, signal }) => {
-      requirePerson(caller, member);
+      await access.of(caller).needSomewhere(["read"], store);
       const copies = await metadata.copiesOf(store, chunks);
       const known = chunks.filter((_, index) => copies[index]?.some((copy) => copy.node === node));
       if (known.length !== chunks.length) throw new CollectiveError("not_found", `${node} holds no copy of these chunks`);
@@ -154,9 +171,13 @@ async function deletionsDone(
   }
 }
 
-/** Receipts that do not hold are an error, not ignored: the client would believe its chunks safe. */
+/**
+ * Receipts that do not hold are an error, not ignored: the client would believe its chunks safe. Those of a
+ * node that was revoked meanwhile count for nothing; the commit then sees whether other copies are enough.
+ */
 function confirmedBy(service: CoordinatorService, receipts: readonly { node: GlobalName; receipt: Uint8Array }[]): ConfirmedCopies[] {
-  return receipts.map(({ node, receipt }) => {
+  const counting = receipts.filter(({ node }) => !service.directory.isRevoked(node));
+  return counting.map(({ node, receipt }) => {
     const known = service.directory.get(node);
     if (!known) throw new CollectiveError("not_found", `there is no node ${node}`);
     const opened = openReceipt(receipt, known.publicKeyRaw);

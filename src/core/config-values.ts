@@ -9,7 +9,7 @@ export const defaultBootstrapPort = 9001;
 export const defaultNodePort = 7001;
 export const defaultMetricsPort = 9090;
 export const defaultCertValidityMs = parseDuration("24h");
-const certValidityMsMin = parseDuration("5m");
+const certValidityMsMin = parseDuration("30s");
 const certValidityMsMax = parseDuration("397d");
 
 export function parseOneOf<T extends string>(values: readonly T[], text: string): T {
@@ -50,7 +50,7 @@ export function parseCapacity(text: string): number {
 export function parseValidity(text: string): number {
   const validityMs = parseDuration(text);
   if (validityMs >= certValidityMsMin && validityMs <= certValidityMsMax) return validityMs;
-  throw new CollectiveError("invalid_argument", `${quoteInput(text)} is not between 5m and 397d`);
+  throw new CollectiveError("invalid_argument", `${quoteInput(text)} is not between 30s and 397d`);
 }
 
 export function parseListen(defaultPort: number): (text: string) => HostPort {

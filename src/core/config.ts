@@ -71,7 +71,8 @@ export interface NodeConfig {
 
 export interface ServeConfig {
   readonly role: ServeRole;
-  readonly member: GlobalName;
+  /** Undefined for a node that has it from its invite. */
+  readonly member: GlobalName | undefined;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   /** Undefined when turned off. */
@@ -116,15 +117,16 @@ export function loadServeConfig(sources: ServeSources): ServeConfig {
   const coordinator = role === "node" ? undefined : readCoordinator(reader, file.value);
   const node = role === "coordinator" ? undefined : readNode(reader, file.value);
   if (mistakes.length + file.mistakes.length === 0) mistakes.push(...clashingListeners({ common, coordinator, node }));
-  if (mistakes.length + file.mistakes.length > 0 || member === undefined) throw fail();
+  if (mistakes.length + file.mistakes.length > 0) throw fail();
 
   const dataRoot = join(collectiveHome(sources.environment), "data");
+  const owner = member === undefined ? "" : localNameOf(member);
   return {
     role,
     member,
     ...common,
-    coordinator: coordinator && { ...coordinator, dataDir: coordinator.dataDir ?? join(dataRoot, localNameOf(member)) },
-    node: node && { ...node, dataDir: node.dataDir ?? join(dataRoot, `${localNameOf(member)}-${node.nodeId}`) },
+    coordinator: coordinator && { ...coordinator, dataDir: coordinator.dataDir ?? join(dataRoot, owner) },
+    node: node && { ...node, dataDir: node.dataDir ?? join(dataRoot, owner === "" ? node.nodeId : `${owner}-${node.nodeId}`) },
   };
 }
 
@@ -139,7 +141,8 @@ type WithoutDataDir<T> = Omit<T, "dataDir"> & { readonly dataDir: string | undef
 
 function readCommon(reader: Reader, file: FileConfig): { member: GlobalName | undefined; common: Common } {
   const member = reader.outside("member", parseGlobalName) ?? file.member_id;
-  if (member === undefined) reader.missing("member", "member_id");
+  // A node may learn it by joining, and has it from there later on.
+  if (member === undefined && reader.role !== "node") reader.missing("member", "member_id");
   const metrics = firstDefined(reader.outside("metrics-address", parseMetrics), file.metrics_address);
   const metricsAddress = metrics === undefined ? { host: "127.0.0.1", port: defaultMetricsPort } : (metrics ?? undefined);
   const autoTls = reader.outside("auto-tls", parseBoolean) ?? file.auto_tls ?? true;

@@ -34,6 +34,8 @@ export interface HistogramFamily {
 }
 
 export interface Metrics {
+  /** A label of every value. A node that joins by a code learns it while it starts. */
+  setMember(member: string): void;
   counter(name: string, help: string, labels?: readonly string[]): CounterFamily;
   /** Of durations, in seconds. */
   histogram(name: string, help: string, labels?: readonly string[]): HistogramFamily;
@@ -50,10 +52,8 @@ export const metricsContentType = Registry.PROMETHEUS_CONTENT_TYPE;
 /** From half a millisecond to half a minute: what a request may take before a client gives up. */
 const durationBucketsSeconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
-/** `member` is a label of every value. */
-export function createMetrics(member: string): Metrics {
+export function createMetrics(): Metrics {
   const registry = new Registry();
-  registry.setDefaultLabels({ member });
   const registers = [registry];
   const readers = new Map<string, ReadOptions["read"][]>();
   /** Undefined when the name has its family already, which then reads this too. */
@@ -66,6 +66,7 @@ export function createMetrics(member: string): Metrics {
     return async (): Promise<void> => show((await Promise.all(all.map((one) => one()))).flat());
   };
   const metrics: Metrics = {
+    setMember: (member) => registry.setDefaultLabels({ member }),
     counter: (name, help, labels = []) => {
       const family = new Counter({ name, help, labelNames: [...labels], registers });
       return { add: (values, by = 1) => family.inc({ ...values }, by) };

@@ -45,7 +45,8 @@ const storing: readonly ServeRole[] = ["node", "all"];
 
 export const serveFlags = [
   flag("member", everyRole, {
-    description: "member that is served, like alice@home.collective.local; alice alone means alice@alice.collective.local",
+    description:
+      "member that is served, like alice@home.collective.local; alice alone means alice@alice.collective.local; a node that joins by a code has it from there",
     valueHint: "NAME",
     also: ["COLLECTIVE_MEMBER_ID"],
   }),
@@ -67,7 +68,7 @@ export const serveFlags = [
   flag("cert-dir", everyRole, { description: "where certificates are kept", default: "inside the data directory", valueHint: "DIR" }),
   flag("bootstrap-address", coordinating, { description: "where invite codes are redeemed", default: ":9001", valueHint: address }),
   flag("cert-validity", coordinating, {
-    description: "life of the certificates that are issued, 5m to 397d",
+    description: "life of the certificates that are issued, 30s to 397d",
     default: "24h",
     valueHint: "DURATION",
   }),
@@ -78,7 +79,7 @@ export const serveFlags = [
     valueHint: "NAME",
   }),
   flag("coordinator", ["node"], {
-    description: "address of the coordinator",
+    description: "address of the coordinator; a node that joins by a code has it from there",
     valueHint: address,
     also: ["COLLECTIVE_COORDINATOR_ADDRESS"],
   }),
@@ -88,7 +89,7 @@ export const serveFlags = [
     valueHint: "SIZE",
     also: ["COLLECTIVE_STORAGE_CAPACITY"],
   }),
-  flag("join", storing.slice(0, 1), { description: "invite code, needed on the first start only", valueHint: "CODE" }),
+  flag("join", storing.slice(0, 1), { description: "invite code; needed on the first start and ignored later", valueHint: "CODE" }),
   flag("enrol-from", storing.slice(0, 1), {
     description: "coordinator's data directory on this machine, in place of a code",
     valueHint: "DIR",

@@ -157,6 +157,11 @@ export function parseHostPort(text: string, defaultPort?: number): HostPort {
   return { host: name, port };
 }
 
+/** An address that means whatever machine it is used on. */
+export function isLoopback({ host }: Pick<HostPort, "host">): boolean {
+  return host === "localhost" || host === "::1" || host.startsWith("127.");
+}
+
 export function formatHostPort(address: HostPort): string {
   return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, siteOf } from "../../protocol/ids.ts";
 import type { Issuer } from "../client/new-credentials.ts";
-import { nameInSite, personValidityMs } from "../coordinator/system-handlers.ts";
+import { nameInSite } from "../coordinator/certificate-handlers.ts";
 import type { Clock } from "../core/clock.ts";
 import { type Authority, createAuthority, leafValidityMsDefault } from "../pki/authority.ts";
 import { loadAuthorityDir, saveAuthority } from "../pki/authority-folder.ts";
@@ -41,7 +41,7 @@ export async function ownAuthority(dataDir: string, member: GlobalName, clock: C
 
 /** Signs with the authority in a coordinator's data directory, on the machine where it lies. */
 export function localIssuer(dataDir: string, clock: Clock): Issuer {
-  return async ({ csrPem, kind, name, validityMs = kind === "user" ? personValidityMs : leafValidityMsDefault }) => {
+  return async ({ csrPem, kind, name, validityMs = leafValidityMsDefault }) => {
     const authority = await loadAuthorityDir(authorityDirOf(dataDir));
     const identity = { kind, name: nameInSite(name, authority.site) };
     const certificatePem = await authority.issue({ csrPem, identity, validityMs, nowMs: clock.wallMs() });

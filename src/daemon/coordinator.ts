@@ -11,32 +11,40 @@ import { join } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Identity, localNameOf, siteOf } from "../../protocol/ids.ts";
 import { openContexts } from "../client/context-file.ts";
+import { createAccessHandlers } from "../coordinator/access-handlers.ts";
+import { createBootstrapHandlers } from "../coordinator/bootstrap-handlers.ts";
+import { createCertificateHandlers } from "../coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
 import { observeHealth } from "../coordinator/health.ts";
+import { createInviteHandlers } from "../coordinator/invite-handlers.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { observedHandlers, registerCoordinatorMetrics } from "../coordinator/metrics.ts";
 import { createNamespaceHandlers } from "../coordinator/namespace-handlers.ts";
+import { createRevocations } from "../coordinator/revocations.ts";
 import type { CoordinatorService } from "../coordinator/service.ts";
-import { createSystemHandlers, personValidityMs } from "../coordinator/system-handlers.ts";
+import { createSystemHandlers } from "../coordinator/system-handlers.ts";
 import { createTicketOffice } from "../coordinator/tickets.ts";
 import { createTransferHandlers } from "../coordinator/transfer-handlers.ts";
 import type { CoordinatorConfig } from "../core/config.ts";
-import { formatHostPort } from "../core/units.ts";
+import { formatHostPort, parseHostPort } from "../core/units.ts";
 import { version } from "../core/version.ts";
 import { openDatabase } from "../db/database.ts";
 import { metadataApplicationId, metadataMigrations } from "../meta/migrations.ts";
 import { createSqliteMetadata } from "../meta/sqlite.ts";
+import { createBootstrapApp } from "../net/bootstrap-app.ts";
+import { startBootstrapServer } from "../net/bootstrap-server.ts";
 import { createControlApp } from "../net/control-app.ts";
 import { startControlServer } from "../net/control-server.ts";
 import { createDataClient } from "../net/data-client.ts";
 import { authorityFiles } from "../pki/authority-folder.ts";
 import { credentialFiles, readOptional } from "../pki/credential-files.ts";
-import { loadCredentials, watchCredentials } from "../pki/credentials.ts";
+import { type Credentials, loadCredentials, watchCredentials } from "../pki/credentials.ts";
+import { needsRenewal } from "../pki/renewal.ts";
 import { createSigner } from "../pki/ticket.ts";
 import { readAuthority } from "../pki/trust-bundle.ts";
 import { authorityDirOf } from "./authority.ts";
 import { authorityJob, type CertificateProcess, createCertificateProcess, enrolJob } from "./certificate-process.ts";
-import { startRenewal, usableCredentials } from "./renewal.ts";
+import { knownCredentials, startRenewal, usableCredentials } from "./renewal.ts";
 import { advertisedAddress, type RunningRole, type Surroundings } from "./role.ts";
 
 const credentialPollMs = 1_000;
@@ -69,9 +77,12 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     let credentials = await loadCredentials(credentialsDir);
     let signer = createSigner(credentials.privateKeyPem);
     const metadata = createSqliteMetadata({ db, clock });
-    const directory = await createNodeDirectory({ metadata, clock, log });
+    const revocations = await createRevocations(metadata);
+    const directory = await createNodeDirectory({ metadata, revocations, clock, log });
     const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random });
-    let address = formatHostPort(config.address);
+    // What is told before both ports listen; only a port that the system is to choose is not known yet.
+    let address = advertisedControl(config, config.address.port);
+    let bootstrapAddress = advertisedBootstrap(config, config.bootstrapAddress.port);
     const service: CoordinatorService = {
       member,
       get address() {
@@ -80,44 +91,72 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       version,
       metadata,
       directory,
+      revocations,
       tickets,
       certificates: { authorityPem, issue: (request) => certificates.run({ job: "issue", dataDir: config.dataDir, ...request }) },
       credentials: () => credentials,
       nodes: createDataClient(() => credentials),
+      get bootstrapAddress() {
+        return bootstrapAddress;
+      },
+      redemptions: { redeemed: 0, refused: 0, limited: 0 },
       certValidityMs: config.certValidityMs,
       startedMonotonicMs: clock.monotonicMs(),
       clock,
+      random,
       log,
     };
     registerCoordinatorMetrics(around.metrics, service);
     const handlers = observedHandlers(
-      { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) },
+      {
+        ...createNamespaceHandlers(service),
+        ...createTransferHandlers(service),
+        ...createSystemHandlers(service),
+        ...createAccessHandlers(service),
+        ...createCertificateHandlers(service),
+        ...createInviteHandlers(service),
+      },
       { metrics: around.metrics, clock },
     );
+    // The first of two listeners, so that the second one's failure has only this one to close.
+    const bootstrap = await startBootstrapServer({
+      ...config.bootstrapAddress,
+      credentials,
+      clock,
+      app: (sourceOf) => createBootstrapApp({ handlers: createBootstrapHandlers(service), sourceOf, log }),
+    });
     const server = await startControlServer({
       ...config.address,
       credentials,
       clock,
+      admit: revocations.assertInForce,
       app: (identify) => createControlApp({ handlers, identify, log }),
+    }).catch(async (error: unknown) => {
+      await bootstrap.stop();
+      throw error;
     });
-    address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: server.port });
+    address = advertisedControl(config, server.port);
+    bootstrapAddress = advertisedBootstrap(config, bootstrap.port);
     if (config.context) await writeAdministratorContext({ member, address }, around);
 
-    const watch = watchCredentials(
-      credentialsDir,
-      { clock, intervalMs: credentialPollMs, log, revision: credentials.revision },
-      (fresh) => {
-        credentials = fresh;
-        signer = createSigner(fresh.privateKeyPem);
-        server.reload(fresh);
-      },
-    );
-    const renewal = startRenewal({ ...around, log }, { credentials: () => credentials, renew: async () => void (await enrol()) });
+    const use = (fresh: Credentials): void => {
+      if (fresh.revision === credentials.revision) return;
+      credentials = fresh;
+      signer = createSigner(fresh.privateKeyPem);
+      server.reload(fresh);
+      bootstrap.reload(fresh);
+    };
+    const watch = watchCredentials(credentialsDir, { clock, intervalMs: credentialPollMs, log, revision: credentials.revision }, use);
+    const renew = async (): Promise<void> => {
+      await enrol();
+      use(await loadCredentials(credentialsDir));
+    };
+    const renewal = startRenewal({ ...around, log }, { credentials: () => credentials, renew });
     const maintenance = startMaintenance(service);
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       watch[Symbol.dispose]();
-      await Promise.all([renewal.stop(), maintenance.stop(), server.stop()]);
+      await Promise.all([renewal.stop(), maintenance.stop(), server.stop(), bootstrap.stop()]);
       await directory.persist();
       await metadata.close();
     };
@@ -134,6 +173,16 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     await db.close();
     throw error;
   }
+}
+
+function advertisedControl({ advertise, address }: CoordinatorConfig, port: number): string {
+  return advertisedAddress({ advertise, listen: address, port });
+}
+
+/** On the host that others are told of, where one is configured; else where it listens. */
+function advertisedBootstrap({ advertise, bootstrapAddress }: CoordinatorConfig, port: number): string {
+  const host = advertise === undefined ? undefined : parseHostPort(advertise).host;
+  return advertisedAddress({ advertise: host && formatHostPort({ host, port }), listen: bootstrapAddress, port });
 }
 
 /** A fresh, empty namespace in place of a lost one would look as if all files were gone, and its garbage collection would see to it. */
@@ -168,13 +217,13 @@ async function prepare({ member, config, credentialsDir, enrol, certificates }: 
   if (config.context) {
     const administrator: Identity = { kind: "user", name: member };
     const { folder } = openContexts(around.home).credentials(localNameOf(member));
-    const known = await usableCredentials(folder, administrator, nowMs);
+    const known = await knownCredentials(folder, administrator);
     // Left over from a collective of the same name that was thrown away: its key goes too.
     const newKey = known !== undefined && known.authorityPem !== before;
-    if (!known || newKey) {
+    if (!known || newKey || needsRenewal(known, nowMs)) {
       const { dataDir } = config;
       jobs.push(
-        certificates.run(enrolJob({ dataDir, credentialsDir: folder, identity: administrator, validityMs: personValidityMs, newKey })),
+        certificates.run(enrolJob({ dataDir, credentialsDir: folder, identity: administrator, validityMs: config.certValidityMs, newKey })),
       );
     }
   }

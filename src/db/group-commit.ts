@@ -9,7 +9,7 @@
  * - After one failed sync nothing is acknowledged any more: the kernel may have dropped the dirty
  *   pages and report success the next time, so trying again proves nothing.
  */
-import type { Database } from "bun:sqlite";
+import { type Database, SQLiteError } from "bun:sqlite";
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { Log } from "../core/log.ts";
 import { databaseError } from "./errors.ts";
@@ -17,6 +17,8 @@ import { databaseError } from "./errors.ts";
 /** Both bound the time for which one group keeps the event loop. */
 export const groupWritesMax = 128;
 export const groupBytesMax = 1024 * 1024;
+/** So many must succeed one after the other before a full disk is news again. */
+export const groupsUntilRecovered = 100;
 /** Beyond this the caller is told to come back later. */
 export const queuedWritesMax = 16_384;
 
@@ -51,7 +53,7 @@ interface Done {
 export function createGroupCommit(sqlite: Database, deps: { path: string; log: Log; durability: Durability }): GroupCommit {
   const { path, log, durability } = deps;
   const queue: Waiting[] = [];
-  const runTransaction = createTransactionRunner(sqlite, path);
+  const runTransaction = createTransactionRunner(sqlite, { path, space: createSpaceReport(log, path) });
   let failure: CollectiveError | undefined;
   let closed = false;
   let unsynced = false;
@@ -143,8 +145,31 @@ function takeGroup(queue: Waiting[]): Waiting[] {
   return queue.splice(0, count);
 }
 
+interface SpaceReport {
+  committed(): void;
+  failed(reason: CollectiveError): void;
+}
+
+/** Says that the disk is full when that begins and ends, not with each write that meets it. */
+function createSpaceReport(log: Log, path: string): SpaceReport {
+  let groupsWell = groupsUntilRecovered;
+  return {
+    committed() {
+      if (++groupsWell === groupsUntilRecovered) log.info("disk has room again", { path });
+    },
+    failed(reason) {
+      if (reason.code !== "no_space") return;
+      if (groupsWell >= groupsUntilRecovered) log.warn("disk is full, writes are refused", { path });
+      groupsWell = 0;
+    },
+  };
+}
+
 /** Runs a group and answers the writes that are committed; the others have been rejected. */
-function createTransactionRunner(sqlite: Database, path: string): (group: readonly Waiting[]) => Done[] {
+function createTransactionRunner(
+  sqlite: Database,
+  { path, space }: { readonly path: string; readonly space: SpaceReport },
+): (group: readonly Waiting[]) => Done[] {
   const exec = (sql: string): void => void sqlite.run(sql);
 
   function runOne(write: Waiting): Done | undefined {
@@ -159,7 +184,9 @@ function createTransactionRunner(sqlite: Database, path: string): (group: readon
       if (!sqlite.inTransaction) throw error;
       exec("ROLLBACK TO one");
       exec("RELEASE one");
-      write.reject(databaseError(error, path));
+      const reason = databaseError(error, path);
+      if (error instanceof SQLiteError) space.failed(reason);
+      write.reject(reason);
       return undefined;
     }
   }
@@ -169,10 +196,12 @@ function createTransactionRunner(sqlite: Database, path: string): (group: readon
       exec("BEGIN IMMEDIATE");
       const done = group.map(runOne).filter((result) => result !== undefined);
       exec("COMMIT");
+      if (done.length > 0) space.committed();
       return done;
     } catch (error) {
       if (sqlite.inTransaction) exec("ROLLBACK");
       const reason = databaseError(error, path);
+      space.failed(reason);
       for (const write of group) write.reject(reason);
       return [];
     }

@@ -29,7 +29,6 @@ export const auditActions = [
   "access.revoked",
   "invite.created",
   "invite.revoked",
-  "node.removed",
   "store.created",
   "store.removed",
 ] as const;

@@ -8,6 +8,7 @@ import {
   childRow,
   copyStateCodes,
   directoryRow,
+  type InodeRow,
   inodeRow,
   insertInode,
   linkEntry,
@@ -191,16 +192,7 @@ function commitFile(
     const kind = existing.type === typeCodes.directory ? "a directory" : "a symbolic link";
     throw new CollectiveError(existing.type === typeCodes.directory ? "is_a_directory" : "already_exists", `${file.name} is ${kind}`);
   }
-  const version = existing?.version ?? 0;
-  if (file.ifVersion !== undefined && file.ifVersion !== version) {
-    throw new CollectiveError(
-      version !== 0 && file.ifVersion === 0 ? "already_exists" : "conflict",
-      `${file.name} was changed meanwhile: it has version ${version}, not ${file.ifVersion}`,
-      {
-        details: { version, expected: file.ifVersion },
-      },
-    );
-  }
+  assertReplaces(file, existing);
   assertQuota(context, store, file.sizeBytes - (existing?.size ?? 0));
   const inode = existing ? replaceContent(context, existing.id as Inode, file) : createFile(context, { file, store, owner });
   const replicas =
@@ -270,6 +262,23 @@ function markCopy(context: MetadataContext, copy: { node: number; chunk: ChunkId
       ).run(copyStateCodes[copy.state], id, copy.node);
     }
   }
+}
+
+function assertReplaces({ name, replaces }: FileCommit, existing: InodeRow | null): void {
+  if (replaces === undefined) return;
+  if (replaces === null) {
+    if (existing) throw new CollectiveError("already_exists", `${name} exists already, with version ${existing.version}`);
+    return;
+  }
+  if (existing?.id === replaces.inode && existing.version === replaces.version) return;
+  const now =
+    existing === null
+      ? "it is gone"
+      : existing.id === replaces.inode
+        ? `it has version ${existing.version}, not ${replaces.version}`
+        : "another file has its name";
+  const found = existing && { inode: existing.id, version: existing.version };
+  throw new CollectiveError("conflict", `${name} was changed meanwhile: ${now}`, { details: { found, expected: replaces } });
 }
 
 /**

@@ -32,9 +32,9 @@ export function createEnrolmentRegistry(context: MetadataContext): EnrolmentRegi
           revokedMs: row.revoked_ms,
         })),
     listRevokedSerials: async () =>
-      statement<{ serial: string }, []>(context, "SELECT serial FROM revoked_serial")
+      statement<{ serial: string; revoked_ms: number }, []>(context, "SELECT serial, revoked_ms FROM revoked_serial")
         .all()
-        .map((row) => row.serial),
+        .map((row) => ({ serial: row.serial, revokedMs: row.revoked_ms })),
     enrol: (who, by) => db.write(() => enrol(context, who, by)),
     revokeName: (who, by) => db.write(() => revokeName(context, who, by)),
     revokeSerial: (serial, by) =>

@@ -1,11 +1,12 @@
 /** Rights that were granted on directories. What they add up to for a person is decided in src/coordinator/access.ts. */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
-import { formatRights, type Right, rights, type SubjectPattern } from "../../protocol/rights.ts";
+import { formatRights, matchesSubject, type Right, rights, type SubjectPattern } from "../../protocol/rights.ts";
 import { appendAudit } from "./audit.ts";
 import { directoryRow, type MetadataContext, statement } from "./context.ts";
 import { withdrawTickets } from "./enrolments.ts";
 import type { AccessGrant, GrantRegistry } from "./people.ts";
+import { pathTo, wayTo } from "./walk.ts";
 
 interface GrantRow {
   readonly inode: number;
@@ -19,25 +20,51 @@ interface GrantRow {
 export function createGrantRegistry(context: MetadataContext): GrantRegistry {
   const { db } = context;
   return {
-    grantsAbove: async (inode) =>
-      statement<GrantRow, [number]>(
+    grantsAbove: async (inode, person) =>
+      statement<GrantRow, [number, string | null]>(
         context,
-        `WITH RECURSIVE up (id) AS (VALUES (?1) UNION SELECT entry.parent FROM up JOIN entry ON entry.inode = up.id)
-         SELECT access_grant.* FROM up JOIN access_grant ON access_grant.inode = up.id`,
+        // A directory may be shared with a thousand people; of them only the one who asks matters, and who has granted something.
+        `WITH RECURSIVE up (id, height) AS (VALUES (?1, 0) UNION ALL SELECT entry.parent, height + 1 FROM up JOIN entry ON entry.inode = up.id),
+           above AS (SELECT access_grant.*, height FROM up JOIN access_grant ON access_grant.inode = up.id)
+         SELECT * FROM above WHERE ?2 IS NULL OR subject = ?2 OR instr(subject, '*') > 0 OR subject IN (SELECT granted_by FROM above)
+         ORDER BY height`,
       )
-        .all(inode)
+        .all(inode, person ?? null)
         .map(grantOf),
+    directoriesGrantedTo: async (person) => {
+      const rows = statement<Pick<GrantRow, "inode" | "subject">, [string]>(
+        context,
+        "SELECT DISTINCT inode, subject FROM access_grant WHERE subject = ? OR instr(subject, '*') > 0",
+      ).all(person);
+      const inodes = new Set(rows.filter((row) => matchesSubject(row.subject, person)).map((row) => row.inode));
+      return [...inodes].flatMap((inode) => {
+        const way = wayTo(context, inode as Inode);
+        return way ? [way] : [];
+      });
+    },
     listGrants: async (below = rootInode) =>
       statement<GrantRow, []>(context, "SELECT * FROM access_grant ORDER BY inode, subject, granted_by")
         .all()
         .map(grantOf)
         .flatMap((grant) => {
-          const place = pathOf(context, grant.inode);
-          return place?.ancestors.has(below) === true ? [{ ...grant, path: place.path }] : [];
+          const way = wayTo(context, grant.inode);
+          const path = pathTo(way);
+          const isBelow = below === rootInode || way?.some(({ attr }) => attr.inode === below) === true;
+          return path !== undefined && isBelow ? [{ ...grant, path }] : [];
         })
         .sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0)),
     grant: (request) => db.write(() => grant(context, request)),
     revokeGrant: (request) => db.write(() => revokeGrant(context, request)),
+    withdrawEnded: async (fromMs) => {
+      const ended = statement<Pick<GrantRow, "subject">, [number, number]>(
+        context,
+        "SELECT DISTINCT subject FROM access_grant WHERE expires_ms > ? AND expires_ms <= ?",
+      ).all(fromMs, context.clock.wallMs());
+      if (ended.length === 0) return;
+      await db.write(() => {
+        for (const { subject } of ended) withdrawFrom(context, subject);
+      });
+    },
   };
 }
 
@@ -56,25 +83,8 @@ function bitsOf(granted: readonly Right[]): number {
   return granted.reduce((bits, right) => bits | (1 << rights.indexOf(right)), 0);
 }
 
-function rightsOfBits(bits: number): Right[] {
+export function rightsOfBits(bits: number): Right[] {
   return rights.filter((_, index) => (bits & (1 << index)) !== 0);
-}
-
-/** Undefined for what hangs below a removed tree. */
-function pathOf(context: MetadataContext, inode: Inode): { readonly path: string; readonly ancestors: ReadonlySet<number> } | undefined {
-  const names: string[] = [];
-  const ancestors = new Set<number>([inode]);
-  for (let at: number = inode; at !== rootInode; ) {
-    const entry = statement<{ parent: number; name: string }, [number]>(
-      context,
-      "SELECT parent, name FROM entry WHERE inode = ? LIMIT 1",
-    ).get(at);
-    if (!entry) return undefined;
-    names.unshift(entry.name);
-    at = entry.parent;
-    ancestors.add(at);
-  }
-  return { path: `/${names.join("/")}`, ancestors };
 }
 
 /** For use inside a transaction. */
@@ -84,19 +94,23 @@ export function grant(
 ): void {
   directoryRow(context, inode, "what rights are granted on");
   if (inode === rootInode) throw new CollectiveError("invalid_argument", "rights are granted on a datastore or a directory in one");
+  const before = statement<{ one: number }, [number, string, string]>(
+    context,
+    "SELECT 1 AS one FROM access_grant WHERE inode = ? AND subject = ? AND granted_by = ?",
+  ).get(inode, subject, grantedBy);
   statement<never, [number, string, string, number, number, number | null]>(
     context,
     `INSERT INTO access_grant (inode, subject, granted_by, rights, granted_ms, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
      ON CONFLICT DO UPDATE SET rights = ?4, granted_ms = ?5, expires_ms = ?6`,
   ).run(inode, subject, grantedBy, bitsOf(granted), Math.trunc(context.clock.wallMs()), expiresMs);
   // A smaller grant in place of a larger one takes something away.
-  withdrawTickets(context, subject);
+  if (before) withdrawFrom(context, subject);
   appendAudit(context, {
     actor: grantedBy,
     action: "access.granted",
     subject,
     details: {
-      path: pathOf(context, inode)?.path,
+      path: pathTo(wayTo(context, inode)),
       rights: formatRights(granted),
       expires: expiresMs === null ? null : new Date(expiresMs).toISOString(),
     },
@@ -109,6 +123,23 @@ function revokeGrant(context: MetadataContext, { inode, subject, grantedBy, by }
     "DELETE FROM access_grant WHERE inode = ?1 AND subject = ?2 AND (?3 IS NULL OR granted_by = ?3)",
   ).run(inode, subject, grantedBy ?? null);
   if (changes === 0) throw new CollectiveError("not_found", `nothing there is granted to ${subject}`);
-  withdrawTickets(context, subject);
-  appendAudit(context, { actor: by, action: "access.revoked", subject, details: { path: pathOf(context, inode)?.path } });
+  withdrawFrom(context, subject);
+  appendAudit(context, { actor: by, action: "access.revoked", subject, details: { path: pathTo(wayTo(context, inode)) } });
+}
+
+/**
+ * From the subject and from all to whom it, or they in turn, have granted anything: some of that may have rested on what
+ * is gone. Too many does no harm: who still has a right asks again.
+ */
+function withdrawFrom(context: MetadataContext, subject: SubjectPattern): void {
+  const grants = statement<Pick<GrantRow, "subject" | "granted_by">, []>(
+    context,
+    "SELECT DISTINCT subject, granted_by FROM access_grant",
+  ).all();
+  const reached = new Set([subject]);
+  // A set goes on with what is added to it meanwhile.
+  for (const pattern of reached) {
+    for (const passedOn of grants) if (matchesSubject(pattern, passedOn.granted_by)) reached.add(passedOn.subject);
+  }
+  for (const pattern of reached) withdrawTickets(context, pattern);
 }

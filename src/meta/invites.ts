@@ -6,8 +6,9 @@ import { formatRights, type Right, type SubjectPattern } from "../../protocol/ri
 import { appendAudit } from "./audit.ts";
 import { type MetadataContext, statement } from "./context.ts";
 import { enrol } from "./enrolments.ts";
-import { grant } from "./grants.ts";
-import type { Enrolment, Invite, InviteRegistry } from "./people.ts";
+import { grant, rightsOfBits } from "./grants.ts";
+import type { Enrolment, Invite, InviteRegistry, NewInvite } from "./people.ts";
+import { pathTo, wayTo } from "./walk.ts";
 
 interface InviteRow {
   readonly id: string;
@@ -29,7 +30,10 @@ export function createInviteRegistry(context: MetadataContext): InviteRegistry {
   const { db } = context;
   return {
     createInvite: (invite) => db.write(() => createInvite(context, invite)),
-    listInvites: async () => statement<InviteRow, []>(context, `SELECT ${columns} FROM invite ORDER BY created_ms, id`).all().map(inviteOf),
+    listInvites: async () =>
+      statement<InviteRow, []>(context, `SELECT ${columns} FROM invite ORDER BY created_ms, id`)
+        .all()
+        .map((row) => inviteOf(context, row)),
     revokeInvite: (id, by) =>
       db.write(() => {
         const found = inviteById(context, id);
@@ -42,18 +46,19 @@ export function createInviteRegistry(context: MetadataContext): InviteRegistry {
       }),
     inviteBySecret: async (secretHash) => {
       const row = statement<InviteRow, [Uint8Array]>(context, `SELECT ${columns} FROM invite WHERE secret_hash = ?`).get(secretHash);
-      return row ? inviteOf(row) : undefined;
+      return row ? inviteOf(context, row) : undefined;
     },
     redeemInvite: (request) => db.write(() => redeem(context, request)),
   };
 }
 
-function inviteOf(row: InviteRow): Invite {
+function inviteOf(context: MetadataContext, row: InviteRow): Invite {
+  const grants = JSON.parse(row.grants) as NewInvite["grants"];
   return {
     id: row.id,
     kind: row.kind,
     name: row.name,
-    grants: JSON.parse(row.grants) as { inode: Inode; rights: Right[] }[],
+    grants: grants.map((one) => ({ ...one, path: pathTo(wayTo(context, one.inode)) ?? null })),
     usesMax: row.uses_max,
     uses: row.uses,
     description: row.description,
@@ -67,10 +72,10 @@ function inviteOf(row: InviteRow): Invite {
 function inviteById(context: MetadataContext, id: string): Invite {
   const row = statement<InviteRow, [string]>(context, `SELECT ${columns} FROM invite WHERE id = ?`).get(id);
   if (!row) throw new CollectiveError("not_found", `there is no invite ${id}`);
-  return inviteOf(row);
+  return inviteOf(context, row);
 }
 
-function createInvite(context: MetadataContext, invite: Parameters<InviteRegistry["createInvite"]>[0]): void {
+function createInvite(context: MetadataContext, invite: NewInvite): void {
   statement<never, [string, Uint8Array, string, string | null, string, number, string, number, string, number]>(
     context,
     `INSERT INTO invite (id, secret_hash, kind, name, grants, uses_max, description, created_ms, created_by, expires_ms)
@@ -119,11 +124,15 @@ function redeem(context: MetadataContext, { id, name, publicKeyRaw }: Parameters
   if (invite.uses >= invite.usesMax) throw new CollectiveError("permission_denied", "this code has been used up");
   if (invite.name !== null && invite.name !== name)
     throw new CollectiveError("conflict", `this code is for ${invite.name}, not for ${name}`);
-  const isTaken = keys.some((row) => row.revoked_ms === null && row !== own);
+  // Whoever takes the name of somebody revoked would get what was granted to that name.
+  const isTaken = keys.some((row) => row !== own || row.revoked_ms !== null);
   if (isTaken && invite.name === null)
     throw new CollectiveError("conflict", `the name ${name} is taken`, {
       hint: "choose another one, or ask for a code that was made for this name",
     });
+  if (invite.grants.some((one) => one.path === null)) {
+    throw new CollectiveError("not_found", "a directory that this code gives rights on no longer exists", { hint: "ask for another code" });
+  }
   statement<never, [string]>(context, "UPDATE invite SET uses = uses + 1 WHERE id = ?").run(id);
   const enrolment: Pick<Enrolment, "kind" | "name" | "publicKeyRaw"> = { kind, name, publicKeyRaw };
   enrol(context, enrolment, joinedBy);
@@ -131,8 +140,17 @@ function redeem(context: MetadataContext, { id, name, publicKeyRaw }: Parameters
     grant(context, {
       inode: one.inode,
       subject: name as string as SubjectPattern,
-      rights: one.rights,
+      rights: [...new Set([...one.rights, ...lastingRights(context, { inode: one.inode, subject: name, by: invite.createdBy })])],
       grantedBy: invite.createdBy,
       expiresMs: null,
     });
+}
+
+/** A grant replaces the earlier one of the same two people, and a second code must not take away what the first one gave. */
+function lastingRights(context: MetadataContext, { inode, subject, by }: { inode: Inode; subject: GlobalName; by: GlobalName }): Right[] {
+  const before = statement<{ rights: number }, [number, string, string]>(
+    context,
+    "SELECT rights FROM access_grant WHERE inode = ? AND subject = ? AND granted_by = ? AND expires_ms IS NULL",
+  ).get(inode, subject, by);
+  return before ? rightsOfBits(before.rights) : [];
 }

@@ -198,4 +198,19 @@ CREATE TRIGGER audit_unchanged BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 
 CREATE TRIGGER audit_kept BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
 `,
   },
+  {
+    name: "0003-requests",
+    sql: `
+-- The last change that each slot of a caller has asked for, and its answer; see protocol/request-id.ts.
+CREATE TABLE request (
+  caller TEXT NOT NULL,
+  slot TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  answer BLOB NOT NULL,
+  answered_ms INTEGER NOT NULL,
+  UNIQUE (caller, slot)
+) STRICT;
+CREATE INDEX request_by_age ON request (answered_ms);
+`,
+  },
 ];

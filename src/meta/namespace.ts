@@ -5,6 +5,7 @@
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
 import { type Attr, defaultStorePolicy } from "../../protocol/schema.ts";
+import { appendAudit } from "./audit.ts";
 import {
   assertNamed,
   attrOf,
@@ -25,8 +26,9 @@ import {
   typeCodes,
 } from "./context.ts";
 import { detach, reclaimStep } from "./reclaim.ts";
-import type { EntryRef, LocatedExtent, Namespace } from "./store.ts";
+import type { EntryRef, LocatedExtent, Namespace, TreeUsage } from "./store.ts";
 import { insertStore } from "./stores.ts";
+import { endOfWalk, pathTo, walk, wayTo } from "./walk.ts";
 
 /** Rows freed within the call that removes them; the rest is left to `reclaim`. */
 const inlineReclaimRowsMax = 512;
@@ -34,7 +36,9 @@ const inlineReclaimRowsMax = 512;
 export function createNamespace(context: MetadataContext): Namespace {
   const { db } = context;
   return {
-    resolve: async (components) => resolve(context, components),
+    resolve: async (components) => endOfWalk(components, walk(context, components)),
+    walk: async (components) => walk(context, components),
+    pathOf: async (inode) => pathTo(wayTo(context, inode)),
     getAttr: async (inode) => attrOf(inodeRow(context, inode)),
     list: async (inode, page) => {
       directoryRow(context, inode, "it");
@@ -48,28 +52,13 @@ export function createNamespace(context: MetadataContext): Namespace {
     makeDirectories: (directories, options) => db.write(() => directories.map((directory) => makeDirectory(context, directory, options))),
     makeSymlinks: (links, { owner }) => db.write(() => links.map((link) => makeSymlink(context, link, owner))),
     setAttr: (inode, change) => db.write(() => setAttr(context, inode, change)),
-    remove: (entry, kind) => db.write(() => remove(context, entry, kind)),
+    remove: (entry, kind, { by }) => db.write(() => remove(context, entry, { kind, by })),
     rename: (from, to, options) => db.write(() => rename(context, { from, to, replace: options.replace })),
     clone: (source, to, options) => db.write(() => clone(context, { source, to, ...options })),
     usage: async (inode) => usage(context, inode),
+    removeStore: (name, { by }) => db.write(() => removeStore(context, { name, by })),
     extents: async (inode, range) => extents(context, inode, range),
   };
-}
-
-function resolve(context: MetadataContext, components: readonly string[]): { parent: Attr | null; attr: Attr | null } {
-  let parent: InodeRow | null = null;
-  let current: InodeRow | null = inodeRow(context, rootInode);
-  for (const [index, name] of components.entries()) {
-    const walked = `/${components.slice(0, index).join("/")}`;
-    if (current === null) throw new CollectiveError("not_found", `${walked} does not exist`);
-    if (current.type !== typeCodes.directory) {
-      const kind = current.type === typeCodes.symlink ? "a symbolic link" : "a file";
-      throw new CollectiveError("not_a_directory", `${walked} is ${kind}, not a directory`);
-    }
-    parent = current;
-    current = childRow(context, parent.id as Inode, name);
-  }
-  return { parent: parent && attrOf(parent), attr: current && attrOf(current) };
 }
 
 function makeDirectory(
@@ -153,7 +142,11 @@ function isEmptyDirectory(context: MetadataContext, inode: number): boolean {
   return statement<{ one: number }, [number]>(context, "SELECT 1 AS one FROM entry WHERE parent = ? LIMIT 1").get(inode) === null;
 }
 
-function remove(context: MetadataContext, entry: EntryRef, kind: "file" | "directory" | "tree"): void {
+function remove(
+  context: MetadataContext,
+  entry: EntryRef,
+  { kind, by }: { readonly kind: "file" | "directory" | "tree"; readonly by: string },
+): void {
   directoryRow(context, entry.parent);
   const row = childRow(context, entry.parent, entry.name);
   if (!row) throw new CollectiveError("not_found", `${entry.name} does not exist`);
@@ -162,6 +155,7 @@ function remove(context: MetadataContext, entry: EntryRef, kind: "file" | "direc
   if (kind === "directory" && !isDirectory) throw new CollectiveError("not_a_directory", `${entry.name} is not a directory`);
   if (kind === "directory" && !isEmptyDirectory(context, row.id)) throw new CollectiveError("not_empty", `${entry.name} is not empty`);
   detach(context, entry, row.id as Inode);
+  if (entry.parent === rootInode) appendAudit(context, { actor: by, action: "store.removed", subject: entry.name });
   touchDirectory(context, entry.parent);
   reclaimStep(context, inlineReclaimRowsMax);
 }
@@ -260,7 +254,7 @@ export function assertQuota(context: MetadataContext, store: number, moreBytes: 
   );
 }
 
-function usage(context: MetadataContext, inode: Inode) {
+function usage(context: MetadataContext, inode: Inode): TreeUsage {
   inodeRow(context, inode);
   const tree = "WITH RECURSIVE tree (id) AS (SELECT ?1 UNION ALL SELECT entry.inode FROM tree JOIN entry ON entry.parent = tree.id)";
   const counts = statement<{ files: number; directories: number; bytes: number }, [number]>(
@@ -278,6 +272,14 @@ function usage(context: MetadataContext, inode: Inode) {
     logicalBytes: counts?.bytes ?? 0,
     storedBytes: stored?.bytes ?? 0,
   };
+}
+
+function removeStore(context: MetadataContext, { name, by }: { readonly name: string; readonly by: string }): TreeUsage {
+  const store = childRow(context, rootInode, name);
+  if (!store) throw new CollectiveError("not_found", `there is no datastore named ${name}`);
+  const gone = usage(context, store.id as Inode);
+  remove(context, { parent: rootInode, name }, { kind: "tree", by });
+  return gone;
 }
 
 interface ExtentRow {

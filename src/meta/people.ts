@@ -7,6 +7,7 @@
 import type { GlobalName, IdentityKind, Inode } from "../../protocol/ids.ts";
 import type { InviteKind } from "../../protocol/invite.ts";
 import type { Right, SubjectPattern } from "../../protocol/rights.ts";
+import type { DirectoryEntry, Withdrawal } from "../../protocol/schema.ts";
 
 /** Who has certificates of this member's authority, and who may not use them any more. */
 export interface Enrolment {
@@ -22,7 +23,7 @@ export interface Enrolment {
 
 export interface EnrolmentRegistry {
   listEnrolments(): Promise<Enrolment[]>;
-  listRevokedSerials(): Promise<string[]>;
+  listRevokedSerials(): Promise<{ readonly serial: string; readonly revokedMs: number }[]>;
   /** Enrols a key, again where it was revoked. */
   enrol(who: Pick<Enrolment, "kind" | "name" | "publicKeyRaw">, by: string): Promise<void>;
   /** All keys of a name, known or not, and every ticket it holds. Idempotent. */
@@ -30,7 +31,7 @@ export interface EnrolmentRegistry {
   /** One certificate; its holder may have others. Idempotent. */
   revokeSerial(serial: string, by: GlobalName): Promise<void>;
   /** Tickets of the holder issued until `untilMs` are void. Only those that could still be valid. */
-  listWithdrawals(): Promise<{ readonly holder: string; readonly untilMs: number }[]>;
+  listWithdrawals(): Promise<Withdrawal[]>;
 }
 
 export interface AccessGrant {
@@ -43,19 +44,23 @@ export interface AccessGrant {
 }
 
 export interface GrantRegistry {
-  /** On the directory and on each one above it, up to its datastore's root. */
-  grantsAbove(inode: Inode): Promise<AccessGrant[]>;
+  /** On the directory and on each one above it, up to its datastore's root; the nearest first. Expired ones, too; with `person` only those that can matter to its rights. */
+  grantsAbove(inode: Inode, person?: GlobalName): Promise<AccessGrant[]>;
+  /** Directories with a grant to this person, whatever it is worth now: each with the way to it, from its datastore's root down to itself. */
+  directoriesGrantedTo(person: GlobalName): Promise<(readonly DirectoryEntry[])[]>;
   /** All, or those on a directory and below it. */
   listGrants(below?: Inode): Promise<(AccessGrant & { readonly path: string })[]>;
   /** Replaces what the same person granted to the same subject there. */
   grant(grant: Omit<AccessGrant, "grantedMs">): Promise<void>;
-  /** `grantedBy` undefined revokes whoever granted it. Throws `not_found` when there is none. Voids the tickets of whom it concerns. */
+  /** `grantedBy` undefined revokes whoever granted it. Throws `not_found` when there is none. Voids the tickets of whom it concerns, also of those to whom it was passed on. */
   revokeGrant(request: {
     readonly inode: Inode;
     readonly subject: SubjectPattern;
     readonly grantedBy?: GlobalName | undefined;
     readonly by: GlobalName;
   }): Promise<void>;
+  /** Voids the tickets that rest on grants which ended after `fromMs`, until now: nodes accept a ticket for some minutes after its end. */
+  withdrawEnded(fromMs: number): Promise<void>;
 }
 
 export interface Invite {
@@ -63,7 +68,8 @@ export interface Invite {
   readonly kind: InviteKind;
   /** Whom it is for; then it also adds a key to a name that is taken. Null for whoever holds the code. */
   readonly name: GlobalName | null;
-  readonly grants: readonly { readonly inode: Inode; readonly rights: readonly Right[] }[];
+  /** `path` is where the directory is now, null when it is gone. */
+  readonly grants: readonly { readonly inode: Inode; readonly path: string | null; readonly rights: readonly Right[] }[];
   readonly usesMax: number;
   readonly uses: number;
   readonly description: string;
@@ -73,9 +79,14 @@ export interface Invite {
   readonly revokedMs: number | null;
 }
 
+export interface NewInvite extends Omit<Invite, "grants" | "uses" | "revokedMs"> {
+  readonly grants: readonly { readonly inode: Inode; readonly rights: readonly Right[] }[];
+  readonly secretHash: Uint8Array;
+}
+
 /** Secrets are kept as SHA-256 only. */
 export interface InviteRegistry {
-  createInvite(invite: Omit<Invite, "uses" | "revokedMs"> & { readonly secretHash: Uint8Array }): Promise<void>;
+  createInvite(invite: NewInvite): Promise<void>;
   listInvites(): Promise<Invite[]>;
   /** Throws `not_found`. Idempotent. */
   revokeInvite(id: string, by: GlobalName): Promise<void>;
@@ -84,7 +95,7 @@ export interface InviteRegistry {
   /**
    * Takes one use, enrols the key and makes the grants, all or nothing; however many race for it, there
    * are never more than `usesMax`. The same key redeeming again takes no second use. Throws `permission_denied` when it is used up, expired or
-   * revoked, `conflict` when the name is somebody else's.
+   * revoked, `conflict` when the name is somebody else's, `not_found` when a directory that the code grants rights on is gone.
    */
   redeemInvite(request: { readonly id: string; readonly name: GlobalName; readonly publicKeyRaw: Uint8Array }): Promise<void>;
 }

@@ -10,12 +10,22 @@ import { createGrantRegistry } from "./grants.ts";
 import { createInviteRegistry } from "./invites.ts";
 import { createNamespace } from "./namespace.ts";
 import { createNodeRegistry } from "./nodes.ts";
-import type { ChunkTotals, MetadataStore } from "./store.ts";
+import { rememberingContext } from "./requests.ts";
+import type { ChunkTotals, MetadataParts, MetadataStore } from "./store.ts";
 import { createStoreRegistry } from "./stores.ts";
 
 /** `db` must have been opened with `metadataMigrations`; closing the store closes it. */
 export function createSqliteMetadata({ db, clock }: { readonly db: CollectiveDatabase; readonly clock: Clock }): MetadataStore {
   const context: MetadataContext = { db, clock };
+  return {
+    ...createParts(context),
+    once: (request) => createParts(rememberingContext(context, request)),
+    totals: async (unusable) => totals(context, unusable),
+    close: () => db.close(),
+  };
+}
+
+function createParts(context: MetadataContext): MetadataParts {
   return {
     ...createNamespace(context),
     ...createChunkMap(context),
@@ -25,8 +35,6 @@ export function createSqliteMetadata({ db, clock }: { readonly db: CollectiveDat
     ...createGrantRegistry(context),
     ...createInviteRegistry(context),
     ...createAuditTrail(context),
-    totals: async (unusable) => totals(context, unusable),
-    close: () => db.close(),
   };
 }
 

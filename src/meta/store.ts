@@ -8,6 +8,7 @@
  * - Names are single path components that have passed `parseName`.
  */
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
+import type { RequestId } from "../../protocol/request-id.ts";
 import type { Attr, ChunkCodec, CopyState, DirectoryEntry, FileCommit, OfferedChunk, Store, StorePolicy } from "../../protocol/schema.ts";
 import type { AuditTrail, EnrolmentRegistry, GrantRegistry, InviteRegistry } from "./people.ts";
 
@@ -37,6 +38,10 @@ export interface LocatedExtent {
 export interface Namespace {
   /** `attr` is null when only the last component is missing. `not_found` and `not_a_directory` name the component that is to blame. */
   resolve(components: readonly string[]): Promise<{ parent: Attr | null; attr: Attr | null }>;
+  /** The root and what follows of the path, as far as it exists; what that means is said by `endOfWalk`. */
+  walk(components: readonly string[]): Promise<Attr[]>;
+  /** Undefined for what does not exist or hangs below a removed tree. */
+  pathOf(inode: Inode): Promise<string | undefined>;
   getAttr(inode: Inode): Promise<Attr>;
   /** Sorted by the names' UTF-8 bytes, starting after `after`. */
   list(
@@ -54,12 +59,14 @@ export interface Namespace {
   ): Promise<Attr[]>;
   setAttr(inode: Inode, change: { readonly mode?: number | undefined; readonly mtimeNs?: bigint | undefined }): Promise<Attr>;
   /** `file` also removes links; `directory` wants it empty; `tree` takes all below with it, in constant time for the caller. */
-  remove(entry: EntryRef, kind: "file" | "directory" | "tree"): Promise<void>;
+  remove(entry: EntryRef, kind: "file" | "directory" | "tree", options: { readonly by: string }): Promise<void>;
   /** As rename(2). `cross_store` between datastores; a directory cannot move below itself. */
   rename(from: EntryRef, to: EntryRef, options: { readonly replace: boolean }): Promise<void>;
   /** A new file made of the same chunks, inside one datastore. */
   clone(source: Inode, to: EntryRef, options: { readonly replace: boolean; readonly owner: string }): Promise<Attr>;
   usage(inode: Inode): Promise<TreeUsage>;
+  /** A datastore with all that is in it; answers what that was. */
+  removeStore(name: string, options: { readonly by: string }): Promise<TreeUsage>;
   /** Extents that overlap the range, at most `limit`. */
   extents(inode: Inode, range: { readonly offset: number; readonly lengthBytes: number; readonly limit: number }): Promise<LocatedExtent[]>;
 }
@@ -104,8 +111,8 @@ export interface ChunkMap {
     choose: ChooseNodes,
   ): Promise<{ targets: (readonly GlobalName[])[]; stored: number[] }>;
   /**
-   * Publishes files, all or none, durable when it resolves. `conflict` when a version differs from
-   * `ifVersion` or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed.
+   * Publishes files, all or none, durable when it resolves. `conflict` when another content stands there
+   * than `replaces` says or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed.
    */
   commit(request: {
     readonly upload: string;
@@ -166,7 +173,7 @@ export interface ChunkTotals {
   readonly lostChunks: number;
 }
 
-export interface MetadataStore
+export interface MetadataParts
   extends Namespace,
     ChunkMap,
     StoreRegistry,
@@ -174,7 +181,20 @@ export interface MetadataStore
     EnrolmentRegistry,
     GrantRegistry,
     InviteRegistry,
-    AuditTrail {
+    AuditTrail {}
+
+/** Who asks, and the id of what is asked for; ids of different callers have nothing to do with each other. */
+export interface ChangeRequest extends RequestId {
+  readonly caller: GlobalName;
+}
+
+export interface MetadataStore extends MetadataParts {
+  /**
+   * For one durable change. If this request was made before, nothing is changed and the answer is the one of
+   * then; else the change and its answer are recorded in one transaction. A change that fails leaves no record.
+   * `conflict` for a request that was overtaken by a later one of its slot. Remembered for `requestRememberedMs`.
+   */
+  once(request: ChangeRequest): MetadataParts;
   /** Copies on `unusable` nodes do not count. */
   totals(unusable: readonly GlobalName[]): Promise<ChunkTotals>;
   close(): Promise<void>;

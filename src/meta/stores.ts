@@ -4,6 +4,7 @@ import { type Inode, rootInode } from "../../protocol/ids.ts";
 import type { Store, StorePolicy } from "../../protocol/schema.ts";
 import { strategies } from "../../protocol/schema.ts";
 import { systemRandom } from "../core/random.ts";
+import { appendAudit } from "./audit.ts";
 import { childRow, insertInode, linkEntry, type MetadataContext, nowNs, statement, touchDirectory, usableCopies } from "./context.ts";
 import type { StoreRegistry } from "./store.ts";
 
@@ -100,6 +101,7 @@ export function insertStore(context: MetadataContext, request: { name: string; p
   );
   linkEntry(context, rootInode, request.name, inode);
   touchDirectory(context, rootInode);
+  appendAudit(context, { actor: request.owner, action: "store.created", subject: request.name });
   return inode;
 }
 

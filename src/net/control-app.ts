@@ -7,30 +7,42 @@ import { bodyLimit } from "hono/body-limit";
 import type { z } from "zod";
 import { decodeMessage } from "../../protocol/codec.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
-import type { Identity } from "../../protocol/ids.ts";
+import type { GlobalName, Identity } from "../../protocol/ids.ts";
 import { controlBodyBytesMax } from "../../protocol/limits.ts";
+import { parseRequestId, type RequestId, requestIdHeader } from "../../protocol/request-id.ts";
 import { type RouteName, routes } from "../../protocol/routes.ts";
 import type { Log } from "../core/log.ts";
 import { errorResponse, messageResponse } from "./respond.ts";
 
 export interface Caller extends Identity {
   readonly publicKeyRaw: Uint8Array;
+  /** Of the certificate that was presented. */
+  readonly serial: string;
 }
+
+/** An `expired` certificate counts where it is about to be renewed, and nowhere else. */
+export type Identify = (bindings: unknown, accept: "valid" | "expired") => Caller;
 
 export interface CallContext {
   readonly caller: Caller;
   readonly signal: AbortSignal;
 }
 
+/** Of a route that is not idempotent by itself: its handler changes the metadata through `once` alone. */
+export interface ChangeContext extends CallContext {
+  readonly request: RequestId & { readonly caller: GlobalName };
+}
+
 type Routes = typeof routes;
+type ContextOf<K extends RouteName> = Routes[K]["idempotent"] extends true ? CallContext : ChangeContext;
 export type ControlHandlers = {
-  readonly [K in RouteName]: (input: z.output<Routes[K]["input"]>, context: CallContext) => Promise<z.input<Routes[K]["output"]>>;
+  readonly [K in RouteName]: (input: z.output<Routes[K]["input"]>, context: ContextOf<K>) => Promise<z.input<Routes[K]["output"]>>;
 };
 
 export interface ControlAppOptions {
   readonly handlers: ControlHandlers;
   /** Throws `not_authenticated` or `permission_denied`; called for every request before anything of it is read. */
-  readonly identify: (bindings: unknown) => Caller;
+  readonly identify: Identify;
   readonly log: Log;
 }
 
@@ -48,7 +60,7 @@ export function createControlApp({ handlers, identify, log }: ControlAppOptions)
     }),
   );
   app.use(async (c, next) => {
-    c.set("caller", identify(c.env));
+    c.set("caller", identify(c.env, c.req.path === routes.renewCertificate.path ? "expired" : "valid"));
     await next();
   });
   const tooLarge = () => {
@@ -57,10 +69,13 @@ export function createControlApp({ handlers, identify, log }: ControlAppOptions)
   app.use(bodyLimit({ maxSize: controlBodyBytesMax, onError: tooLarge }));
   for (const name of Object.keys(routes) as RouteName[]) {
     const route = routes[name];
-    const handler = handlers[name] as (input: unknown, context: CallContext) => Promise<unknown>;
+    const handler = handlers[name] as (input: unknown, context: CallContext | ChangeContext) => Promise<unknown>;
     app.post(route.path, async (c) => {
+      const caller = c.get("caller");
+      const context = { caller, signal: c.req.raw.signal };
+      const request = route.idempotent ? undefined : { caller: caller.name, ...parseRequestId(c.req.header(requestIdHeader)) };
       const input = decodeMessage(route.input, new Uint8Array(await c.req.arrayBuffer()), "the request");
-      return messageResponse(await handler(input, { caller: c.get("caller"), signal: c.req.raw.signal }));
+      return messageResponse(await handler(input, request ? { ...context, request } : context));
     });
   }
   return app;

@@ -1,20 +1,22 @@
 /**
  * Calls a coordinator. One pooled HTTP/2 connection serves all calls in flight.
  *
- * What is repeated by itself: any call that never left this machine, and idempotent calls whose
- * answer was lost. A call that may have taken effect and must not do so twice fails instead.
+ * A call whose answer was lost is repeated by itself: either nothing more comes of it, or it carries an id
+ * by which the coordinator knows it (protocol/request-id.ts).
  */
 import type { z } from "zod";
 import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { dnsNameOf, type Identity } from "../../protocol/ids.ts";
 import { controlTimeoutMs } from "../../protocol/limits.ts";
-import { contentTypeMessage, type Route } from "../../protocol/routes.ts";
+import { formatRequestId, type RequestId, requestIdHeader, requestSlot, requestSlotBytes } from "../../protocol/request-id.ts";
+import { contentTypeMessage, type Route, routes } from "../../protocol/routes.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import { type RetryPolicy, retry } from "../core/retry.ts";
 import type { Credentials } from "../pki/credentials.ts";
-import { neverSent, requestError, responseError } from "./errors.ts";
+import { askTime, timeOfAnswer, withClockSkew } from "./clock-skew.ts";
+import { neverAnswered, requestError, responseError } from "./errors.ts";
 import { type ClientTls, clientTls } from "./tls.ts";
 
 export interface CallOptions {
@@ -32,53 +34,91 @@ export interface ControlClientOptions {
   readonly server: Identity;
   /** Asked at every call, so that renewed certificates are used at once. */
   readonly credentials: () => Credentials;
+  /** Sees that they are usable. What it throws, the call throws. It may renew them by this same client. */
+  readonly beforeCall?: (() => Promise<void>) | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly retryPolicy?: RetryPolicy;
 }
 
+/** For a coordinator that has never answered this client: it is probably not there, and the person should know soon. */
 const defaultRetryPolicy: RetryPolicy = { attemptsMax: 4, firstDelayMs: 100, delayMsMax: 1_000 };
+/** For one that has: waits between 8 and 16 s in all, so that work under way outlives its restart. */
+const restartRetryPolicy: RetryPolicy = { attemptsMax: 12, firstDelayMs: 100, delayMsMax: 2_000 };
 
 export function createControlClient(options: ControlClientOptions): ControlClient {
   const facts = { peer: dnsNameOf(options.server), address: options.address };
   let known: { readonly from: Credentials; readonly tls: ClientTls } | undefined;
-  const currentTls = (): ClientTls => {
+  const currentTls = (route: Route): ClientTls => {
     const credentials = options.credentials();
-    assertUsable(credentials, options.clock.wallMs());
+    if (!isRenewal(route)) assertUsable(credentials, options.clock.wallMs());
     const usable = known?.from === credentials ? known : { from: credentials, tls: clientTls(credentials, options.server) };
     known = usable;
     return usable.tls;
   };
-  const attempt = async (route: Route, body: Uint8Array<ArrayBuffer>, call: CallOptions): Promise<unknown> => {
+  let hasAnswered = false;
+  const attempt = async (route: Route, body: Uint8Array<ArrayBuffer>, call: CallOptions & SentId): Promise<unknown> => {
     const timeout = AbortSignal.timeout(call.timeoutMs ?? controlTimeoutMs);
     const init = {
       method: "POST",
       body,
-      headers: { "content-type": contentTypeMessage },
+      headers: { "content-type": contentTypeMessage, ...call.idHeader },
       signal: call.signal ? AbortSignal.any([call.signal, timeout]) : timeout,
-      tls: currentTls(),
+      tls: currentTls(route),
       protocol: "http2",
     };
+    let answeredMs: number | undefined;
     try {
       const response = await fetch(`https://${options.address}${route.path}`, init as RequestInit);
+      hasAnswered = true;
+      answeredMs = timeOfAnswer(response);
       if (!response.ok) throw await responseError(response, facts);
       return decodeMessage(route.output, new Uint8Array(await response.arrayBuffer()), `the answer of ${facts.peer}`, "unavailable");
-    } catch (error) {
-      throw requestError(error, facts);
+    } catch (thrown) {
+      const error = requestError(thrown, facts);
+      if (error.details.outOfDate !== true) throw error;
+      const peerMs = answeredMs ?? (await askTime(options.address, facts.peer));
+      throw withClockSkew(error, { nowMs: options.clock.wallMs(), peerMs });
+    }
+  };
+  const repeat = (route: Route, body: Uint8Array<ArrayBuffer>, call: CallOptions & SentId): Promise<unknown> => {
+    const policy = options.retryPolicy ?? defaultRetryPolicy;
+    let refusals = 0;
+    return retry(() => attempt(route, body, call), {
+      policy: hasAnswered ? (options.retryPolicy ?? restartRetryPolicy) : policy,
+      clock: options.clock,
+      random: options.random,
+      signal: call.signal,
+      retryable: (error) => isTransient(error) && (neverAnswered(error) || ++refusals < policy.attemptsMax),
+    });
+  };
+  /** Each as its last call has used it. A call takes one for itself until its caller has what it waits for. */
+  const freeSlots: RequestId[] = [];
+  const change = async (route: Route, body: Uint8Array<ArrayBuffer>, call: CallOptions): Promise<unknown> => {
+    const used = freeSlots.pop() ?? { slot: requestSlot(options.random.bytes(requestSlotBytes)), number: 0 };
+    const next = { ...used, number: used.number + 1 };
+    try {
+      return await repeat(route, body, { ...call, idHeader: { [requestIdHeader]: formatRequestId(next) } });
+    } finally {
+      freeSlots.push(next);
     }
   };
   return {
-    call: <R extends Route>(route: R, input: z.input<R["input"]>, call: CallOptions = {}) => {
+    call: async <R extends Route>(route: R, input: z.input<R["input"]>, call: CallOptions = {}) => {
       const body = encodeMessage(input);
-      return retry(() => attempt(route, body, call), {
-        policy: options.retryPolicy ?? defaultRetryPolicy,
-        clock: options.clock,
-        random: options.random,
-        signal: call.signal,
-        retryable: (error) => (neverSent(error) ? isTransient(error) : route.idempotent && isTransient(error)),
-      }) as Promise<z.output<R["output"]>>;
+      if (!isRenewal(route)) await options.beforeCall?.();
+      return (await (route.idempotent ? repeat(route, body, call) : change(route, body, call))) as z.output<R["output"]>;
     },
   };
+}
+
+/** The one call that is made with a certificate that has expired, to get a new one. */
+function isRenewal(route: Route): boolean {
+  return route.path === routes.renewCertificate.path;
+}
+
+interface SentId {
+  readonly idHeader?: Readonly<Record<string, string>>;
 }
 
 function isTransient(error: unknown): boolean {
@@ -92,7 +132,7 @@ function assertUsable(credentials: Credentials, nowMs: number): void {
     "not_authenticated",
     `the certificate of ${credentials.identity.name} expired on ${new Date(credentials.info.notAfterMs).toISOString()}`,
     {
-      hint: "get a new one: collective auth cert on the coordinator's machine, or a new invite",
+      hint: "get a new one: collective auth renew",
     },
   );
 }

@@ -2,18 +2,19 @@
  * Serves the control API over HTTP/2 and 1.1, TLS 1.3, with client certificates.
  *
  * The handshake asks for a certificate and lets any through; `identify` then refuses, before a byte
- * of the request is read, everything that is not signed by the authority of its own site. Refusing
- * inside the handshake would show the caller a reset connection instead of a reason.
+ * of the request is read, everything that is not signed by the authority of its own site, or was
+ * revoked. Refusing inside the handshake would show the caller a reset connection instead of a reason.
  */
 import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from "node:http2";
 import type { Server as NetServer, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { getRequestListener } from "@hono/node-server";
 import { CollectiveError } from "../../protocol/errors.ts";
+import { renewableAfterExpiryMs } from "../../protocol/limits.ts";
 import type { Clock } from "../core/clock.ts";
 import { parseCertificate } from "../pki/certificate.ts";
 import type { Credentials } from "../pki/credentials.ts";
-import type { Caller } from "./control-app.ts";
+import type { Caller, Identify } from "./control-app.ts";
 import { serverTls } from "./tls.ts";
 
 export interface ControlServer {
@@ -29,7 +30,9 @@ export interface ControlServerOptions {
   readonly port: number;
   readonly credentials: Credentials;
   readonly clock: Clock;
-  readonly app: (identify: (bindings: unknown) => Caller) => { fetch(request: Request, env: unknown): Response | Promise<Response> };
+  /** Throws for whom is refused in spite of a good certificate. Asked at every request. */
+  readonly admit: (caller: Caller) => void;
+  readonly app: (identify: Identify) => { fetch(request: Request, env: unknown): Response | Promise<Response> };
 }
 
 const stopGraceMs = 3_000;
@@ -46,17 +49,22 @@ export async function startControlServer(options: ControlServerOptions): Promise
   let current = options.credentials;
   const verdicts = new WeakMap<object, Verdict>();
   const refused = new WeakSet<object>();
-  const identify = (bindings: unknown): Caller => {
-    const { connection, socket } = connectionOf(bindings);
+  const verdictOn = ({ connection, socket }: Connection, accept: "valid" | "expired"): Verdict => {
     const known = verdicts.get(connection);
     const nowMs = options.clock.wallMs();
-    if (known && known.credentials === current && known.notAfterMs > nowMs) return known.caller;
+    if (known && known.credentials === current && known.notAfterMs > nowMs) return known;
+    const verdict = judge(socket, { credentials: current, nowMs, accept });
+    verdicts.set(connection, verdict);
+    return verdict;
+  };
+  const identify: Identify = (bindings, accept) => {
+    const at = connectionOf(bindings);
     try {
-      const verdict = judge(socket, current, nowMs);
-      verdicts.set(connection, verdict);
-      return verdict.caller;
+      const { caller } = verdictOn(at, accept);
+      options.admit(caller);
+      return caller;
     } catch (error) {
-      refused.add(connection);
+      refused.add(at.connection);
       throw error;
     }
   };
@@ -97,23 +105,38 @@ interface NodeBindings {
   readonly incoming: { readonly socket: TLSSocket; readonly stream?: { readonly session?: ServerHttp2Session } };
 }
 
-function connectionOf(bindings: unknown): { connection: object; socket: TLSSocket } {
+interface Connection {
+  /** Stands for it: the HTTP/2 session, or the socket. */
+  readonly connection: object;
+  readonly socket: TLSSocket;
+}
+
+function connectionOf(bindings: unknown): Connection {
   const { incoming } = bindings as NodeBindings;
   const session = incoming.stream?.session;
   return session ? { connection: session, socket: session.socket as TLSSocket } : { connection: incoming.socket, socket: incoming.socket };
 }
 
-function judge(socket: TLSSocket, credentials: Credentials, nowMs: number): Verdict {
+interface Judgement {
+  readonly credentials: Credentials;
+  readonly nowMs: number;
+  readonly accept: "valid" | "expired";
+}
+
+function judge(socket: TLSSocket, { credentials, nowMs, accept }: Judgement): Verdict {
   const raw = socket.getPeerCertificate(false)?.raw;
   if (!raw)
     throw new CollectiveError("not_authenticated", "no client certificate was presented", {
       hint: "join first, or name the context to use with --context",
     });
-  const identity = credentials.trust.identify({ raw }, nowMs);
+  const caller = credentials.trust.identify({ raw }, nowMs, accept === "expired" ? renewableAfterExpiryMs : 0);
+  const { notAfterMs } = parseCertificate(raw).info;
   // Our own reading has accepted it; the TLS library must agree, on name constraints too.
-  if (!socket.authorized)
-    throw new CollectiveError("not_authenticated", `the client certificate was refused: ${String(socket.authorizationError)}`);
-  return { caller: identity, credentials, notAfterMs: parseCertificate(raw).info.notAfterMs };
+  const reason = String(socket.authorizationError);
+  const isMerelyExpired = accept === "expired" && nowMs > notAfterMs && reason === "CERT_HAS_EXPIRED";
+  if (!socket.authorized && !isMerelyExpired)
+    throw new CollectiveError("not_authenticated", `the client certificate was refused: ${reason}`);
+  return { caller, credentials, notAfterMs };
 }
 
 interface Connections {
@@ -159,13 +182,20 @@ function trackConnections(server: Http2SecureServer): Connections {
   };
 }
 
-export function listenError(error: unknown, { host, port }: { host: string; port: number }): CollectiveError {
+export interface ListenPlace {
+  readonly host: string;
+  readonly port: number;
+  /** That chooses it, `--address` unless told. */
+  readonly flag?: string;
+}
+
+export function listenError(error: unknown, { host, port, flag = "--address" }: ListenPlace): CollectiveError {
   const code = (error as { code?: string }).code;
   const where = `${host}:${port}`;
   if (code === "EADDRINUSE") {
     return new CollectiveError("conflict", `the address ${where} is in use`, {
       cause: error,
-      hint: "stop the other program, or choose another address with --address",
+      hint: `stop the other program, or choose another address with ${flag}`,
     });
   }
   if (code === "EACCES")
@@ -176,10 +206,7 @@ export function listenError(error: unknown, { host, port }: { host: string; port
   return new CollectiveError("configuration", `cannot listen on ${where}: ${(error as Error).message}`, { cause: error });
 }
 
-export function listen(
-  server: Pick<NetServer, "listen" | "once" | "off">,
-  where: { readonly host: string; readonly port: number },
-): Promise<void> {
+export function listen(server: Pick<NetServer, "listen" | "once" | "off">, where: ListenPlace): Promise<void> {
   return new Promise((resolve, reject) => {
     const onError = (error: unknown): void => reject(listenError(error, where));
     server.once("error", onError);

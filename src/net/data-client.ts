@@ -19,6 +19,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, chunkIdToBytes, type GlobalName, type Identity } from "../../protocol/ids.ts";
 import { dataTimeoutMs } from "../../protocol/limits.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
+import { releaseMemory } from "../core/buffers.ts";
 import type { Credentials } from "../pki/credentials.ts";
 import { neverSent, type RequestFacts, requestError, responseError } from "./errors.ts";
 import { type ClientTls, clientTls } from "./tls.ts";
@@ -142,6 +143,7 @@ async function readInto(response: Response, into: Uint8Array, node: string): Pro
     if (bytes + piece.length > into.length) throw new CollectiveError("corrupt", `${node} sent more bytes than the chunk has`);
     into.set(piece, bytes);
     bytes += piece.length;
+    releaseMemory(piece);
   }
   return bytes;
 }

@@ -9,6 +9,20 @@ export function neverSent(error: unknown): boolean {
   return error instanceof CollectiveError && error.details.sent === false;
 }
 
+/** The other side has said nothing, so whether it did anything is not known. */
+export function neverAnswered(error: unknown): boolean {
+  return error instanceof CollectiveError && error.details.answered === false;
+}
+
+/**
+ * A node did not take the ticket: withdrawn, because a right was taken away, or expired on the way. Nothing is wrong with
+ * the node or its copy, and whoever still has the right gets a new ticket by asking again.
+ */
+export function ticketRefused(error: unknown): boolean {
+  if (!(error instanceof CollectiveError) || neverAnswered(error)) return false;
+  return error.code === "not_authenticated" || error.code === "permission_denied";
+}
+
 const notSentCodes: Readonly<Record<string, string>> = {
   ECONNREFUSED: "connection refused",
   ConnectionRefused: "connection refused",
@@ -16,6 +30,9 @@ const notSentCodes: Readonly<Record<string, string>> = {
   EHOSTUNREACH: "no route to the host",
   ENETUNREACH: "the network is unreachable",
 };
+
+/** Perhaps it is one of the clocks that is wrong. */
+const outOfDateCodes: ReadonlySet<string> = new Set(["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"]);
 
 const certificateCodes: Readonly<Record<string, string>> = {
   ERR_TLS_CERT_ALTNAME_INVALID: "it presents the certificate of another name",
@@ -30,7 +47,7 @@ const certificateCodes: Readonly<Record<string, string>> = {
   INVALID_PURPOSE: "its certificate is not made for a server",
   INVALID_CA: "its certificate was issued by what is no authority",
   CERT_HAS_EXPIRED: "its certificate has expired",
-  CERT_NOT_YET_VALID: "its certificate is not valid yet; compare the clocks",
+  CERT_NOT_YET_VALID: "its certificate is not valid yet",
 };
 
 export interface RequestFacts {
@@ -50,7 +67,7 @@ export function requestError(thrown: unknown, facts: RequestFacts): CollectiveEr
   if (notSent !== undefined) {
     return new CollectiveError("unavailable", `cannot reach ${where}: ${notSent}`, {
       cause: thrown,
-      details: { sent: false },
+      details: { sent: false, answered: false },
       hint: "check that it runs and that the address is right",
     });
   }
@@ -58,10 +75,13 @@ export function requestError(thrown: unknown, facts: RequestFacts): CollectiveEr
   if (certificate !== undefined) {
     return new CollectiveError("not_authenticated", `${where} is not who it should be: ${certificate}`, {
       cause: thrown,
-      details: { sent: false },
+      details: { sent: false, ...(outOfDateCodes.has(code) ? { outOfDate: true } : {}) },
     });
   }
-  return new CollectiveError("unavailable", `the connection to ${where} was lost${code === "" ? "" : ` (${code})`}`, { cause: thrown });
+  return new CollectiveError("unavailable", `the connection to ${where} was lost${code === "" ? "" : ` (${code})`}`, {
+    cause: thrown,
+    details: { answered: false },
+  });
 }
 
 /** The error that a peer answered with; a body that says nothing becomes `unavailable`. */

@@ -1,10 +1,10 @@
 /**
- * How TLS is spoken on every connection: 1.3, both sides with a certificate, the other side verified
- * by name. A client trusts exactly one authority per connection, that of the site it dials: no other
+ * How TLS is spoken on every connection: 1.3, both sides with a certificate but for who is joining, the
+ * other side verified by name. A client trusts exactly one authority per connection, that of the site it dials: no other
  * authority of the bundle can stand in for it.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
-import { dnsNameOf, type Identity, type Site, siteOf } from "../../protocol/ids.ts";
+import { coordinatorDnsName, dnsNameOf, type Identity, type Site, siteOf } from "../../protocol/ids.ts";
 import type { Credentials } from "../pki/credentials.ts";
 
 export interface ClientTls {
@@ -36,4 +36,19 @@ function authorityOf(credentials: Credentials, site: Site): string {
 /** The certificate chains a server accepts clients from. */
 export function serverTls(credentials: Credentials): { cert: string; key: string; ca: string[] } {
   return { cert: credentials.certificatePem, key: credentials.privateKeyPem, ca: credentials.trust.pems() };
+}
+
+/** Of a client that has no certificate yet. */
+export interface BootstrapTls {
+  readonly ca?: string;
+  readonly serverName?: string;
+  readonly rejectUnauthorized?: false;
+}
+
+/** Believes nobody, and verifies nothing: for asking what is then compared with something known. */
+export const unverifiedTls: BootstrapTls = { rejectUnauthorized: false };
+
+/** The coordinator of a site, by the one authority that speaks for it. */
+export function bootstrapTls(authorityPem: string, site: Site): BootstrapTls {
+  return { ca: authorityPem, serverName: coordinatorDnsName(site) };
 }

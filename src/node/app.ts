@@ -13,9 +13,9 @@ import { type ChunkId, type GlobalName, parseChunkId } from "../../protocol/ids.
 import { batchBytesMax, mebibyte, storedChunkBytesMax } from "../../protocol/limits.ts";
 import type { Ticket, TicketOperation } from "../../protocol/ticket.ts";
 import type { ChunkStore } from "../chunk/store.ts";
-import { directBlockBytes } from "../chunk/write-synced.ts";
-import { createBufferPool } from "../core/buffers.ts";
+import { createBufferPool, releaseMemory } from "../core/buffers.ts";
 import type { Clock } from "../core/clock.ts";
+import { directBlockBytes } from "../core/direct-io.ts";
 import { createLimiter } from "../core/limiter.ts";
 import type { Log } from "../core/log.ts";
 import { errorResponse, messageResponse } from "../net/respond.ts";
@@ -137,6 +137,7 @@ async function receive(request: Request, buffer: Uint8Array, id: ChunkId): Promi
     hash.update(piece);
     buffer.set(piece, bytes);
     bytes += piece.length;
+    releaseMemory(piece);
   }
   if (bytes !== buffer.length) throw new CollectiveError("invalid_argument", `the body ended after ${bytes} of ${buffer.length} bytes`);
   if (hash.digest("hex") !== id) throw new CollectiveError("corrupt", "the bytes that arrived are not those of the chunk");

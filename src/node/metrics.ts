@@ -1,4 +1,5 @@
 /** What a node shows to Prometheus, and how well it is. */
+import type { GlobalName } from "../../protocol/ids.ts";
 import type { ChunkStore } from "../chunk/store.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Metrics } from "../core/metrics.ts";
@@ -6,6 +7,7 @@ import type { Health } from "../net/observability-server.ts";
 import type { Credentials } from "../pki/credentials.ts";
 
 export interface ObservedNode {
+  readonly member: GlobalName;
   readonly store: Pick<ChunkStore, "usage">;
   /** Whether its coordinator has answered the last heartbeat. */
   readonly isRegistered: () => boolean;
@@ -13,8 +15,9 @@ export interface ObservedNode {
 
 export function registerNodeMetrics(
   metrics: Metrics,
-  { store, credentials, clock }: ObservedNode & { readonly credentials: () => Credentials; readonly clock: Clock },
+  { member, store, credentials, clock }: ObservedNode & { readonly credentials: () => Credentials; readonly clock: Clock },
 ): void {
+  metrics.setMember(member);
   metrics.gauge("collective_node_capacity_bytes", "What this node may store.", { read: () => [{ value: store.usage().capacityBytes }] });
   metrics.gauge("collective_node_used_bytes", "What this node stores.", { read: () => [{ value: store.usage().usedBytes }] });
   metrics.gauge("collective_node_free_bytes", "What can still be written: the rest of the capacity or of the disk.", {

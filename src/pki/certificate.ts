@@ -5,6 +5,7 @@
 import { X509Certificate } from "node:crypto";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type Identity, parseIdentityUri, type Site, siteOf } from "../../protocol/ids.ts";
+import { clockSkewMsMax } from "../../protocol/limits.ts";
 import { type CertificateFields, readCertificateFields } from "./extensions.ts";
 import { rawFromSpki } from "./keys.ts";
 
@@ -61,9 +62,17 @@ export function parseCertificate(source: string | Uint8Array): ParsedCertificate
   return { x509, fields, info, pem: typeof source === "string" ? source : x509.toString() };
 }
 
+export type Validity = Pick<CertificateInfo, "notBeforeMs" | "notAfterMs">;
+
+/** From when it was issued: leaves begin `clockSkewMsMax` in the past, which is no part of their life. */
+export function lifeMsOf({ notBeforeMs, notAfterMs }: Validity): number {
+  const lifeMs = notAfterMs - notBeforeMs;
+  return lifeMs > clockSkewMsMax ? lifeMs - clockSkewMsMax : lifeMs;
+}
+
 /** How much of its life a certificate has left: 1 when fresh, 0 once expired. */
-export function lifeLeft(validity: { readonly notBeforeMs: number; readonly notAfterMs: number }, nowMs: number): number {
-  const lifeMs = validity.notAfterMs - validity.notBeforeMs;
+export function lifeLeft(validity: Validity, nowMs: number): number {
+  const lifeMs = lifeMsOf(validity);
   if (lifeMs <= 0) return 0;
   return Math.min(1, Math.max(0, (validity.notAfterMs - nowMs) / lifeMs));
 }

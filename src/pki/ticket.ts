@@ -62,6 +62,8 @@ export interface TicketVerifierOptions {
    * with the old one are still on their way. Asked for every ticket, so it must be quick.
    */
   readonly coordinatorKeyFor: (site: Site) => Uint8Array | readonly Uint8Array[] | undefined;
+  /** Whether its issuer has taken it back. Asked for every ticket, so it must be quick. */
+  readonly isWithdrawn: (ticket: Ticket) => boolean;
   readonly clock: Pick<Clock, "wallMs">;
   /** Verified tickets remembered, least recently used forgotten first; one takes up to 20 KiB. */
   readonly cacheEntriesMax: number;
@@ -70,7 +72,7 @@ export interface TicketVerifierOptions {
 export interface TicketVerifier {
   /**
    * The ticket, if it may be used here and now. Throws `not_authenticated` when it is not its
-   * issuer's, `permission_denied` when it is for another node or another time. What it allows is
+   * issuer's or was withdrawn, `permission_denied` when it is for another node or another time. What it allows is
    * for `assertAllows` to say.
    */
   verify(bytes: Uint8Array): Ticket;
@@ -82,7 +84,7 @@ interface Verdict {
 }
 
 export function createTicketVerifier(options: TicketVerifierOptions): TicketVerifier {
-  const { audience, coordinatorKeyFor, clock, cacheEntriesMax } = options;
+  const { audience, coordinatorKeyFor, isWithdrawn, clock, cacheEntriesMax } = options;
   const verdicts = createRecentMap<Verdict>(cacheEntriesMax);
   const keys = createRecentMap<KeyObject>(64);
 
@@ -117,6 +119,11 @@ export function createTicketVerifier(options: TicketVerifierOptions): TicketVeri
       const { ticket, signedWith } = verdict;
       if (known && !keysOf(ticket.issuer).some((raw) => Buffer.compare(raw, signedWith) === 0)) throw forged(ticket.issuer);
       assertInPlaceAndTime(ticket, audience, clock.wallMs());
+      if (isWithdrawn(ticket))
+        throw new CollectiveError("not_authenticated", `the ticket was withdrawn: rights of ${ticket.holder} have changed since`, {
+          hint: "ask for a new one, by running the command again",
+          details: { withdrawn: true },
+        });
       // Only what was found good is remembered, so that forged tickets cannot push good ones out.
       if (!known) verdicts.set(digest, verdict);
       return ticket;

@@ -114,7 +114,7 @@ function identify(request: {
   if (!anchor) throw refused(`the certificate is for ${identity.name}, but no certificate authority of ${site} is trusted here`);
   if (!issuedBy(leaf, anchor)) throw wrongIssuer(leaf, identity, [...anchors.values()]);
   checkDates(`the certificate authority of ${site}`, anchor.certificate, { nowMs, skewMs });
-  checkDates(`the certificate of ${identity.name}`, leaf, { nowMs, skewMs });
+  checkDates(`the certificate of ${identity.name}`, leaf, { nowMs, skewMs, hint: renewalHint });
   checkPurposes(leaf, identity);
   if (fields.hasOtherNames || !fields.dnsNames.every((name) => name === site || name.endsWith(`.${site}`))) {
     throw refused(`the certificate of ${identity.name} carries names outside ${site}`);
@@ -157,11 +157,20 @@ function wrongIssuer(leaf: ParsedCertificate, identity: Identity, anchors: reado
   );
 }
 
-function checkDates(what: string, certificate: ParsedCertificate, now: { readonly nowMs: number; readonly skewMs: number }): void {
+const renewalHint = "renew it with: collective auth renew; one that was not used for 90 days needs a new invite";
+
+interface DateCheck {
+  readonly nowMs: number;
+  readonly skewMs: number;
+  /** What to do about an expired one. */
+  readonly hint?: string;
+}
+
+function checkDates(what: string, certificate: ParsedCertificate, now: DateCheck): void {
   const { notBeforeMs, notAfterMs } = certificate.info;
-  if (now.nowMs > notAfterMs + now.skewMs) throw refused(`${what} expired on ${timeText(notAfterMs)}`);
+  if (now.nowMs > notAfterMs + now.skewMs) throw outOfDate(`${what} expired on ${timeText(notAfterMs)}`, now.hint);
   if (now.nowMs < notBeforeMs - now.skewMs) {
-    throw refused(`${what} is not valid before ${timeText(notBeforeMs)}`, `check the clock: this machine's says ${timeText(now.nowMs)}`);
+    throw outOfDate(`${what} is not valid before ${timeText(notBeforeMs)}`, `check the clock: this machine's says ${timeText(now.nowMs)}`);
   }
 }
 
@@ -180,6 +189,11 @@ function overlap(a: Site, b: Site): boolean {
 function overlapReason(present: Anchor, added: Anchor): string {
   if (present.site === added.site) return `two different certificate authorities claim to be ${added.site}'s`;
   return `the sites ${present.site} and ${added.site} cannot both be trusted: one lies inside the other and could be impersonated by it`;
+}
+
+/** Marked, because the reason may be a wrong clock on either side. */
+function outOfDate(message: string, hint?: string): CollectiveError {
+  return new CollectiveError("not_authenticated", message, { hint, details: { outOfDate: true } });
 }
 
 function refused(message: string, hint?: string): CollectiveError {

@@ -185,7 +185,7 @@ function collecting(check: Check): void {
   check("neither counts nor trusts a copy that is being deleted", async ({ metadata }) => {
     const store = await createStore(metadata);
     await writeFile(metadata, store.inode, { parent: store.inode, name: "file", pieces: ["a:1"] }, { nodes: [n1, n2] });
-    await metadata.remove({ parent: store.inode, name: "file" }, "file");
+    await metadata.remove({ parent: store.inode, name: "file" }, "file", { by: "dora" });
     await reclaimAll(metadata);
     const garbage = await metadata.collectGarbage(100);
     expect(garbage.map(({ node }) => node).sort()).toEqual([n1, n2]);
@@ -222,7 +222,8 @@ function collecting(check: Check): void {
     await files(n1, 30);
     await files(n2, 30);
     for (const node of [n1, n2]) {
-      for (let index = 0; index < 30; index++) await metadata.remove({ parent: store.inode, name: `${node}-${index}` }, "file");
+      for (let index = 0; index < 30; index++)
+        await metadata.remove({ parent: store.inode, name: `${node}-${index}` }, "file", { by: "dora" });
     }
     await reclaimAll(metadata);
     const deleted = new Set<string>();
@@ -252,11 +253,11 @@ function sharing(check: Check): void {
         { nodes: store === one ? [n1, n2] : [n1] },
       );
     }
-    await metadata.remove({ parent: one.inode, name: "file" }, "file");
+    await metadata.remove({ parent: one.inode, name: "file" }, "file", { by: "dora" });
     expect(await collectAll(metadata)).toEqual(new Map([[n2, [id]]]));
     expect(await copies(metadata, two.inode, "a:1")).toEqual([{ node: n1, state: "stored" }]);
     expect(await look(metadata, one.inode, "a:1")).toMatchObject({ seen: [], stored: 0 });
-    await metadata.remove({ parent: two.inode, name: "file" }, "file");
+    await metadata.remove({ parent: two.inode, name: "file" }, "file", { by: "dora" });
     await reclaimAll(metadata);
     expect(await collectAll(metadata)).toEqual(new Map([[n1, [id]]]));
   });
@@ -265,7 +266,7 @@ function sharing(check: Check): void {
     const [one, two] = [await createStore(metadata, "one"), await createStore(metadata, "two")];
     const id = piece("a:1").chunk;
     await writeFile(metadata, one.inode, { parent: one.inode, name: "file", pieces: ["a:1"] }, { nodes: [n1] });
-    await metadata.remove({ parent: one.inode, name: "file" }, "file");
+    await metadata.remove({ parent: one.inode, name: "file" }, "file", { by: "dora" });
     await reclaimAll(metadata);
     const garbage = await metadata.collectGarbage(10);
     expect(garbage).toEqual([{ node: n1, chunks: [id] }]);

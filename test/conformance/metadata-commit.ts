@@ -1,6 +1,9 @@
 /** Publishing files: all or none, versions, quotas, and who wins. */
 import { expect } from "bun:test";
 import { type Inode, rootInode } from "../../protocol/ids.ts";
+import { requestRememberedMs } from "../../protocol/limits.ts";
+import { requestSlot } from "../../protocol/request-id.ts";
+import { type ContentVersion, defaultStorePolicy } from "../../protocol/schema.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
 import {
   collectAll,
@@ -29,6 +32,7 @@ export function commitSuite(check: Check): void {
   refusing(check);
   racing(check);
   quotas(check);
+  repeating(check);
 }
 
 function publishing(check: Check): void {
@@ -66,7 +70,7 @@ function publishing(check: Check): void {
     ]);
     expect(attrs.map((attr) => attr.sizeBytes)).toEqual([0, 12, 4]);
     expect(await metadata.storeByName("media")).toMatchObject({ files: 3, chunks: 1, logicalBytes: 16, storedBytes: 68 });
-    await metadata.remove({ parent: store.inode, name: "same" }, "file");
+    await metadata.remove({ parent: store.inode, name: "same" }, "file", { by: "dora" });
     await reclaimAll(metadata);
     expect(await metadata.storeByName("media")).toMatchObject({ chunks: 1, storedBytes: 68 });
     expect(await collectAll(metadata)).toEqual(new Map());
@@ -109,7 +113,7 @@ function refusing(check: Check): void {
     await expectCode("is_a_directory", attempt({ parent: store.inode, name: "folder", pieces: ["a:1"] }));
     await expectCode("invalid_argument", attempt({ parent: store.inode, name: "short", pieces: ["a:1"], sizeBytes: 2 }));
     await expectCode("invalid_argument", attempt({ parent: store.inode, name: "long", pieces: ["a:1"], sizeBytes: 0 }));
-    await expectCode("conflict", attempt({ parent: store.inode, name: "new", ifVersion: 1 }));
+    await expectCode("conflict", attempt({ parent: store.inode, name: "new", replaces: { inode: before.inode, version: 1 } }));
     await expectCode("not_a_directory", attempt({ parent: before.inode, name: "inside" }));
     await expectCode("invalid_argument", attempt({ parent: rootInode, name: "root-file" }));
     expect(await namesIn(metadata, store.inode)).toEqual(["folder", "old"]);
@@ -136,20 +140,37 @@ function refusing(check: Check): void {
     await expectCode("conflict", metadata.commit({ upload, files, confirmed, last: false, owner }));
   });
 
-  check("holds a commit to the version it is based on", async ({ metadata }) => {
+  check("holds a commit to the content it is based on", async ({ metadata }) => {
     const store = await createStore(metadata);
-    const at = (ifVersion: number | undefined, content: string) => {
+    const at = (replaces: ContentVersion | null | undefined, content: string) => {
       const place = { parent: store.inode, name: "file", pieces: [content] };
-      return writeFile(metadata, store.inode, ifVersion === undefined ? place : { ...place, ifVersion });
+      return writeFile(metadata, store.inode, replaces === undefined ? place : { ...place, replaces });
     };
-    await expectCode("conflict", at(1, "a:1"));
-    expect((await at(0, "a:1")).version).toBe(1);
-    await expectCode("already_exists", at(0, "b:1"));
-    expect((await at(1, "b:2")).version).toBe(2);
-    const stale = await expectCode("conflict", at(1, "c:3"));
-    expect(stale.details).toMatchObject({ version: 2, expected: 1 });
+    await expectCode("conflict", at({ inode: store.inode, version: 1 }, "a:1"));
+    const first = await at(null, "a:1");
+    expect(first.version).toBe(1);
+    await expectCode("already_exists", at(null, "b:1"));
+    expect((await at(first, "b:2")).version).toBe(2);
+    const stale = await expectCode("conflict", at(first, "c:3"));
+    expect(stale.details).toMatchObject({ found: { version: 2 }, expected: { version: 1 } });
     expect((await at(undefined, "d:4")).version).toBe(3);
     expect((await metadata.resolve(["media", "file"])).attr).toMatchObject({ sizeBytes: 4, version: 3 });
+  });
+
+  check("takes no other file for the one that a commit is based on, whatever its version", async ({ metadata }) => {
+    const store = await createStore(metadata);
+    const place = { parent: store.inode, name: "file" };
+    const old = await writeFile(metadata, store.inode, { ...place, pieces: ["a:1"] });
+    const based = () => writeFile(metadata, store.inode, { ...place, pieces: ["based-on-a:2"], replaces: old });
+    await metadata.remove(place, "file", { by: owner });
+    await expectCode("conflict", based());
+    const again = await writeFile(metadata, store.inode, { ...place, pieces: ["b:1"] });
+    expect(again.version).toBe(old.version);
+    await expectCode("conflict", based());
+    const moved = await writeFile(metadata, store.inode, { ...place, name: "other", pieces: ["c:1"] });
+    await metadata.rename({ ...place, name: "other" }, place, { replace: true });
+    await expectCode("conflict", based());
+    expect((await metadata.resolve(["media", "file"])).attr).toEqual(moved);
   });
 }
 
@@ -173,15 +194,16 @@ function racing(check: Check): void {
 
   check("lets one of many commits on the same version through", async ({ metadata }) => {
     const store = await createStore(metadata);
-    for (const ifVersion of [0, 1]) {
+    for (const round of [0, 1]) {
+      const replaces = (await metadata.resolve(["media", "file"])).attr;
       const attempts = Array.from({ length: 8 }, (_, writer) =>
-        writeFile(metadata, store.inode, { parent: store.inode, name: "file", pieces: [`${ifVersion}-${writer}:3`], ifVersion }).then(
+        writeFile(metadata, store.inode, { parent: store.inode, name: "file", pieces: [`${round}-${writer}:3`], replaces }).then(
           () => "done" as const,
           (error: { code: string }) => error.code,
         ),
       );
       const outcomes = (await Promise.all(attempts)).sort();
-      expect(outcomes).toEqual([...Array<string>(7).fill(ifVersion === 0 ? "already_exists" : "conflict"), "done"].sort());
+      expect(outcomes).toEqual([...Array<string>(7).fill(round === 0 ? "already_exists" : "conflict"), "done"].sort());
     }
   });
 }
@@ -204,12 +226,90 @@ function quotas(check: Check): void {
       ]),
     );
     expect(await metadata.storeByName("media")).toMatchObject({ files: 2, logicalBytes: 100 });
-    await metadata.remove({ parent: store.inode, name: "two" }, "file");
+    await metadata.remove({ parent: store.inode, name: "two" }, "file", { by: "dora" });
     await write("three", "g:40");
     // A quota below what is used lets files shrink and disappear, and nothing grow.
     await metadata.setStore("media", { quotaBytes: 10 });
     await write("one", "h:5");
     await expectCode("quota_exceeded", write("one", "i:6"));
     expect((await metadata.storeByName("media")).logicalBytes).toBe(45);
+  });
+}
+
+let slots = 0;
+
+/** Of a client that nobody has heard of yet. */
+function newRequest() {
+  return { caller: owner, slot: requestSlot(new Uint8Array(16).fill(++slots)), number: 1 };
+}
+
+/** What a client does that has not got the answer. */
+function repeating(check: Check): void {
+  for (const last of [false, true]) {
+    check(
+      `publishes once what is committed twice under one id${last ? ", at the end of its upload too" : ""}`,
+      async ({ metadata, clock }) => {
+        const store = await createStore(metadata);
+        const upload = newUpload();
+        await offerPieces(metadata, { upload, store: store.inode, pieces: ["a:10"] });
+        const place = { parent: store.inode, name: "file", pieces: ["a:10"] };
+        const confirmed = [{ node: nodeNames[0] ?? owner, chunks: [piece("a:10").chunk] }];
+        const files = [fileCommit({ ...place, replaces: null }), fileCommit({ ...place, name: "other" })];
+        const request = newRequest();
+        const commit = () => metadata.once(request).commit({ upload, files, confirmed, last, owner });
+        const answer = await commit();
+        expect(answer).toMatchObject({ degradedChunks: 0, attrs: [{ version: 1, sizeBytes: 10 }, { version: 1 }] });
+        clock.nowMs += 20_000;
+        expect(await Promise.all([commit(), commit()])).toEqual([answer, answer]);
+        expect((await metadata.resolve(["media", "file"])).attr).toEqual(answer.attrs[0] ?? null);
+        // Somebody else's commit in between stays.
+        const later = await writeFile(metadata, store.inode, { ...place, pieces: ["b:3"] });
+        expect(await commit()).toEqual(answer);
+        expect((await metadata.resolve(["media", "file"])).attr).toEqual(later);
+      },
+    );
+  }
+
+  check("makes, moves and removes once what is asked for twice", async ({ metadata }) => {
+    const twice = async <T>(change: (once: ReturnType<MetadataStore["once"]>) => Promise<T>): Promise<T> => {
+      const request = newRequest();
+      const answer = await change(metadata.once(request));
+      expect(await change(metadata.once(request))).toEqual(answer);
+      return answer;
+    };
+    const store = await twice((once) => once.createStore({ name: "media", policy: defaultStorePolicy, owner }));
+    const at = (name: string) => ({ parent: store.inode, name });
+    const [made] = await twice((once) => once.makeDirectories([{ ...at("folder"), mode: 0o755 }], { existing: "fail", owner }));
+    expect(made).toMatchObject({ type: "directory", mode: 0o755 });
+    const file = await writeFile(metadata, store.inode, { ...at("file"), pieces: ["a:1"] });
+    const copy = await twice((once) => once.clone(file.inode, at("copy"), { replace: false, owner }));
+    expect(copy.inode).not.toBe(file.inode);
+    await twice((once) => once.rename(at("copy"), at("moved"), { replace: false }));
+    await twice((once) => once.remove(at("file"), "file", { by: owner }));
+    expect(await namesIn(metadata, store.inode)).toEqual(["folder", "moved"]);
+    expect(await twice((once) => once.removeStore("media", { by: owner }))).toMatchObject({ files: 1, directories: 2, logicalBytes: 1 });
+    expect(await metadata.listStores()).toEqual([]);
+  });
+
+  check("makes a change that failed before, and one of another id", async ({ metadata }) => {
+    const store = await createStore(metadata);
+    const request = newRequest();
+    const at = { parent: store.inode, name: "file" };
+    await expectCode("not_found", metadata.once(request).remove(at, "file", { by: owner }));
+    await writeFile(metadata, store.inode, at);
+    await metadata.once(request).remove(at, "file", { by: owner });
+    await expectCode("not_found", metadata.once(newRequest()).remove(at, "file", { by: owner }));
+  });
+
+  check("forgets after a while what it answered", async ({ metadata, clock }) => {
+    const store = await createStore(metadata);
+    const request = newRequest();
+    const at = { parent: store.inode, name: "folder", mode: 0o755 };
+    const make = (id: typeof request) => metadata.once(id).makeDirectories([at], { existing: "fail", owner });
+    await make(request);
+    clock.nowMs += requestRememberedMs + 1;
+    await metadata.once(newRequest()).remove(at, "directory", { by: owner });
+    expect((await make(request)).length).toBe(1);
+    expect(await namesIn(metadata, store.inode)).toEqual(["folder"]);
   });
 }

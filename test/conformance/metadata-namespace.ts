@@ -112,6 +112,9 @@ function listing(check: Check): void {
       "\u202egnp",
       "x".repeat(255),
       "ä".repeat(127),
+      "b".repeat(240),
+      `\ufeff${"b".repeat(240)}`,
+      `\ufeff\ufeff${"b".repeat(240)}`,
     ];
     await writeFiles(
       metadata,
@@ -190,7 +193,7 @@ function directories(check: Check): void {
     const after = await metadata.getAttr(store.inode);
     expect(after.mtimeNs - before.mtimeNs).toBe(5_000_000_000n);
     clock.nowMs += 5_000;
-    await metadata.remove({ parent: store.inode, name: "films" }, "directory");
+    await metadata.remove({ parent: store.inode, name: "films" }, "directory", { by: "dora" });
     expect((await metadata.getAttr(store.inode)).mtimeNs - after.mtimeNs).toBe(5_000_000_000n);
   });
 }
@@ -311,7 +314,7 @@ function attributes(check: Check): void {
   check("says of everything that is gone that it is gone", async ({ metadata }) => {
     const store = await createStore(metadata);
     const file = await writeFile(metadata, store.inode, { parent: store.inode, name: "file", pieces: ["a:10"] });
-    await metadata.remove({ parent: store.inode, name: "file" }, "file");
+    await metadata.remove({ parent: store.inode, name: "file" }, "file", { by: "dora" });
     await reclaimAll(metadata);
     for (const call of [
       () => metadata.getAttr(file.inode),

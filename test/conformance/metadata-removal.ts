@@ -25,18 +25,18 @@ export function removalSuite(check: Check): void {
     ]);
     await metadata.makeSymlinks([{ parent: store.inode, name: "link", target: "folder", mtimeNs: 0n }], { owner });
     const at = (name: string) => ({ parent: store.inode, name });
-    await expectCode("is_a_directory", metadata.remove(at("folder"), "file"));
-    await expectCode("not_a_directory", metadata.remove(at("file"), "directory"));
-    await expectCode("not_a_directory", metadata.remove(at("link"), "directory"));
-    await expectCode("not_empty", metadata.remove(at("folder"), "directory"));
-    await expectCode("not_found", metadata.remove(at("nothing"), "file"));
+    await expectCode("is_a_directory", metadata.remove(at("folder"), "file", { by: "dora" }));
+    await expectCode("not_a_directory", metadata.remove(at("file"), "directory", { by: "dora" }));
+    await expectCode("not_a_directory", metadata.remove(at("link"), "directory", { by: "dora" }));
+    await expectCode("not_empty", metadata.remove(at("folder"), "directory", { by: "dora" }));
+    await expectCode("not_found", metadata.remove(at("nothing"), "file", { by: "dora" }));
     expect(await namesIn(metadata, store.inode)).toEqual(["file", "folder", "link"]);
-    await metadata.remove({ parent: folder.inode, name: "inner" }, "file");
-    await metadata.remove(at("folder"), "directory");
-    await metadata.remove(at("link"), "file");
-    await metadata.remove(at("file"), "tree");
+    await metadata.remove({ parent: folder.inode, name: "inner" }, "file", { by: "dora" });
+    await metadata.remove(at("folder"), "directory", { by: "dora" });
+    await metadata.remove(at("link"), "file", { by: "dora" });
+    await metadata.remove(at("file"), "tree", { by: "dora" });
     expect(await namesIn(metadata, store.inode)).toEqual([]);
-    await expectCode("not_found", metadata.remove(at("file"), "file"));
+    await expectCode("not_found", metadata.remove(at("file"), "file", { by: "dora" }));
   });
 
   check("removes a tree at once and frees what it held step by step", async ({ metadata }) => {
@@ -57,7 +57,7 @@ export function removalSuite(check: Check): void {
     }
     expect(await metadata.storeByName("media")).toMatchObject({ files: 1281, chunks: 1290, logicalBytes: 1280 * 15 + 20 });
 
-    await metadata.remove({ parent: store.inode, name: "tree" }, "tree");
+    await metadata.remove({ parent: store.inode, name: "tree" }, "tree", { by: "dora" });
     expect(await namesIn(metadata, store.inode)).toEqual(["kept"]);
     expect((await metadata.resolve(["media", "tree"])).attr).toBeNull();
     expect(await reclaimAll(metadata)).toBeGreaterThan(1);
@@ -72,7 +72,7 @@ export function removalSuite(check: Check): void {
       (await metadata.extents(kept.inode, { offset: 0, lengthBytes: 20, limit: 9 })).every((extent) => extent.copies.length === 1),
     ).toBe(true);
 
-    await metadata.remove({ parent: store.inode, name: "kept" }, "file");
+    await metadata.remove({ parent: store.inode, name: "kept" }, "file", { by: "dora" });
     await reclaimAll(metadata);
     expect(await metadata.storeByName("media")).toMatchObject({ files: 0, chunks: 0, logicalBytes: 0, storedBytes: 0, degradedChunks: 0 });
   });
@@ -89,7 +89,7 @@ export function removalSuite(check: Check): void {
       );
     }
     await writeFile(metadata, store.inode, { parent: store.inode, name: "outside" });
-    await metadata.remove({ parent: store.inode, name: "tree" }, "tree");
+    await metadata.remove({ parent: store.inode, name: "tree" }, "tree", { by: "dora" });
     // What was acknowledged would be reclaimed with the tree.
     for (const parent of [tree.inode, inner.inode]) {
       await expectCode("not_found", writeFile(metadata, store.inode, { parent, name: "late", pieces: ["late:10"] }));
@@ -113,8 +113,8 @@ export function removalSuite(check: Check): void {
       await writeFiles(metadata, store.inode, files(sub.inode));
     }
     await writeFiles(metadata, other.inode, files(other.inode).slice(0, 3));
-    await expectCode("not_empty", metadata.remove({ parent: rootInode, name: "media" }, "directory"));
-    await metadata.remove({ parent: rootInode, name: "media" }, "tree");
+    await expectCode("not_empty", metadata.remove({ parent: rootInode, name: "media" }, "directory", { by: "dora" }));
+    await metadata.remove({ parent: rootInode, name: "media" }, "tree", { by: "dora" });
     await expectCode("not_found", metadata.storeByName("media"));
     await expectCode("not_found", metadata.storeOf(store.inode));
     await expectCode("not_found", writeFile(metadata, store.inode, { parent: folder.inode, name: "late" }));

@@ -84,7 +84,7 @@ function renaming(check: Check): void {
       "not_empty",
       metadata.rename({ parent: attr?.inode ?? rootInode, name: "d" }, { parent: store.inode, name: "top" }, replace),
     );
-    await metadata.remove({ parent: store.inode, name: "top" }, "tree");
+    await metadata.remove({ parent: store.inode, name: "top" }, "tree", { by: "dora" });
     await reclaimAll(metadata);
     expect(await metadata.usage(store.inode)).toMatchObject({ directories: 1 });
   });
@@ -137,7 +137,7 @@ function cloning(check: Check): void {
     expect(twin).toMatchObject({ type: "file", sizeBytes: 30, mtimeNs: 3n, mode: 0o600, version: 1 });
     expect(twin.inode).not.toBe(file.inode);
     expect(await metadata.storeByName("media")).toMatchObject({ files: 2, chunks: 2, logicalBytes: 60, storedBytes: 30 + 128 });
-    await metadata.remove({ parent: store.inode, name: "one" }, "file");
+    await metadata.remove({ parent: store.inode, name: "one" }, "file", { by: "dora" });
     await reclaimAll(metadata);
     expect(await collectAll(metadata)).toEqual(new Map());
     expect(await metadata.extents(twin.inode, { offset: 0, lengthBytes: 30, limit: 9 })).toHaveLength(2);

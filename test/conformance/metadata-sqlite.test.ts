@@ -126,7 +126,7 @@ describe("metadata in a file", () => {
       await writeFiles(metadata, store.inode, files);
     }
     const kept = await writeFile(metadata, store.inode, { parent: store.inode, name: "kept", pieces: ["kept:1"] });
-    await metadata.remove({ parent: store.inode, name: "tree" }, "tree");
+    await metadata.remove({ parent: store.inode, name: "tree" }, "tree", { by: "dora" });
     const next = await afterCrash(path, "../crash", clock);
     await metadata.close();
     expect(await namesIn(next, store.inode)).toEqual(["kept"]);
@@ -146,7 +146,7 @@ describe("metadata in a file", () => {
     const [n1] = nodeNames;
     if (!n1) throw new Error("no node");
     await writeFile(metadata, store.inode, { parent: store.inode, name: "gone", pieces: ["gone:1"] });
-    await metadata.remove({ parent: store.inode, name: "gone" }, "file");
+    await metadata.remove({ parent: store.inode, name: "gone" }, "file", { by: "dora" });
     const garbage = await metadata.collectGarbage(10);
     const chunks = [{ id: piece("pinned:1").chunk, storedBytes: 65, codec: "none" as const }];
     await metadata.offer({ upload: "an-upload-of-a-test", store: store.inode, chunks, confirmed: [] }, () => [n1]);

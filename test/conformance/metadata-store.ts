@@ -4,6 +4,7 @@ import type { MetadataStore } from "../../src/meta/store.ts";
 import type { HandClock } from "../support/pki.ts";
 import { chunkMapSuite } from "./metadata-chunks.ts";
 import { commitSuite } from "./metadata-commit.ts";
+import { grantsSuite } from "./metadata-grants.ts";
 import { namespaceSuite } from "./metadata-namespace.ts";
 import { storesSuite } from "./metadata-stores.ts";
 
@@ -32,5 +33,6 @@ export function metadataStoreSuite(options: MetadataSuiteOptions): void {
     describe("stores and nodes", () => storesSuite(check));
     describe("commit", () => commitSuite(check));
     describe("chunks", () => chunkMapSuite(check));
+    describe("grants", () => grantsSuite(check));
   });
 }

@@ -1,6 +1,6 @@
 /** Datastores and the registry of nodes. */
 import { expect } from "bun:test";
-import { type GlobalName, parseInode } from "../../protocol/ids.ts";
+import { type GlobalName, parseInode, rootInode } from "../../protocol/ids.ts";
 import { defaultStorePolicy } from "../../protocol/schema.ts";
 import { createStore, expectCode, nodeNames, owner, writeFile } from "../support/metadata.ts";
 import type { Check } from "./metadata-store.ts";
@@ -26,6 +26,21 @@ export function storesSuite(check: Check): void {
     expect((await metadata.listStores()).map(({ name }) => name)).toEqual(["archive", "backup"]);
     await expectCode("not_found", metadata.storeByName("nothing"));
     await expectCode("not_found", metadata.storeOf(parseInode(999_999)));
+  });
+
+  check("records who made and who removed a store, however that was asked for", async ({ metadata }) => {
+    await createStore(metadata, "media");
+    await metadata.makeDirectories([{ parent: rootInode, name: "films", mode: 0o755 }], { existing: "fail", owner });
+    await metadata.makeDirectories([{ parent: rootInode, name: "films", mode: 0o755 }], { existing: "keep", owner });
+    await expectCode("already_exists", createStore(metadata, "media"));
+    await metadata.remove({ parent: rootInode, name: "media" }, "tree", { by: owner });
+    await expectCode("not_found", metadata.remove({ parent: rootInode, name: "media" }, "tree", { by: owner }));
+    const trail = await metadata.listAudit({ limit: 10 });
+    expect(trail.map(({ actor, action, subject }) => `${actor} ${action} ${subject}`)).toEqual([
+      `${owner} store.removed media`,
+      `${owner} store.created films`,
+      `${owner} store.created media`,
+    ]);
   });
 
   check("changes only the part of a policy that is given", async ({ metadata }) => {

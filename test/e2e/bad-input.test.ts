@@ -479,7 +479,7 @@ describe("serving", () => {
         () => start({ mode: "coordinator", member_id: "Not A Member", log_level: "loud", metrics_address: 9090 }),
         /3 mistakes in .*config\.json: .*member_id.*metrics_address.*log_level|3 mistakes in .*member_id.*log_level/,
       ],
-      [() => start({ ...good, coordinator: { cert_validity: "1s" } }), /coordinator\.cert_validity: .*between 5m and 397d/],
+      [() => start({ ...good, coordinator: { cert_validity: "1s" } }), /coordinator\.cert_validity: .*between 30s and 397d/],
       [() => start(good, ["--capacity", "5GB", "--log-level", "loud"]), /2 mistakes|--capacity|--log-level/],
       [() => start(good, [], { COLLECTIVE_LOG_LEVEL: "loud" }), /COLLECTIVE_LOG_LEVEL: "loud" is not one of/],
       [() => run(["serve", "-c", join(home.path, "none.json")], { env: home.env }), /cannot read .*none\.json/],

@@ -189,6 +189,22 @@ describe("starting", () => {
     expect((await succeed(collective, ["read", "/s/file"])).stdout).toBe("content");
   });
 
+  test("a second node under a name that is taken ends at once, and the first keeps its name", async () => {
+    await using collective = await startCollective({ nodes: 1 });
+    const [node] = collective.nodes;
+    await succeed(collective, ["mkdir", "/s"]);
+    await succeed(collective, ["write", "/s/file"], { stdin: "content" });
+    const dataDirectory = join(collective.home.path, "other");
+    const second = await collective.run(nodeArgs(collective, { name: "node-01", dataDirectory }));
+    expect(second).toMatchObject({ exitCode: 6, stdout: "" });
+    expect(second.stderr).toMatch(
+      /^collective: serve: there is another node-01@home\.collective\.local: it is alive at 127\.0\.0\.1:\d+ and has another key \(conflict\)$/m,
+    );
+    expect(second.stderr).toContain(node?.address ?? "no node");
+    expect(second.stderr).toContain("--node-id");
+    expect((await succeed(collective, ["read", "/s/file"])).stdout).toBe("content");
+  });
+
   test("one process with both roles, by a configuration file, and again with the same data", async () => {
     await using home = await temporaryHome();
     const file = join(home.path, "config.json");

@@ -133,8 +133,11 @@ async function commit(world: World): Promise<void> {
   const { random, model, metadata } = world;
   const files = Array.from({ length: 1 + random.int(3) }, (): ModelFile => {
     const pieces = Array.from({ length: random.int(4) }, () => pick(random, contents));
-    const ifVersion = random.int(3) === 0 ? random.int(3) : undefined;
-    return { ...somePlace(world), pieces, mode: random.int(0o1000), mtimeNs: someTime(random), ifVersion };
+    const place = somePlace(world);
+    const there = model.entries.get(place.parent)?.children.get(place.name);
+    const based = { id: there ?? pick(random, [...model.entries.keys()]), version: 1 + random.int(2) };
+    const replaces = pick(random, [undefined, undefined, undefined, undefined, based, null]);
+    return { ...place, pieces, mode: random.int(0o1000), mtimeNs: someTime(random), replaces };
   });
   const upload = newUpload();
   const pieces = files.flatMap((file) => file.pieces);
@@ -142,13 +145,18 @@ async function commit(world: World): Promise<void> {
   for (const store of stores) await offerPieces(metadata, { upload, store: inodeFor(world, store), pieces });
   if (!n1) throw new Error("no node");
   const confirmed = [{ node: n1, chunks: [...new Set(pieces)].map(chunkId) }];
-  const commits = files.map(({ ifVersion, ...file }) =>
-    fileCommit({ ...file, parent: inodeFor(world, file.parent), ...(ifVersion === undefined ? {} : { ifVersion }) }),
-  );
-  const made = await both(world, `commit ${files.map((file) => `${file.parent}/${file.name} v${file.ifVersion}`).join(" ")}`, {
-    model: () => files.map((file) => model.commitFile(file)),
-    real: () => metadata.commit({ upload, files: commits, confirmed, last: true, owner }),
+  const commits = files.map(({ replaces, ...file }) => {
+    const content = replaces && { inode: inodeFor(world, replaces.id), version: replaces.version };
+    return fileCommit({ ...file, parent: inodeFor(world, file.parent), ...(content === undefined ? {} : { replaces: content }) });
   });
+  const made = await both(
+    world,
+    `commit ${files.map((file) => `${file.parent}/${file.name} on ${JSON.stringify(file.replaces)}`).join(" ")}`,
+    {
+      model: () => files.map((file) => model.commitFile(file)),
+      real: () => metadata.commit({ upload, files: commits, confirmed, last: true, owner }),
+    },
+  );
   await learn(world, made);
 }
 
@@ -180,7 +188,7 @@ async function remove(world: World): Promise<void> {
   const kind = pick(random, ["file", "file", "directory", "tree"] as const);
   await both(world, `remove ${JSON.stringify(place)} ${kind}`, {
     model: () => model.remove(place, kind),
-    real: () => metadata.remove(placeFor(world, place), kind),
+    real: () => metadata.remove(placeFor(world, place), kind, { by: "dora" }),
   });
 }
 

@@ -1,6 +1,6 @@
 /** Content to store, and the steps of storing and reading it, as tests of the client take them. */
 import type { Inode } from "../../protocol/ids.ts";
-import type { Attr, Store } from "../../protocol/schema.ts";
+import type { Attr, ContentVersion, Store } from "../../protocol/schema.ts";
 import { readRange } from "../../src/client/download.ts";
 import { createIngest, type IngestOptions, type IngestTotals } from "../../src/client/ingest.ts";
 import type { ContentSource } from "../../src/client/pieces.ts";
@@ -29,7 +29,7 @@ export interface FileToWrite {
   readonly name: string;
   readonly source: ContentSource | Uint8Array;
   readonly parent?: Inode;
-  readonly ifVersion?: number;
+  readonly replaces?: ContentVersion | null;
 }
 
 export async function ingestFiles(
@@ -40,14 +40,14 @@ export async function ingestFiles(
 ): Promise<{ attrs: Attr[]; totals: IngestTotals }> {
   const ingest = createIngest(remote, options);
   const committed: Promise<Attr>[] = [];
-  for (const { name, source, parent, ifVersion } of files) {
+  for (const { name, source, parent, replaces } of files) {
     const place = {
       parent: parent ?? store.inode,
       name,
       store: store.inode,
       mode: 0o644,
       mtimeNs: 1_000n,
-      ...(ifVersion === undefined ? {} : { ifVersion }),
+      ...(replaces === undefined ? {} : { replaces }),
     };
     const added = await ingest.add(place, source instanceof Uint8Array ? bytesSource(source) : source);
     added.committed.catch(() => undefined);

@@ -1,5 +1,6 @@
 /** What an end-to-end test says about a command: it went well, or it failed in the one way it should. */
 import { expect } from "bun:test";
+import { join } from "node:path";
 import { type ErrorCode, exitCodeOf } from "../../protocol/errors.ts";
 import { type Collective, type Handle, type RunOptions, type RunResult, start } from "./process.ts";
 
@@ -125,6 +126,22 @@ export async function startNode(
   node: Parameters<typeof nodeArgs>[1],
 ): Promise<Handle> {
   const handle = start(nodeArgs(collective, node), { env: collective.env });
+  await handle.waitForLine(/^ready /);
+  return handle;
+}
+
+/** Has the coordinator certify a node that will live in the folder of its name, as somebody would who carries the folder over. */
+export async function certifyNode(collective: Collective, name: string): Promise<void> {
+  const output = join(collective.home.path, name, "credentials");
+  await succeed(collective, ["auth", "cert", "--kind", "node", "--name", name, "--output", output]);
+}
+
+/** Starts it with that certificate and nothing else to go by. */
+export async function startCertifiedNode(collective: Collective, name: string): Promise<Handle> {
+  const { coordinator, home, env } = collective;
+  const identity = ["serve", "--role", "node", "--member", "alice@home.collective.local", "--node-id", name];
+  const places = ["--coordinator", coordinator.address, "--address", "127.0.0.1:0", "--metrics-address", "off"];
+  const handle = start([...identity, ...places, "--data-dir", join(home.path, name)], { env });
   await handle.waitForLine(/^ready /);
   return handle;
 }

@@ -10,24 +10,34 @@ import { type TicketOperation, ticketIdBytes } from "../../protocol/ticket.ts";
 import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
+import { createAccessHandlers } from "../../src/coordinator/access-handlers.ts";
+import { createBootstrapHandlers } from "../../src/coordinator/bootstrap-handlers.ts";
+import { createCertificateHandlers } from "../../src/coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../../src/coordinator/directory.ts";
+import { createInviteHandlers } from "../../src/coordinator/invite-handlers.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
+import { createRevocations } from "../../src/coordinator/revocations.ts";
 import type { CoordinatorService } from "../../src/coordinator/service.ts";
 import { createSystemHandlers } from "../../src/coordinator/system-handlers.ts";
 import { createTicketOffice } from "../../src/coordinator/tickets.ts";
 import { createTransferHandlers } from "../../src/coordinator/transfer-handlers.ts";
+import { withdrawalsSince } from "../../src/coordinator/withdrawals.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
-import { systemRandom } from "../../src/core/random.ts";
+import { type Random, systemRandom } from "../../src/core/random.ts";
 import { openDatabase } from "../../src/db/database.ts";
 import { metadataApplicationId, metadataMigrations } from "../../src/meta/migrations.ts";
 import { createSqliteMetadata } from "../../src/meta/sqlite.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
-import { type Caller, type ControlHandlers, createControlApp } from "../../src/net/control-app.ts";
+import { createBootstrapApp } from "../../src/net/bootstrap-app.ts";
+import { type BootstrapServer, startBootstrapServer } from "../../src/net/bootstrap-server.ts";
+import { type ControlHandlers, createControlApp } from "../../src/net/control-app.ts";
 import { type ControlClient, createControlClient } from "../../src/net/control-client.ts";
 import { type ControlServer, startControlServer } from "../../src/net/control-server.ts";
 import { createDataClient } from "../../src/net/data-client.ts";
 import { type DataServer, startDataServer } from "../../src/net/data-server.ts";
 import { createNodeApp } from "../../src/node/app.ts";
+import { createWithdrawals } from "../../src/node/withdrawals.ts";
 import { type Authority, createAuthority } from "../../src/pki/authority.ts";
 import { assembleCredentials, type Credentials } from "../../src/pki/credentials.ts";
 import { createSigner, createTicketVerifier, type Signer, signTicket } from "../../src/pki/ticket.ts";
@@ -52,6 +62,7 @@ export interface TestMember extends AsyncDisposable {
   readonly service: CoordinatorService;
   readonly metadata: MetadataStore;
   readonly server: ControlServer;
+  readonly bootstrap: BootstrapServer;
   /** `host:port` of the control API. */
   readonly address: string;
   /** Signs tickets. */
@@ -61,8 +72,9 @@ export interface TestMember extends AsyncDisposable {
   /** What the coordinator itself uses, exchangeable by `server.reload`. */
   readonly credentials: Credentials;
   /** Calls as this identity; the member's administrator if none is given. */
-  client(credentials?: Credentials): ControlClient;
-  remote(options?: { readonly log?: Log }): Remote;
+  client(credentials?: Credentials, random?: Random): ControlClient;
+  /** As the administrator, or whoever the credentials name. */
+  remote(options?: { readonly log?: Log; readonly credentials?: Credentials }): Remote;
   startNode(local: string, options?: TestNodeOptions): Promise<TestNode>;
   /** Those that were started. */
   nodes(): readonly TestNode[];
@@ -108,14 +120,20 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
   const administrator = await credentialsOf({ kind: "user", name: member });
   const signer = createSigner(credentials.privateKeyPem);
   const metadata = options.metadata?.(clock) ?? memoryMetadata(clock);
-  const directory = await createNodeDirectory({ metadata, clock, log: silentLog });
+  const revocations = await createRevocations(metadata);
+  const directory = await createNodeDirectory({ metadata, revocations, clock, log: silentLog });
   const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random: systemRandom });
+  let address = `${loopback}:0`;
+  let bootstrapAddress = `${loopback}:0`;
   const service: CoordinatorService = {
     member,
-    address: `${loopback}:0`,
+    get address() {
+      return address;
+    },
     version: "0.0.0-test",
     metadata,
     directory,
+    revocations,
     tickets,
     certificates: {
       authorityPem: authority.certificatePem,
@@ -123,21 +141,43 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     },
     credentials: () => credentials,
     nodes: createDataClient(() => credentials),
+    get bootstrapAddress() {
+      return bootstrapAddress;
+    },
+    redemptions: { redeemed: 0, refused: 0, limited: 0 },
     certValidityMs: 24 * 60 * 60_000,
     startedMonotonicMs: clock.monotonicMs(),
     clock,
+    random: systemRandom,
     log: silentLog,
   };
-  const made = { ...createNamespaceHandlers(service), ...createTransferHandlers(service), ...createSystemHandlers(service) };
+  const made = {
+    ...createNamespaceHandlers(service),
+    ...createTransferHandlers(service),
+    ...createSystemHandlers(service),
+    ...createInviteHandlers(service),
+    ...createCertificateHandlers(service),
+    ...createAccessHandlers(service),
+  };
   const handlers = options.wrapHandlers?.(made) ?? made;
   const server = await startControlServer({
     host: loopback,
     port: 0,
     credentials,
     clock,
+    admit: revocations.assertInForce,
     app: (identify) => createControlApp({ handlers, identify, log: silentLog }),
   });
-  const address = `${loopback}:${server.port}`;
+  address = `${loopback}:${server.port}`;
+  // Its connections end by a clock that goes on.
+  const bootstrap = await startBootstrapServer({
+    host: loopback,
+    port: 0,
+    credentials,
+    clock: systemClock,
+    app: (sourceOf) => createBootstrapApp({ handlers: createBootstrapHandlers(service), sourceOf, log: silentLog }),
+  });
+  bootstrapAddress = `${loopback}:${bootstrap.port}`;
   const nodes: TestNode[] = [];
   return {
     member,
@@ -146,15 +186,16 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     service,
     metadata,
     server,
+    bootstrap,
     address,
     signer,
     handlers,
     credentials,
     credentialsOf,
-    client: (own = administrator) =>
-      createControlClient({ address, server: { kind: "coordinator", name: member }, credentials: () => own, clock, random: systemRandom }),
-    remote: ({ log = silentLog } = {}) =>
-      createRemote({ member, address, credentials: () => administrator, clock, random: systemRandom, log }),
+    client: (own = administrator, random = systemRandom) =>
+      createControlClient({ address, server: { kind: "coordinator", name: member }, credentials: () => own, clock, random }),
+    remote: ({ log = silentLog, credentials: own = administrator } = {}) =>
+      createRemote({ member, address, credentials: () => own, clock, random: systemRandom, log }),
     nodes: () => nodes,
     startNode: async (local, nodeOptions) => {
       const node = await startTestNode({ local, service, signer, clock, credentialsOf }, nodeOptions);
@@ -162,7 +203,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
       return node;
     },
     [Symbol.asyncDispose]: async () => {
-      await Promise.all([server.stop(), ...nodes.map((node) => node.kill())]);
+      await Promise.all([server.stop(), bootstrap.stop(), ...nodes.map((node) => node.kill())]);
       await metadata.close();
     },
   };
@@ -184,9 +225,11 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
   const credentials = await around.credentialsOf({ kind: "node", name });
   const signer = createSigner(credentials.privateKeyPem);
   const site = siteOf(service.member);
+  const withdrawals = createWithdrawals();
   const tickets = createTicketVerifier({
     audience: name,
     coordinatorKeyFor: (issuer) => (issuer === site ? around.signer.publicKeyRaw : undefined),
+    isWithdrawn: withdrawals.isWithdrawn,
     clock,
     cacheEntriesMax: 16,
   });
@@ -207,9 +250,13 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
     credentials,
     signer,
     register: async () => {
-      const caller: Caller = { kind: "node", name, publicKeyRaw: signer.publicKeyRaw };
       const { usedBytes, freeBytes, chunkCount } = store.usage();
-      await service.directory.record(caller, { address, capacityBytes, usedBytes, freeBytes, chunkCount, version: "0.0.0-test" });
+      const fresh = await withdrawalsSince(service.metadata, withdrawals.revision);
+      if (fresh) withdrawals.replace(fresh);
+      await service.directory.record(
+        { name, publicKeyRaw: signer.publicKeyRaw },
+        { address, capacityBytes, usedBytes, freeBytes, chunkCount, version: "0.0.0-test" },
+      );
     },
     kill: () => server.stop(),
   };

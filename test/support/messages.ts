@@ -1,5 +1,6 @@
 /** One valid message of every kind, to send, to compare and to spoil. */
 import { chunkIdToBytes, parseGlobalName, parseInode } from "../../protocol/ids.ts";
+import { parseSubjectPattern } from "../../protocol/rights.ts";
 import type { RouteInput, RouteName, RouteOutput, routes } from "../../protocol/routes.ts";
 import { defaultStorePolicy } from "../../protocol/schema.ts";
 import { chunkId, knownNode } from "./metadata.ts";
@@ -14,7 +15,7 @@ const extents = [
   { chunk: chunkId("a"), plainBytes: 65_536 },
   { chunk: chunkId("b"), plainBytes: 17 },
 ];
-const file = { ...entry, mode: 0o644, mtimeNs, sizeBytes: 65_553, extents, ifVersion: 3 };
+const file = { ...entry, mode: 0o644, mtimeNs, sizeBytes: 65_553, extents, replaces: { inode, version: 3 } };
 
 type Inputs = { readonly [K in RouteName]: RouteInput<(typeof routes)[K]> };
 /** As they come out of the schema, which is also how they go in. */
@@ -48,10 +49,21 @@ export const sampleInputs: Inputs = {
   setStore: { name: "media", policy: { replicas: 3, quotaBytes: null } },
   removeStore: { name: "media", dryRun: true },
   storeKey: { store: inode },
+  grantAccess: { inode, subject: "*@garage.collective.local", rights: ["read", "write"], validityMs: 60_000 },
+  listAccess: { inode },
+  revokeAccess: { inode, subject: "dora@home.collective.local" },
   heartbeat: { address: "127.0.0.1:7001", capacityBytes: 100, usedBytes: 10, freeBytes: 90, chunkCount: 3, version: "0.1.0" },
   status: {},
   renewCertificate: { csrPem: "-----BEGIN CERTIFICATE REQUEST-----" },
+  revoke: { who: "mallory", kind: "user" },
+  listAudit: { beforeSeq: 100, limit: 10 },
   issueCertificate: { csrPem: "-----BEGIN CERTIFICATE REQUEST-----", kind: "node", name: "node-01", validityMs: 1_000 },
+  createInvite: {
+    ...{ kind: "person", name: "dora", usesMax: 10, validityMs: 86_400_000, description: "for dora", addresses: ["nas.home:9001"] },
+    grants: [{ components: ["media", "films"], rights: ["read", "write"] }],
+  },
+  listInvites: {},
+  revokeInvite: { invite: { secretHash: bytes } },
 };
 
 const name = parseGlobalName(node);
@@ -74,6 +86,16 @@ const store = {
   ...{ files: 1, logicalBytes: 2, chunks: 3, storedBytes: 4, degradedChunks: 0 },
 };
 const { publicKeyRaw: _, ...summary } = knownNode(name);
+const invite = {
+  ...{ id: "k7m2q9xa", kind: "person" as const, name: null, usesMax: 10, uses: 1, description: "", createdBy: name },
+  ...{ createdMs: 1_000, expiresMs: 2_000, revokedMs: null },
+  grants: [{ path: "/media/films", rights: ["read" as const] }],
+};
+
+const grant: RouteOutput<typeof routes.grantAccess> = {
+  ...{ path: "/media/films", subject: parseSubjectPattern("*@garage.collective.local"), rights: ["read", "share"], inForce: ["read"] },
+  ...{ grantedBy: parseGlobalName("dora@home.collective.local"), grantedMs: 1_000, expiresMs: null },
+};
 const certificate = { certificatePem: "-----BEGIN CERTIFICATE-----", authorityPem: "-----BEGIN CERTIFICATE-----" };
 
 export const sampleOutputs: Outputs = {
@@ -109,7 +131,13 @@ export const sampleOutputs: Outputs = {
   setStore: store,
   removeStore: usage,
   storeKey: { key: bytes, encrypt: true },
-  heartbeat: { nowMs: 1_000, coordinatorCertificatePem: "-----BEGIN CERTIFICATE-----" },
+  grantAccess: grant,
+  listAccess: { grants: [grant] },
+  revokeAccess: {},
+  heartbeat: {
+    ...{ nowMs: 1_000, coordinatorCertificatePem: "-----BEGIN CERTIFICATE-----" },
+    withdrawals: { revision: "r", list: [{ holder: "*@garage.collective.local", untilMs: 1_000 }] },
+  },
   status: {
     ...{ member: name, address: "127.0.0.1:8001", version: "0.1.0", uptimeMs: 5, health: "degraded", healthScore: 80, reasons: ["one"] },
     nodes: [{ ...summary, name, state: "alive" }],
@@ -117,6 +145,13 @@ export const sampleOutputs: Outputs = {
   },
   renewCertificate: certificate,
   issueCertificate: certificate,
+  createInvite: { code: "2075M-Q451R", addresses: ["nas.home:9001"], invite },
+  listInvites: { invites: [invite] },
+  revokeInvite: invite,
+  revoke: { kind: "user", name: "dora@home.collective.local" },
+  listAudit: {
+    entries: [{ seq: 1, atMs: 1_000, actor: name, action: "person.joined", subject: "dora@home.collective.local", details: { a: [1] } }],
+  },
 };
 
 /** Of the data API, as they are encoded. */

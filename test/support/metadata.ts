@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { CollectiveError, type ErrorCode } from "../../protocol/errors.ts";
 import { type ChunkId, chunkIdFromBytes, type GlobalName, type Inode } from "../../protocol/ids.ts";
-import { defaultStorePolicy, type FileCommit, type Store, type StorePolicy } from "../../protocol/schema.ts";
+import { type ContentVersion, defaultStorePolicy, type FileCommit, type Store, type StorePolicy } from "../../protocol/schema.ts";
 import type { KnownNode, MetadataStore } from "../../src/meta/store.ts";
 import { alice } from "./pki.ts";
 
@@ -49,7 +49,7 @@ export interface NewFile {
   readonly mode?: number;
   readonly mtimeNs?: bigint;
   readonly sizeBytes?: number;
-  readonly ifVersion?: number;
+  readonly replaces?: ContentVersion | null;
 }
 
 export function fileCommit(file: NewFile): FileCommit {
@@ -61,7 +61,7 @@ export function fileCommit(file: NewFile): FileCommit {
     mtimeNs: file.mtimeNs ?? 1_700_000_000_000_000_001n,
     sizeBytes: file.sizeBytes ?? extents.reduce((sum, extent) => sum + extent.plainBytes, 0),
     extents,
-    ...(file.ifVersion === undefined ? {} : { ifVersion: file.ifVersion }),
+    ...(file.replaces === undefined ? {} : { replaces: file.replaces }),
   };
 }
 

@@ -35,7 +35,7 @@ export interface ModelFile extends Place {
   readonly pieces: readonly string[];
   readonly mode: number;
   readonly mtimeNs: bigint;
-  readonly ifVersion: number | undefined;
+  readonly replaces: { readonly id: number; readonly version: number } | null | undefined;
 }
 
 export const modelRoot = 1;
@@ -114,14 +114,12 @@ export function createNamespaceModel(nowNs: () => bigint) {
     const known = there === undefined ? undefined : get(there);
     if (known?.type === "directory") throw new Refused("is_a_directory");
     if (known?.type === "symlink") throw new Refused("already_exists");
-    const version = known?.version ?? 0;
-    if (file.ifVersion !== undefined && file.ifVersion !== version) {
-      throw new Refused(known && file.ifVersion === 0 ? "already_exists" : "conflict");
-    }
+    if (file.replaces === null && known) throw new Refused("already_exists");
+    if (file.replaces && (file.replaces.id !== there || file.replaces.version !== known?.version)) throw new Refused("conflict");
     const { pieces, mode, mtimeNs } = file;
     assertQuota(store, pieces.reduce((sum, piece) => sum + pieceBytes(piece), 0) - fileBytes(there));
     if (there === undefined || !known) return add({ parent: file.parent, name: file.name }, { type: "file", store, pieces, mode, mtimeNs });
-    Object.assign(known, { pieces, mode, mtimeNs, version: version + 1 });
+    Object.assign(known, { pieces, mode, mtimeNs, version: known.version + 1 });
     return there;
   };
 

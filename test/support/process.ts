@@ -21,6 +21,7 @@ export type Environment = Readonly<Record<string, string>>;
 
 let copiedExecutable: string | undefined;
 const running = new Set<Bun.Subprocess>();
+const recordings = new Set<Transcript[]>();
 
 /** Path of a copy of dist/collective that has no source tree and no node_modules around it; made once. */
 export function executable(): string {
@@ -38,6 +39,24 @@ export function cleanUp(): void {
   for (const child of running) child.kill("SIGKILL");
   if (copiedExecutable !== undefined) rmSync(dirname(copiedExecutable), { recursive: true, force: true });
   copiedExecutable = undefined;
+}
+
+/** Everything one process was told by its arguments and has said. */
+export interface Transcript {
+  readonly args: readonly string[];
+  stdout(): string;
+  stderr(): string;
+}
+
+/** Collects what is started until it is disposed. */
+export function recordProcesses(): Disposable & { readonly transcripts: readonly Transcript[] } {
+  const transcripts: Transcript[] = [];
+  recordings.add(transcripts);
+  return { transcripts, [Symbol.dispose]: () => void recordings.delete(transcripts) };
+}
+
+function record(transcript: Transcript): void {
+  for (const transcripts of recordings) transcripts.push(transcript);
 }
 
 export interface TemporaryHome extends AsyncDisposable {
@@ -86,7 +105,9 @@ export async function run(args: readonly string[], { env, cwd, stdin, timeoutMs 
   try {
     const [stdoutBytes, stderr, exitCode] = await Promise.all([child.stdout.bytes(), child.stderr.text(), child.exited]);
     if (timedOut) throw new Error(`collective ${args.join(" ")} took longer than ${timeoutMs} ms\n${tailOf(stderr)}`);
-    return { exitCode, stdout: new TextDecoder().decode(stdoutBytes), stdoutBytes, stderr };
+    const stdout = new TextDecoder().decode(stdoutBytes);
+    record({ args, stdout: () => stdout, stderr: () => stderr });
+    return { exitCode, stdout, stdoutBytes, stderr };
   } finally {
     clearTimeout(timer);
     running.delete(child);
@@ -124,6 +145,7 @@ export function start(args: readonly string[], { env, cwd, stdin }: StartOptions
   const what = `collective ${args.join(" ")}`;
   const stdout = capture(child.stdout);
   const stderr = capture(child.stderr);
+  record({ args, stdout: stdout.text, stderr: stderr.text });
   const exited = Promise.all([child.exited, stdout.ended, stderr.ended]).then(([exitCode]) => {
     running.delete(child);
     return exitCode;

@@ -6,7 +6,10 @@
 import { type ChunkId, type GlobalName, type Inode, parseGlobalName } from "../../protocol/ids.ts";
 import { chunksPerTicketMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
+import { storeSchema } from "../../protocol/schema.ts";
+import { systemRandom } from "../../src/core/random.ts";
 import type { ConfirmedCopies, LocatedExtent, MetadataStore } from "../../src/meta/store.ts";
+import type { ControlClient } from "../../src/net/control-client.ts";
 import { generateKeyPair } from "../../src/pki/keys.ts";
 import { createSigner, type Signer, signReceipt } from "../../src/pki/ticket.ts";
 import type { TestMember } from "./member.ts";
@@ -16,11 +19,9 @@ import { knownNode } from "./metadata.ts";
 const layoutPageChunks = 2;
 
 export async function remoteMetadata(member: TestMember, nodes: readonly GlobalName[]): Promise<MetadataStore> {
-  const { call } = member.client();
   const behind = member.metadata;
   const signers = new Map<GlobalName, Signer>(nodes.map((node) => [node, createSigner(generateKeyPair().privateKeyPem)]));
-  for (const [name, { publicKeyRaw }] of signers)
-    await member.service.directory.record({ kind: "node", name, publicKeyRaw }, knownNode(name));
+  for (const [name, { publicKeyRaw }] of signers) await member.service.directory.record({ name, publicKeyRaw }, knownNode(name));
 
   const receiptsOf = (confirmed: readonly ConfirmedCopies[]): { node: GlobalName; receipt: Uint8Array }[] =>
     confirmed.flatMap(({ node, chunks }) => batches(chunks).map((batch) => ({ node, receipt: receiptOf(node, batch) })));
@@ -29,7 +30,7 @@ export async function remoteMetadata(member: TestMember, nodes: readonly GlobalN
     if (!signer) throw new Error(`${node} has no key`);
     return signReceipt(signer, { version: 1, node: parseGlobalName(node), chunks, storedAtMs: member.clock.nowMs });
   };
-  const layoutOf = async (inode: Inode): Promise<LocatedExtent[]> => {
+  const layoutOf = async ({ call }: ControlClient, inode: Inode): Promise<LocatedExtent[]> => {
     const extents: LocatedExtent[] = [];
     for (;;) {
       const page = await call(routes.layout, { inode, after: extents.at(-1)?.offset ?? -1, limit: layoutPageChunks });
@@ -38,8 +39,12 @@ export async function remoteMetadata(member: TestMember, nodes: readonly GlobalN
     }
   };
 
-  return {
+  const remoteOver = ({ call }: ControlClient): MetadataStore => ({
     ...behind,
+    once: ({ slot, number }) => {
+      if (number !== 1) throw new Error("a client begins to count at 1");
+      return remoteOver(member.client(undefined, { ...systemRandom, bytes: () => new Uint8Array(Buffer.from(slot, "base64url")) }));
+    },
     resolve: (components) => call(routes.resolve, { components: [...components] }),
     getAttr: (inode) => call(routes.getAttr, { inode }),
     list: (inode, page) => call(routes.list, { inode, ...page }),
@@ -52,17 +57,20 @@ export async function remoteMetadata(member: TestMember, nodes: readonly GlobalN
     clone: (source, to, { replace }) => call(routes.clone, { source, to, replace }),
     usage: (inode) => call(routes.usage, { inode }),
     extents: async (inode, { offset, lengthBytes, limit }) =>
-      (await layoutOf(inode))
+      (await layoutOf({ call }, inode))
         .filter((extent) => extent.offset < offset + lengthBytes && extent.offset + extent.plainBytes > offset)
         .slice(0, limit),
     commit: ({ upload, files, confirmed, last }) =>
       call(routes.commit, { upload, files: [...files], receipts: receiptsOf(confirmed), last }),
     createStore: ({ name, policy }) => call(routes.createStore, { name, policy }),
-    listStores: async () => (await call(routes.listStores, {})).stores,
+    // The administrator is told everything, so what comes is whole.
+    listStores: async () => (await call(routes.listStores, {})).stores.map((listed) => storeSchema.parse(listed)),
     storeByName: (name) => call(routes.setStore, { name, policy: {} }),
     setStore: (name, policy) => call(routes.setStore, { name, policy }),
     storeKey: (store) => call(routes.storeKey, { store }),
-  };
+    removeStore: (name) => call(routes.removeStore, { name, dryRun: false }),
+  });
+  return remoteOver(member.client());
 }
 
 function batches(chunks: readonly ChunkId[]): ChunkId[][] {

@@ -14,7 +14,15 @@ describe("completion", () => {
     expect(exitCode).toBe(0);
     for (const [name, { section }] of Object.entries(commands))
       expect({ name, offered: stdout.includes(name) }).toEqual({ name, offered: section !== undefined });
-    for (const word of ["get-contexts", "dry-run", "min-members", "recursive"]) expect(stdout).toContain(word);
+    for (const word of ["get-contexts", "list-collectives", "max-uses", "dry-run", "min-members", "recursive"])
+      expect(stdout).toContain(word);
+  });
+
+  test("offers contexts wherever one is named", async () => {
+    await using folder = await testFolder();
+    const { stdout } = await runnerIn(join(folder.path, "home"))(["completion", "bash"]);
+    expect(stdout).toContain("'identity switch') printf %s 'contexts'");
+    expect(stdout).toContain("'invite generate --context') printf %s '@contexts'");
   });
 
   test("of another shell is refused", async () => {

@@ -181,11 +181,27 @@ describe("mv", () => {
     expect((await cli.run(["stat", "/b/moved/large"])).exitCode).toBe(3);
   });
 
-  test("between datastores leaves the source alone when it cannot be copied", async () => {
+  test("between datastores leaves both as they were when not all can be copied", async () => {
     await using cli = await withTree();
-    await cli.ok(["store", "set", "b", "--quota", "10"]);
-    expectFailure(await cli.run(["mv", "/a/tree", "/b"]), { code: "quota_exceeded", says: /quota is 10 bytes/ });
+    // Room for the small files, and for more than one step of the way.
+    await cli.ok(["store", "set", "b", "--quota", "1000"]);
+    await cli.put("/b/large", "stood here before");
+    await cli.ok(["mkdir", "/b/tree"]);
+    const before = [await treeOf(cli, "/a"), await treeOf(cli, "/b")];
+    for (const [from, to] of [
+      ["/a/tree", "/b"],
+      ["/a/tree", "/b/new"],
+      ["/a/tree/large", "/b"],
+      ["/a/tree/large", "/b/new"],
+    ] as const) {
+      expectFailure(await cli.run(["mv", from, to]), { code: "quota_exceeded", says: /quota is 1000 bytes/ });
+    }
+    expect([await treeOf(cli, "/a"), await treeOf(cli, "/b")]).toEqual(before);
     expect((await contentOf(cli, "/a/tree/large")).equals(large)).toBe(true);
+    expect((await contentOf(cli, "/b/large")).toString()).toBe("stood here before");
+    await cli.ok(["store", "set", "b", "--quota", "1TB"]);
+    await cli.ok(["mv", "/a/tree", "/b"]);
+    expect((await contentOf(cli, "/b/tree/large")).equals(large)).toBe(true);
   });
 
   const refused: readonly (readonly [readonly string[], Parameters<typeof expectFailure>[1]])[] = [

@@ -8,7 +8,7 @@ import { readRange } from "../../src/client/download.ts";
 import { readMany } from "../../src/client/read-many.ts";
 import { startMaintenance } from "../../src/coordinator/maintenance.ts";
 import { systemClock } from "../../src/core/clock.ts";
-import { createLog } from "../../src/core/log.ts";
+import { createLog, type Log, silentLog } from "../../src/core/log.ts";
 import { content, ingestFile, ingestFiles, readContent, until } from "../support/content.ts";
 import { startTestMember, type TestMember, type TestMemberOptions, type TestNode, type TestNodeOptions } from "../support/member.ts";
 import { expectCode, owner, reclaimAll } from "../support/metadata.ts";
@@ -310,7 +310,7 @@ describe("garbage", () => {
     const kept = await ingestFile(remote, cluster.store, { name: "kept", source: content(2 * mebibyte, 18) });
     const files = Array.from({ length: 30 }, (_, index) => ({ name: `gone-${index}`, source: content(5_000 + index, 19 + index) }));
     await ingestFiles(remote, cluster.store, files);
-    for (const { name } of files) await member.metadata.remove({ parent: cluster.store.inode, name }, "file");
+    for (const { name } of files) await member.metadata.remove({ parent: cluster.store.inode, name }, "file", { by: "dora" });
     await collect(cluster);
     const extents = await extentsOf(cluster, kept.attr.inode);
     for (const store of stores) expect(store.usage().chunkCount).toBe(extents.length);
@@ -329,7 +329,7 @@ describe("garbage", () => {
     await ingestFile(member.remote(), cluster.store, { name: "gone", source: content(100_000, 30) });
     member.clock.nowMs += nodeDeadAfterMs;
     await cluster.nodes[1]?.register();
-    await member.metadata.remove({ parent: cluster.store.inode, name: "gone" }, "file");
+    await member.metadata.remove({ parent: cluster.store.inode, name: "gone" }, "file", { by: "dora" });
     const maintenance = startMaintenance({ ...member.service, clock: systemClock });
     await until(() => stores[1]?.usage().chunkCount === 0, "the node that is here to delete");
     await maintenance.stop();
@@ -340,19 +340,34 @@ describe("garbage", () => {
   });
 });
 
-test("garbage of a node that cannot be reached keeps no other from deleting", async () => {
+test("garbage of a node that cannot be reached keeps no other from deleting, and is told of once", async () => {
   const stores = memoryStores(2);
-  const refuse = (request: Request) => (request.url.endsWith("/delete") ? new Response(null, { status: 503 }) : undefined);
+  let refusals = 0;
+  let refusing = true;
+  const refuse = (request: Request) => {
+    if (!refusing || !request.url.endsWith("/delete")) return undefined;
+    refusals++;
+    return new Response(null, { status: 503 });
+  };
   await using cluster = await startCluster({
     nodes: stores.map((store, index) => (index === 0 ? { store, intercept: refuse } : { store })),
   });
   const { member } = cluster;
   await ingestFile(member.remote(), cluster.store, { name: "gone", source: content(100_000, 30) });
-  await member.metadata.remove({ parent: cluster.store.inode, name: "gone" }, "file");
-  const maintenance = startMaintenance({ ...member.service, clock: systemClock });
+  await member.metadata.remove({ parent: cluster.store.inode, name: "gone" }, "file", { by: "dora" });
+  const told: string[] = [];
+  const log: Log = { ...silentLog, warn: (event) => void told.push(`warn ${event}`), info: (event) => void told.push(`info ${event}`) };
+  const clock = { ...systemClock, sleep: (_: number, signal?: AbortSignal) => systemClock.sleep(1, signal) };
+  const maintenance = startMaintenance({ ...member.service, clock, log });
   await until(() => stores[1]?.usage().chunkCount === 0, "the node that answers to delete");
-  await maintenance.stop();
+  await until(() => refusals > 3, "more passes");
   expect(stores[0]?.usage().chunkCount).toBe(2);
+  expect(told).toEqual(["warn maintenance failed, trying on"]);
+  refusing = false;
+  await until(() => told.length > 1, "the other node to delete");
+  await maintenance.stop();
+  expect(stores[0]?.usage().chunkCount).toBe(0);
+  expect(told).toEqual(["warn maintenance failed, trying on", "info maintenance goes on"]);
 });
 
 test("an answer that is no answer is another node's turn", async () => {

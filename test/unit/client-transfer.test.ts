@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { parseInode } from "../../protocol/ids.ts";
 import { kibibyte, largeChunkBytes, mebibyte, smallChunkBytes } from "../../protocol/limits.ts";
-import { defaultStorePolicy, type Store } from "../../protocol/schema.ts";
+import { type ContentVersion, defaultStorePolicy, type Store } from "../../protocol/schema.ts";
 import { isSmallFile, readMany } from "../../src/client/read-many.ts";
 import type { Remote } from "../../src/client/remote.ts";
 import { bytesSource } from "../../src/client/sources.ts";
@@ -205,10 +205,12 @@ describe("writers", () => {
     expect(attr.version).toBe(4);
     const winner = await readContent(remote, attr.inode);
     expect(contents.some((one) => Buffer.compare(one, winner) === 0)).toBe(true);
-    await expectCode("conflict", ingestFile(remote, store, { name: "contended", source: content(10, 1), ifVersion: 3 }));
-    await expectCode("already_exists", ingestFile(remote, store, { name: "contended", source: content(10, 1), ifVersion: 0 }));
+    const replacing = (replaces: ContentVersion | null) =>
+      ingestFile(remote, store, { name: "contended", source: content(10, 1), replaces });
+    await expectCode("conflict", replacing({ inode: attr.inode, version: 3 }));
+    await expectCode("already_exists", replacing(null));
     expect(Buffer.compare(await readContent(remote, attr.inode), winner)).toBe(0);
-    expect((await ingestFile(remote, store, { name: "contended", source: content(10, 1), ifVersion: 4 })).attr.version).toBe(5);
+    expect((await replacing({ inode: attr.inode, version: 4 })).attr.version).toBe(5);
   });
 
   test("that fail leave nothing behind under the name", async () => {

@@ -76,8 +76,27 @@ describe("messages", () => {
     for (const name of routeNames)
       expect(decodeMessage(routes[name].output, encodeMessage(sampleOutputs[name]), "it")).toEqual(sampleOutputs[name] as never);
     for (const [what, schema, sample] of schemas) expect(() => decodeMessage(schema, encodeMessage(sample), what)).not.toThrow();
-    const { mtimeNs, ifVersion } = decodeMessage(routes.commit.input, encodeMessage(sampleInputs.commit), "it").files[0] ?? {};
-    expect({ mtimeNs, ifVersion }).toEqual({ mtimeNs: 1_700_000_000_123_456_789n, ifVersion: 3 });
+    const { mtimeNs, replaces } = decodeMessage(routes.commit.input, encodeMessage(sampleInputs.commit), "it").files[0] ?? {};
+    expect({ mtimeNs, replaces }).toEqual({ mtimeNs: 1_700_000_000_123_456_789n, replaces: { inode: parseInode(7), version: 3 } });
+  });
+
+  test("keep every character of a name, a mark at its start too", () => {
+    for (const start of ["\ufeff", "\ufeff\ufeff", "x\ufeff"]) {
+      for (const length of [1, 66, 67, 190, 200, 249]) {
+        const name = `${start}${"n".repeat(length)}`;
+        const move = { from: { parent: 7, name }, to: { parent: 8, name: "b" }, replace: true };
+        expect(decodeMessage(routes.rename.input, encodeMessage(move), "it")).toEqual(move as never);
+        const entry = { name, attr: sampleOutputs.getAttr };
+        expect(decodeMessage(routes.list.output, encodeMessage({ entries: [entry, entry], more: true }), "it").entries).toEqual([
+          entry,
+          entry,
+        ]);
+      }
+    }
+    // By chance in what is no text at all.
+    const data = Uint8Array.of(0xef, 0xbb, 0xbf, ...new Uint8Array(300));
+    const chunks = [{ ...sampleBatches.storeMany.chunks[0], data }];
+    expect(decodeMessage(storeManySchema, encodeMessage({ chunks }), "it").chunks[0]?.data).toEqual(data);
   });
 
   test("may say more than this version knows", () => {
@@ -178,6 +197,7 @@ describe("tickets and receipts", () => {
   const ticket = signTicket(goldenSigner(1), goldenTicket());
   const receipt = signReceipt(goldenSigner(2), goldenReceipt());
   const verifier = createTicketVerifier({
+    isWithdrawn: () => false,
     audience: goldenTicket().audience,
     coordinatorKeyFor: () => goldenSigner1,
     clock: handClock(goldenTimeMs),

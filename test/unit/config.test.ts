@@ -239,7 +239,7 @@ describe("mistakes", () => {
         auto_tls: "yes",
         coordinator: {
           address: 8001,
-          cert_validity: "2m",
+          cert_validity: "2s",
           data_dir: null,
           bootstrap_peers: [{ member_id: "bob" }, { member_id: "UPPER", address: "x y" }],
         },
@@ -255,7 +255,7 @@ describe("mistakes", () => {
         'alice.json: log_level: "verbose" is not one of error, warn, info, debug',
         "alice.json: auto_tls: must be true or false, not a text",
         "alice.json: coordinator.address: must be a text, not a number",
-        'alice.json: coordinator.cert_validity: "2m" is not between 5m and 397d',
+        'alice.json: coordinator.cert_validity: "2s" is not between 30s and 397d',
         "alice.json: coordinator.data_dir: must be a text, not null",
         "alice.json: coordinator.bootstrap_peers[0].address: missing",
         'alice.json: coordinator.bootstrap_peers[1].member_id: "UPPER" cannot be a name',
@@ -283,8 +283,11 @@ describe("mistakes", () => {
   });
 
   test("what is missing is named with every way to give it, once, and not when it is there but wrong", () => {
-    expect(failure({ role: "node" }).mistakes).toEqual([
+    expect(failure({ role: "coordinator" }).mistakes).toEqual([
       "member_id: missing, set --member, COLLECTIVE_MEMBER_ID or member_id in a configuration file",
+    ]);
+    // Its member is what its invite says.
+    expect(failure({ role: "node" }).mistakes).toEqual([
       "node.node_id: missing, set --node-id, COLLECTIVE_NODE_ID or node.node_id in a configuration file",
     ]);
     expect(failure({ role: "node", flags: { member: "A" }, configFile: fileOf({ node: { node_id: "A" } }) }).mistakes).toEqual([

@@ -2,15 +2,20 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { rootInode } from "../../protocol/ids.ts";
+import { formatRequestId } from "../../protocol/request-id.ts";
 import { routes } from "../../protocol/routes.ts";
+import { defaultStorePolicy } from "../../protocol/schema.ts";
 import { systemRandom } from "../../src/core/random.ts";
+import type { ChangeContext } from "../../src/net/control-app.ts";
 import { createControlClient } from "../../src/net/control-client.ts";
 import type { Authority } from "../../src/pki/authority.ts";
 import { assembleCredentials } from "../../src/pki/credentials.ts";
 import { foreignCredentials as foreign, nameAt, startTestMember, type TestMember } from "../support/member.ts";
 import { sampleInputs } from "../support/messages.ts";
-import { createStore, expectCode, failureOf } from "../support/metadata.ts";
+import { createStore, expectCode, failureOf, namesIn } from "../support/metadata.ts";
 import { alice, authorityOf, bob, garage, home, leafOf } from "../support/pki.ts";
+
+const notNow = () => new CollectiveError("unavailable", "not now");
 
 let member: TestMember;
 let garageAuthority: Authority;
@@ -28,7 +33,7 @@ describe("reloading", () => {
     let stop = false;
     let done = 0;
     const failures: unknown[] = [];
-    // The one is asked again by the client if its answer is lost, the other is not.
+    // The one may be made twice, the other is known by its id.
     const store = await createStore(other.metadata);
     const itself = { parent: rootInode, name: store.name };
     const calls = [
@@ -67,7 +72,7 @@ describe("reloading", () => {
       trustedAuthorityPems: [other.authority.certificatePem],
     });
     const client = other.client(both);
-    const asked = () => failureOf(client.call(routes.getAttr, { inode: rootInode }));
+    const asked = () => failureOf(client.call(routes.status, {}));
     expect((await asked()).code).toBe("not_authenticated");
     // Known from here on, though nothing was shared with it; and then not any more.
     other.server.reload(await other.credentialsOf({ kind: "coordinator", name: alice }, { trusted: [garageAuthority.certificatePem] }));
@@ -78,25 +83,82 @@ describe("reloading", () => {
 });
 
 describe("a call", () => {
-  test("is repeated only where that changes nothing", async () => {
-    const calls = { getAttr: 0, remove: 0, rename: 0 };
-    const fail = (name: keyof typeof calls) => () => {
-      calls[name]++;
-      return Promise.reject(new CollectiveError("unavailable", "not now"));
-    };
+  test("that is refused for now is repeated a few times", async () => {
+    let refusals = 0;
     await using other = await startTestMember({
       wrapHandlers: (handlers) => ({
         ...handlers,
-        getAttr: (input, context) => (calls.getAttr < 2 ? fail("getAttr")() : handlers.getAttr(input, context)),
-        remove: fail("remove"),
-        rename: fail("rename"),
+        getAttr: (input, context) => (refusals++ < 2 ? Promise.reject(notNow()) : handlers.getAttr(input, context)),
+        remove: () => {
+          refusals++;
+          return Promise.reject(notNow());
+        },
       }),
     });
     const client = other.client();
     expect((await client.call(routes.getAttr, { inode: rootInode })).inode).toBe(rootInode);
+    expect(refusals).toBe(3);
+    refusals = 0;
     await expectCode("unavailable", client.call(routes.remove, sampleInputs.remove));
-    await expectCode("unavailable", client.call(routes.rename, sampleInputs.rename));
-    expect(calls).toEqual({ getAttr: 2, remove: 1, rename: 1 });
+    expect(refusals).toBe(4);
+  });
+
+  test("whose answer was lost is repeated, and takes effect once", async () => {
+    const asked = new Map<string, number>();
+    const losing =
+      <I, O>(handler: (input: I, context: ChangeContext) => Promise<O>) =>
+      async (input: I, context: ChangeContext): Promise<O> => {
+        const answer = await handler(input, context);
+        const id = formatRequestId(context.request);
+        asked.set(id, (asked.get(id) ?? 0) + 1);
+        if (asked.get(id) !== 3) throw notNow();
+        return answer;
+      };
+    await using other = await startTestMember({
+      wrapHandlers: ({ createStore, makeDirectories, rename, remove, removeStore, ...handlers }) => ({
+        ...handlers,
+        createStore: losing(createStore),
+        makeDirectories: losing(makeDirectories),
+        rename: losing(rename),
+        remove: losing(remove),
+        removeStore: losing(removeStore),
+      }),
+    });
+    const client = other.client();
+    const store = await client.call(routes.createStore, { name: "media", policy: defaultStorePolicy });
+    const at = (name: string) => ({ parent: store.inode, name });
+    // Side by side, so that each has to keep its answers apart from the others'.
+    const made = await Promise.all(
+      ["a", "b", "c", "d"].map((name) =>
+        client.call(routes.makeDirectories, { directories: [{ ...at(name), mode: 0o755 }], existing: "fail" }),
+      ),
+    );
+    expect(new Set(made.map(({ attrs }) => attrs[0]?.inode)).size).toBe(4);
+    await client.call(routes.rename, { from: at("a"), to: at("e"), replace: false });
+    await client.call(routes.remove, { ...at("b"), kind: "directory" });
+    expect(await namesIn(other.metadata, store.inode)).toEqual(["c", "d", "e"]);
+    expect(await client.call(routes.removeStore, { name: "media", dryRun: false })).toMatchObject({ directories: 4 });
+    expect(await other.metadata.listStores()).toEqual([]);
+    expect([...asked.values()]).toEqual(Array(8).fill(3));
+  });
+
+  test("goes on for as long as a restart takes, with a coordinator that has answered before", async () => {
+    const other = await startTestMember();
+    const own = await other.credentialsOf({ kind: "user", name: alice });
+    let waitedMs = 0;
+    const clock = {
+      ...other.clock,
+      sleep: async (ms: number) => {
+        waitedMs += ms;
+      },
+    };
+    const server = { kind: "coordinator", name: alice } as const;
+    const client = createControlClient({ address: other.address, server, credentials: () => own, clock, random: systemRandom });
+    await client.call(routes.getAttr, { inode: rootInode });
+    await other[Symbol.asyncDispose]();
+    await expectCode("unavailable", client.call(routes.remove, sampleInputs.remove));
+    expect(waitedMs).toBeGreaterThan(5_000);
+    expect(waitedMs).toBeLessThan(20_000);
   });
 
   test("to nobody is repeated whatever it is, for it was never sent", async () => {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { CollectiveError } from "../../protocol/errors.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { type CollectiveDatabase, type DatabaseOptions, type Migration, openDatabase } from "../../src/db/database.ts";
-import { groupWritesMax, queuedWritesMax } from "../../src/db/group-commit.ts";
+import { groupsUntilRecovered, groupWritesMax, queuedWritesMax } from "../../src/db/group-commit.ts";
 import { rowMigrations, testApplicationId } from "./database-schema.ts";
 
 interface Folder extends Disposable {
@@ -136,16 +136,24 @@ describe("writes", () => {
     await database.close();
   });
 
-  test("a full disk fails the write with no_space, and later ones work", async () => {
+  test("a full disk fails the write with no_space and is told once, and later ones work", async () => {
     using dir = folder();
-    const database = dir.open();
+    const told: string[] = [];
+    const tell = (event: string) => void (event.startsWith("disk") && told.push(event));
+    const database = dir.open({ log: { ...silentLog, warn: tell, info: tell } });
     await database.write(insert(database, 1));
     const pages = database.sqlite.query<{ page_count: number }, []>("PRAGMA page_count").get()?.page_count ?? 0;
     database.sqlite.run(`PRAGMA max_page_count = ${pages + 2}`);
-    await expect(database.write(insert(database, 2, "x".repeat(1_000_000)))).rejects.toMatchObject({ code: "no_space" });
+    for (let i = 0; i < 3; i++) {
+      await expect(database.write(insert(database, 2, "x".repeat(1_000_000)))).rejects.toMatchObject({ code: "no_space" });
+      await database.write(() => undefined);
+    }
     expect(numbers(database)).toEqual([1]);
     await database.write(insert(database, 3));
     expect(numbers(database)).toEqual([1, 3]);
+    expect(told).toEqual(["disk is full, writes are refused"]);
+    for (let i = 0; i < groupsUntilRecovered; i++) await database.write(() => undefined);
+    expect(told).toEqual(["disk is full, writes are refused", "disk has room again"]);
     await database.close();
   });
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type GlobalName, globalName, parseLocalName } from "../../protocol/ids.ts";
 import { heartbeatIntervalMs, nodeDeadAfterMs, nodeSuspectAfterMs } from "../../protocol/limits.ts";
 import type { Heartbeat } from "../../protocol/schema.ts";
-import { requireAdministrator, requirePerson } from "../../src/coordinator/access.ts";
+import { requireAdministrator, requirePersonOfSite } from "../../src/coordinator/access.ts";
 import { createNodeDirectory, nodeStateAfter, requireNode } from "../../src/coordinator/directory.ts";
 import { silentLog } from "../../src/core/log.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
@@ -12,7 +12,7 @@ import { expectCode } from "../support/metadata.ts";
 import { alice, bob, garage, type HandClock, handClock, home } from "../support/pki.ts";
 
 function nodeCaller(local: string, key = 1): Caller {
-  return { kind: "node", name: globalName(parseLocalName(local), home), publicKeyRaw: new Uint8Array(32).fill(key) };
+  return { kind: "node", name: globalName(parseLocalName(local), home), publicKeyRaw: new Uint8Array(32).fill(key), serial: "" };
 }
 
 const heartbeat: Heartbeat = {
@@ -29,8 +29,10 @@ function setUp(): { clock: HandClock; metadata: MetadataStore } {
   return { clock, metadata: memoryMetadata(clock) };
 }
 
+const revocations = { isRevoked: () => false };
+
 const open = ({ clock, metadata }: { clock: HandClock; metadata: MetadataStore }) =>
-  createNodeDirectory({ metadata, clock, log: silentLog });
+  createNodeDirectory({ metadata, revocations, clock, log: silentLog });
 
 test("silence turns into suspicion and then into death", () => {
   const table: readonly (readonly [number, string])[] = [
@@ -86,15 +88,38 @@ describe("the directory of nodes", () => {
     expect(await around.metadata.listNodes()).toMatchObject([{ address: "10.0.0.1:7001" }]);
     await directory.record(nodeCaller("node-01"), { ...heartbeat, address: "10.0.0.9:7001" });
     expect(await around.metadata.listNodes()).toMatchObject([{ address: "10.0.0.9:7001" }]);
+    around.clock.nowMs += nodeDeadAfterMs;
     await directory.record(nodeCaller("node-01", 7), { ...heartbeat, address: "10.0.0.9:7001" });
     expect((await around.metadata.listNodes())[0]?.publicKeyRaw).toEqual(new Uint8Array(32).fill(7));
+  });
+
+  test("gives a name to another key only when the node that has it is dead", async () => {
+    const around = setUp();
+    const directory = await open(around);
+    await directory.record(nodeCaller("node-01"), heartbeat);
+    const other = nodeCaller("node-01", 2);
+    const refused = async (state: string): Promise<void> => {
+      const { message } = await expectCode("conflict", directory.record(other, { ...heartbeat, address: "10.0.0.2:7001" }));
+      expect(message).toContain(`there is another ${other.name}: it is ${state} at 10.0.0.1:7001`);
+      expect(await around.metadata.listNodes()).toMatchObject([{ address: "10.0.0.1:7001", publicKeyRaw: new Uint8Array(32).fill(1) }]);
+    };
+    await refused("alive");
+    around.clock.nowMs += nodeSuspectAfterMs;
+    await refused("suspect");
+    await directory.record(nodeCaller("node-01"), heartbeat);
+    await refused("alive");
+    around.clock.nowMs += nodeDeadAfterMs;
+    await directory.record(other, { ...heartbeat, address: "10.0.0.2:7001" });
+    expect(directory.get(other.name)).toMatchObject({ state: "alive", address: "10.0.0.2:7001", publicKeyRaw: other.publicKeyRaw });
+    // Back after all, it is the stranger now.
+    await expectCode("conflict", directory.record(nodeCaller("node-01"), heartbeat));
   });
 
   test("does not judge by the calendar", async () => {
     const around = setUp();
     let monotonicMs = 0;
     const clock = { ...around.clock, monotonicMs: () => monotonicMs, wallMs: () => around.clock.nowMs };
-    const directory = await createNodeDirectory({ metadata: around.metadata, clock, log: silentLog });
+    const directory = await createNodeDirectory({ metadata: around.metadata, revocations, clock, log: silentLog });
     await directory.record(nodeCaller("node-01"), heartbeat);
     around.clock.nowMs += 365 * 86_400_000;
     expect(directory.list()[0]?.state).toBe("alive");
@@ -105,14 +130,14 @@ describe("the directory of nodes", () => {
 });
 
 describe("access", () => {
-  const person = (name: GlobalName): Caller => ({ kind: "user", name, publicKeyRaw: new Uint8Array(32) });
+  const person = (name: GlobalName): Caller => ({ kind: "user", name, publicKeyRaw: new Uint8Array(32), serial: "" });
   const dora = globalName(parseLocalName("dora"), home);
 
   test("to files is for people of the own site", async () => {
-    requirePerson(person(alice), alice);
-    requirePerson(person(dora), alice);
+    requirePersonOfSite(person(alice), alice);
+    requirePersonOfSite(person(dora), alice);
     for (const caller of [person(bob), { ...person(alice), kind: "node" as const }, { ...person(alice), kind: "coordinator" as const }]) {
-      await expectCode("permission_denied", () => requirePerson(caller, alice));
+      await expectCode("permission_denied", () => requirePersonOfSite(caller, alice));
     }
   });
 

@@ -67,6 +67,7 @@ for (const version of versions) {
     test("is a ticket and a receipt", () => {
       const ticket = goldenTicket();
       const verifier = createTicketVerifier({
+        isWithdrawn: () => false,
         audience: ticket.audience,
         coordinatorKeyFor: () => goldenSigner(1).publicKeyRaw,
         clock: handClock(goldenTimeMs),
@@ -88,7 +89,7 @@ for (const version of versions) {
       expect(await collectAll(metadata)).toEqual(new Map());
       const written = await writeFile(metadata, media.inode, { parent: media.inode, name: "new", pieces: ["a:10", "new:4"] });
       expect(written).toMatchObject({ sizeBytes: 14, version: 1, owner });
-      await metadata.remove({ parent: media.inode, name: "films" }, "tree");
+      await metadata.remove({ parent: media.inode, name: "films" }, "tree", { by: "dora" });
       expect(await metadata.storeByName("media")).toMatchObject({ files: 2, chunks: 2 });
       await metadata.close();
       await openDatabase({ ...options, path: fresh }).close();

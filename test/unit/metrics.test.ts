@@ -1,14 +1,20 @@
 /** What a process shows to Prometheus and to whoever asks how it is. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { silentLog } from "../../src/core/log.ts";
-import { createMetrics } from "../../src/core/metrics.ts";
+import { createMetrics, type Metrics } from "../../src/core/metrics.ts";
 import { type Health, type ObservabilityServer, startObservabilityServer } from "../../src/net/observability-server.ts";
 
 const member = "alice@home.collective.local";
 
+function metricsOf(name: string): Metrics {
+  const metrics = createMetrics();
+  metrics.setMember(name);
+  return metrics;
+}
+
 describe("metrics", () => {
   test("carry the member on every value", async () => {
-    const metrics = createMetrics(member);
+    const metrics = metricsOf(member);
     metrics.counter("x_total", "x", ["op"]).add({ op: "put" }, 2);
     metrics.histogram("y_seconds", "y", ["op"]).observe({ op: "put" }, 0.003);
     const values = (await metrics.text()).split("\n").filter((line) => line !== "" && !line.startsWith("#"));
@@ -19,7 +25,7 @@ describe("metrics", () => {
   });
 
   test("ask a gauge at each scrape, and forget labels that are gone", async () => {
-    const metrics = createMetrics(member);
+    const metrics = metricsOf(member);
     let nodes = ["node-01", "node-02"];
     metrics.gauge("up", "up", { labels: ["node"], read: () => nodes.map((node) => ({ labels: { node }, value: 1 })) });
     expect(await metrics.text()).toContain('up{node="node-02"');
@@ -30,7 +36,7 @@ describe("metrics", () => {
   });
 
   test("let two roles of one process add to one name", async () => {
-    const metrics = createMetrics(member);
+    const metrics = metricsOf(member);
     for (const name of ["alice", "node-01"])
       metrics.gauge("expiry", "expiry", { labels: ["name"], read: async () => [{ labels: { name }, value: 1 }] });
     const text = await metrics.text();
@@ -38,7 +44,7 @@ describe("metrics", () => {
   });
 
   test("tell the process's own memory, time and files under their standard names", async () => {
-    const text = await createMetrics(member).text();
+    const text = await metricsOf(member).text();
     const value = (name: string): number => Number(new RegExp(`^${name}\\{[^}]*\\} (\\S+)$`, "m").exec(text)?.[1]);
     expect(value("process_resident_memory_bytes")).toBeGreaterThan(1_000_000);
     expect(value("process_cpu_seconds_total")).toBeGreaterThan(0);
@@ -51,7 +57,7 @@ describe("the observability server", () => {
   afterEach(async () => await server?.stop());
 
   const listen = (health: () => Health): string => {
-    const options = { host: "127.0.0.1", port: 0, metrics: createMetrics(member), health: async () => health(), log: silentLog };
+    const options = { host: "127.0.0.1", port: 0, metrics: metricsOf(member), health: async () => health(), log: silentLog };
     server = startObservabilityServer(options);
     return `http://${server.address}`;
   };
@@ -81,7 +87,7 @@ describe("the observability server", () => {
       startObservabilityServer({
         host: base.hostname,
         port: Number(base.port),
-        metrics: createMetrics(member),
+        metrics: metricsOf(member),
         health: async () => ({ health: "healthy", healthScore: 100, reasons: [] }),
         log: silentLog,
       });

@@ -215,4 +215,8 @@ test("lifeLeft is the fraction that remains", () => {
   const validity = { notBeforeMs: 1000, notAfterMs: 2000 };
   expect([0, 1000, 1500, 2000, 9999].map((nowMs) => lifeLeft(validity, nowMs))).toEqual([1, 1, 0.5, 0, 0]);
   expect(lifeLeft({ notBeforeMs: 5, notAfterMs: 5 }, 5)).toBe(0);
+  // That leaves begin five minutes in the past makes the shortest ones no older.
+  const minuteMs = 60_000;
+  const short = { notBeforeMs: 0, notAfterMs: 6 * minuteMs };
+  expect([5, 5.5, 6].map((minutes) => lifeLeft(short, minutes * minuteMs))).toEqual([1, 0.5, 0]);
 });

@@ -48,6 +48,7 @@ function verifierOf(options: { keys?: (site: Site) => Uint8Array | readonly Uint
   let lookups = 0;
   const keys = options.keys ?? ((site) => (site === home ? coordinator.publicKeyRaw : undefined));
   const verifier = createTicketVerifier({
+    isWithdrawn: () => false,
     audience: node,
     clock,
     cacheEntriesMax: options.cacheEntriesMax ?? 100,

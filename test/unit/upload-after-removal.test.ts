@@ -36,7 +36,7 @@ async function storeWhileDeleting(into: "the same store" | "another store"): Pro
   };
 
   await put(first);
-  await metadata.remove({ parent: first.inode, name: "file" }, "file");
+  await metadata.remove({ parent: first.inode, name: "file" }, "file", { by: "dora" });
   while (await metadata.reclaim());
   const garbage = await metadata.collectGarbage(100);
   expect(garbage.length).toBe(2);

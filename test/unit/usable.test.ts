@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import type { GlobalName } from "../../protocol/ids.ts";
+import { type GlobalName, parseInode } from "../../protocol/ids.ts";
 import { defaultStorePolicy, type StorePolicy } from "../../protocol/schema.ts";
+import { usableShown } from "../../src/client/nodes-shown.ts";
 import type { StorageNode } from "../../src/cluster/candidates.ts";
 import { type UsableSpace, usableSpace } from "../../src/cluster/usable.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
@@ -129,4 +130,19 @@ describe("why, and what would raise it", () => {
     expect(usable(nodesAt(home, [2 * gib, 3 * gib, 10 * gib, 5 * gib])).availableBytes).toBe(10 * gib);
     expect(usable(nodesAt(home, [9 * gib, 9 * gib, 2 * gib, 7 * gib]), { replicas: 3 }).availableBytes).toBe(9 * gib);
   });
+});
+
+test("who may not see the nodes, or how full the store is, is told nothing", () => {
+  const unread = { files: null, logicalBytes: null, chunks: null, storedBytes: null, degradedChunks: null };
+  const store = {
+    ...unread,
+    inode: parseInode(2),
+    name: "s",
+    owner: home,
+    createdMs: 0,
+    policy: { ...defaultStorePolicy, quotaBytes: gib },
+  };
+  expect(usableShown(store, home, undefined)).toBeUndefined();
+  expect(usableShown(store, home, [])).toBeUndefined();
+  expect(usableShown({ ...store, policy: defaultStorePolicy }, home, [])).toMatchObject({ availableBytes: 0 });
 });

@@ -4,7 +4,8 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createSyncedWriter, directBlockBytes } from "../../src/chunk/write-synced.ts";
+import { createSyncedWriter } from "../../src/chunk/write-synced.ts";
+import { directBlockBytes } from "../../src/core/direct-io.ts";
 
 const mebibyte = 1024 * 1024;
 let dir = "";

@@ -41,7 +41,7 @@ export async function runServe(invocation: Invocation, role: ServeRole | undefin
     clock: io.clock,
     random: io.random,
     log,
-    metrics: createMetrics(config.member),
+    metrics: createMetrics(),
     program: ownCommand(),
   };
   const running: RunningRole[] = [];
@@ -83,7 +83,7 @@ async function startRoles(
 ): Promise<readonly RunningRole[]> {
   const { member, certDir } = config;
   // Each role loads its own half of the program only: it shows in the memory of an idle process.
-  if (config.coordinator) {
+  if (config.coordinator && member !== undefined) {
     const { startCoordinator } = await import("../../daemon/coordinator.ts");
     running.push(await startCoordinator({ member, config: config.coordinator, certDir }, around));
   }

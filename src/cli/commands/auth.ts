@@ -2,15 +2,19 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { CollectiveError, toCollectiveError } from "../../../protocol/errors.ts";
 import { identityKinds, localNameOf, parseGlobalName, parseLocalName } from "../../../protocol/ids.ts";
+import { routes } from "../../../protocol/routes.ts";
+import { auditTrail } from "../../client/audit-trail.ts";
 import { openContexts } from "../../client/context-file.ts";
 import { makeCredentials, remoteIssuer } from "../../client/new-credentials.ts";
 import { loadServeConfig } from "../../core/config.ts";
 import { parseValidity } from "../../core/config-values.ts";
+import { formatDuration, quoteInput } from "../../core/units.ts";
 import { localIssuer, ownAuthority } from "../../daemon/authority.ts";
 import { type CertificateInfo, readCertificate } from "../../pki/certificate.ts";
 import { type Command, type CommandGroup, jsonFlag, usage } from "../command.ts";
 import { chooseContext } from "../contexts.ts";
 import type { Io } from "../io.ts";
+import { jsonAuditEntry, renderAudit } from "../output/audit.ts";
 import { expiryOf, jsonCertificate, renderCertificate } from "../output/certificates.ts";
 import { printJson } from "../output/json.ts";
 import { openSession } from "../session.ts";
@@ -48,7 +52,7 @@ const init: Command = {
   run: async ({ io, given, on }) => {
     const flags = { member: given("member"), "data-dir": given("data-dir") };
     const { member, coordinator } = loadServeConfig({ role: "coordinator", flags, environment: io.environment });
-    if (!coordinator) throw new CollectiveError("internal", "the coordinator's configuration was not read");
+    if (!coordinator || member === undefined) throw new CollectiveError("internal", "the coordinator's configuration was not read");
     const { authority, dir, isNew } = await ownAuthority(coordinator.dataDir, member, io.clock);
     if (!isNew) throw new CollectiveError("already_exists", `the certificate authority of ${authority.site} is in ${dir} already`);
     const file = join(dir, "ca.pem");
@@ -66,7 +70,7 @@ const cert: Command = {
     { name: "name", description: "for whom: dora, node-01; for a coordinator its member", valueHint: "NAME" },
     {
       name: "validity",
-      description: "how long it lives, 5m to 397d; 90d for people and a day for others by default",
+      description: "how long it lives, 30s to 397d; by default as the coordinator is told, or a day with --data-dir",
       valueHint: "DURATION",
     },
     { name: "output", description: "folder for key.pem, cert.pem and ca.pem, ./NAME by default", valueHint: "DIR" },
@@ -91,10 +95,68 @@ const cert: Command = {
   },
 };
 
+const renew: Command = {
+  name: "renew",
+  description: "get a new certificate for the context in use now; the key stays, and by itself it happens at two thirds of the life",
+  flags: [jsonFlag],
+  example: "collective auth renew",
+  run: async ({ io, on }) => {
+    const { info: certificate, identity } = await (await openSession(io)).credentials.renew();
+    const nowMs = io.clock.wallMs();
+    if (on("json")) printJson(jsonCertificate({ file: await certificateInUse(io), certificate, nowMs }), io.stdout);
+    else io.stdout.write(`renewed the certificate of ${identity.name}: valid for ${formatDuration(certificate.notAfterMs - nowMs)}\n`);
+  },
+};
+
+const revoke: Command = {
+  name: "revoke",
+  description: "let a person or a node in no more, from the next request on; or one certificate, by its serial",
+  positionals: [{ name: "NAME-OR-SERIAL", description: "dora, node-01@home.collective.local, or a serial as auth info shows it" }],
+  flags: [
+    { name: "kind", description: "what the name is, where both are called so", valueHint: "KIND", values: ["user", "node"] },
+    jsonFlag,
+  ],
+  example: "collective auth revoke dora",
+  run: async ({ io, positionals, given, on }) => {
+    const [who = ""] = positionals;
+    const kind = revocableKinds.find((known) => known === given("kind"));
+    const { remote } = await openSession(io);
+    const revoked = await remote.control.call(routes.revoke, { who: who.trim().toLowerCase(), kind }, { signal: io.signal });
+    if (on("json")) printJson(revoked, io.stdout);
+    else io.stdout.write(`revoked the ${shownKinds[revoked.kind]} ${revoked.name}\n`);
+  },
+};
+
+const revocableKinds = ["user", "node"] as const;
+const shownKinds = { user: "person", node: "node", certificate: "certificate" } as const;
+
+const log: Command = {
+  name: "log",
+  description: "the audit trail: who joined, was granted, was revoked, made and removed what, when and by whom",
+  flags: [{ name: "limit", description: "how many of the newest entries", valueHint: "N", default: "100" }, jsonFlag],
+  example: "collective auth log --limit 20",
+  run: async ({ io, text, on }) => {
+    const limit = parseLimit(text("limit") ?? "");
+    const { remote } = await openSession(io);
+    const entries = await auditTrail(remote, { limit, signal: io.signal });
+    if (on("json")) printJson(entries.map(jsonAuditEntry), io.stdout);
+    else if (entries.length === 0) io.stdout.write("nothing has been recorded yet\n");
+    else io.stdout.write(`${renderAudit(entries, io.out)}\n`);
+  },
+};
+
+const auditEntriesMax = 1_000_000;
+
+function parseLimit(text: string): number {
+  const limit = /^\d{1,7}$/.test(text) ? Number(text) : 0;
+  if (limit < 1 || limit > auditEntriesMax) throw usage(`--limit is a number from 1 to ${auditEntriesMax}, not ${quoteInput(text)}`);
+  return limit;
+}
+
 const group: CommandGroup = {
   name: "auth",
-  description: "certificates: show them, make an authority, have keys certified",
-  commands: [info, init, cert],
+  description: "certificates: show, renew and revoke them, make an authority, have keys certified; the audit trail",
+  commands: [info, renew, revoke, log, init, cert],
 };
 export default group;
 

@@ -4,9 +4,9 @@ import { loadCredentials } from "../../pki/credentials.ts";
 import { type Command, type CommandGroup, jsonFlag } from "../command.ts";
 import type { Io } from "../io.ts";
 import { certificateLife } from "../output/certificates.ts";
+import { jsonContext, renderContexts } from "../output/contexts.ts";
 import { printJson } from "../output/json.ts";
-import { type Cell, renderFields, renderTable } from "../output/table.ts";
-import { printable } from "../output/text.ts";
+import { type Cell, renderFields } from "../output/table.ts";
 
 const contextName = { name: "NAME", description: "a context, see: collective config get-contexts" };
 
@@ -19,7 +19,7 @@ const getContexts: Command = {
     const contexts = await openContexts(io.home).list();
     if (on("json")) printJson(contexts.map(jsonContext), io.stdout);
     else if (on("quiet")) io.stdout.write(contexts.map(({ name }) => `${name}\n`).join(""));
-    else io.stdout.write(`${renderContexts(contexts, io)}\n`);
+    else io.stdout.write(`${renderContexts(contexts, io.out)}\n`);
   },
 };
 
@@ -101,31 +101,4 @@ async function contextInUse(io: Io): Promise<NamedContext> {
   const context = io.contextName === undefined ? await contexts.current() : await contexts.get(io.contextName);
   if (context) return context;
   throw new CollectiveError("not_found", "no context is current", { hint: "choose one: collective config use-context NAME" });
-}
-
-function jsonContext({ name, isCurrent, member, coordinator, identity, created }: NamedContext): Record<string, unknown> {
-  return { name, current: isCurrent, member, coordinator, identity: identity ?? null, created };
-}
-
-function renderContexts(contexts: readonly NamedContext[], { out }: Io): string {
-  if (contexts.length === 0) return "no contexts yet; start a coordinator here, or make one with: collective init";
-  return renderTable({
-    columns: [
-      { header: "" },
-      { header: "NAME" },
-      { header: "MEMBER", flexible: true },
-      { header: "COORDINATOR" },
-      { header: "IDENTITY", flexible: true },
-    ],
-    rows: contexts.map((context) => [
-      { text: context.isCurrent ? "*" : "", paint: out.colours.good },
-      printable(context.name),
-      context.member,
-      context.coordinator,
-      context.identity ?? "-",
-    ]),
-    width: out.columns,
-    colours: out.colours,
-    unicode: out.unicode,
-  });
 }

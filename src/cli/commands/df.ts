@@ -1,15 +1,15 @@
 import { type GlobalName, localNameOf } from "../../../protocol/ids.ts";
 import { routes } from "../../../protocol/routes.ts";
-import type { NodeSummary, Store } from "../../../protocol/schema.ts";
-import { ownNodes } from "../../cluster/candidates.ts";
-import { usableSpace } from "../../cluster/usable.ts";
+import type { ListedStore, NodeSummary } from "../../../protocol/schema.ts";
+import { nodesShown, usableShown } from "../../client/nodes-shown.ts";
 import { formatSize } from "../../core/units.ts";
 import { type Command, jsonFlag } from "../command.ts";
 import type { Io } from "../io.ts";
 import { capacityCell, nodeStateCell } from "../output/health.ts";
 import { printJson } from "../output/json.ts";
-import { redundancyText } from "../output/store-text.ts";
+import { redundancyText, textOr } from "../output/store-text.ts";
 import { renderTable } from "../output/table.ts";
+import type { Terminal } from "../output/terminal.ts";
 import { openSession } from "../session.ts";
 
 const command: Command = {
@@ -18,9 +18,9 @@ const command: Command = {
   flags: [jsonFlag],
   example: "collective df",
   run: async ({ io, on }) => {
-    const { remote } = await openSession(io);
-    const [{ member, nodes }, { stores }] = await Promise.all([
-      remote.control.call(routes.status, {}, { signal: io.signal }),
+    const { remote, member } = await openSession(io);
+    const [nodes, { stores }] = await Promise.all([
+      nodesShown(remote, io.signal),
       remote.control.call(routes.listStores, {}, { signal: io.signal }),
     ]);
     const space = spaceOf(member, nodes, stores);
@@ -31,42 +31,52 @@ const command: Command = {
 export default command;
 
 interface StoreSpace {
-  readonly store: Store;
-  /** More content, before compression, that fits with all the copies the store asks for. */
-  readonly availableBytes: number;
+  readonly store: ListedStore;
+  /** More content, before compression, that fits with all the copies the store asks for. Null for whom it is not to know. */
+  readonly availableBytes: number | null;
+}
+
+interface NodeSpace {
+  readonly nodes: readonly NodeSummary[];
+  readonly total: { readonly capacityBytes: number; readonly usedBytes: number; readonly freeBytes: number };
 }
 
 interface Space {
-  readonly nodes: readonly NodeSummary[];
-  readonly total: { readonly capacityBytes: number; readonly usedBytes: number; readonly freeBytes: number };
+  /** Undefined for people of other sites. */
+  readonly onNodes: NodeSpace | undefined;
   readonly stores: readonly StoreSpace[];
 }
 
-function spaceOf(member: GlobalName, nodes: readonly NodeSummary[], stores: readonly Store[]): Space {
-  const inOrder = [...nodes].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const candidates = ownNodes(member, nodes);
+function spaceOf(member: GlobalName, nodes: readonly NodeSummary[] | undefined, stores: readonly ListedStore[]): Space {
+  return {
+    onNodes: nodes && nodeSpaceOf(nodes),
+    stores: stores.map((store) => ({ store, availableBytes: usableShown(store, member, nodes)?.availableBytes ?? null })),
+  };
+}
+
+function nodeSpaceOf(nodes: readonly NodeSummary[]): NodeSpace {
   const sum = (of: (node: NodeSummary) => number): number => nodes.reduce((total, node) => total + of(node), 0);
   return {
-    nodes: inOrder,
+    nodes: [...nodes].sort((a, b) => (a.name < b.name ? -1 : 1)),
     total: {
       capacityBytes: sum((node) => node.capacityBytes),
       usedBytes: sum((node) => node.usedBytes),
       freeBytes: sum((node) => (node.state === "alive" ? node.freeBytes : 0)),
     },
-    stores: stores.map((store) => ({ store, availableBytes: usableSpace({ store, home: member, nodes: candidates }).availableBytes })),
   };
 }
 
-function jsonOf({ nodes, total, stores }: Space): Record<string, unknown> {
+function jsonOf({ onNodes, stores }: Space): Record<string, unknown> {
   return {
-    nodes: nodes.map((node) => ({
-      id: node.name,
-      state: node.state,
-      capacity: node.capacityBytes,
-      used: node.usedBytes,
-      free: node.freeBytes,
-    })),
-    total: { capacity: total.capacityBytes, used: total.usedBytes, free: total.freeBytes },
+    nodes:
+      onNodes?.nodes.map((node) => ({
+        id: node.name,
+        state: node.state,
+        capacity: node.capacityBytes,
+        used: node.usedBytes,
+        free: node.freeBytes,
+      })) ?? null,
+    total: onNodes ? { capacity: onNodes.total.capacityBytes, used: onNodes.total.usedBytes, free: onNodes.total.freeBytes } : null,
     stores: stores.map(({ store, availableBytes }) => ({
       name: store.name,
       redundancy: redundancyText(store.policy),
@@ -78,11 +88,18 @@ function jsonOf({ nodes, total, stores }: Space): Record<string, unknown> {
   };
 }
 
-function printSpace(io: Io, { nodes, total, stores }: Space): void {
-  const { out } = io;
-  const look = { width: out.columns, colours: out.colours, unicode: out.unicode };
-  const bold = out.colours.bold;
-  const nodeTable = renderTable({
+function printSpace({ stdout, out }: Io, { onNodes, stores }: Space): void {
+  const tables = [...(onNodes ? [nodeTable(onNodes, out)] : []), ...(stores.length > 0 ? [storeTable(stores, out)] : [])];
+  stdout.write(tables.length === 0 ? "nothing was shared with you yet\n" : `${tables.join("\n\n")}\n`);
+}
+
+function lookOf(out: Terminal) {
+  return { width: out.columns, colours: out.colours, unicode: out.unicode };
+}
+
+function nodeTable({ nodes, total }: NodeSpace, out: Terminal): string {
+  const { bold } = out.colours;
+  return renderTable({
     columns: [
       { header: "NODE", flexible: true },
       { header: "STATE" },
@@ -109,11 +126,12 @@ function printSpace(io: Io, { nodes, total, stores }: Space): void {
         capacityCell({ usedBytes: total.usedBytes, totalBytes: total.capacityBytes }, out),
       ],
     ],
-    ...look,
+    ...lookOf(out),
   });
-  io.stdout.write(`${nodeTable}\n`);
-  if (stores.length === 0) return;
-  const storeTable = renderTable({
+}
+
+function storeTable(stores: readonly StoreSpace[], out: Terminal): string {
+  return renderTable({
     columns: [
       { header: "STORE", flexible: true },
       { header: "REDUNDANCY" },
@@ -125,12 +143,11 @@ function printSpace(io: Io, { nodes, total, stores }: Space): void {
     rows: stores.map(({ store, availableBytes }) => [
       store.name,
       redundancyText(store.policy),
-      formatSize(store.logicalBytes),
-      formatSize(store.storedBytes),
+      textOr(store.logicalBytes, formatSize),
+      textOr(store.storedBytes, formatSize),
       store.policy.quotaBytes === null ? "-" : formatSize(store.policy.quotaBytes),
-      { text: formatSize(availableBytes), paint: availableBytes === 0 ? out.colours.bad : (text) => text },
+      { text: textOr(availableBytes, formatSize), paint: availableBytes === 0 ? out.colours.bad : (text) => text },
     ]),
-    ...look,
+    ...lookOf(out),
   });
-  io.stdout.write(`\n${storeTable}\n`);
 }

@@ -1,8 +1,9 @@
 import { kibibyte } from "../../../protocol/limits.ts";
 import { routes } from "../../../protocol/routes.ts";
-import type { Attr, NodeSummary, Store } from "../../../protocol/schema.ts";
+import type { Attr, ListedStore, NodeSummary } from "../../../protocol/schema.ts";
 import { statPath } from "../../client/files.ts";
 import { layoutOf, type PlacedChunk } from "../../client/layout.ts";
+import { nodesShown } from "../../client/nodes-shown.ts";
 import { formatSize } from "../../core/units.ts";
 import { type Command, jsonFlag } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -33,8 +34,7 @@ const command: Command = {
       printJson(jsonOf(found), io.stdout);
       return;
     }
-    const { nodes } = await remote.control.call(routes.status, {}, { signal: io.signal });
-    printFound(io, found, nodes);
+    printFound(io, found, (await nodesShown(remote, io.signal)) ?? []);
   },
 };
 export default command;
@@ -43,7 +43,7 @@ interface Found {
   readonly path: string;
   readonly attr: Attr;
   readonly chunks: readonly PlacedChunk[];
-  readonly store: Store | undefined;
+  readonly store: ListedStore | undefined;
 }
 
 function jsonOf({ path, attr, chunks, store }: Found): Record<string, unknown> {

@@ -2,9 +2,8 @@ import { CollectiveError } from "../../../protocol/errors.ts";
 import { replicasMax } from "../../../protocol/limits.ts";
 import { parseName } from "../../../protocol/path.ts";
 import { routes } from "../../../protocol/routes.ts";
-import { defaultStorePolicy, type Store, type StorePolicy, strategies } from "../../../protocol/schema.ts";
-import { ownNodes } from "../../cluster/candidates.ts";
-import { usableSpace } from "../../cluster/usable.ts";
+import { defaultStorePolicy, type ListedStore, type StorePolicy, strategies } from "../../../protocol/schema.ts";
+import { nodesShown, usableShown } from "../../client/nodes-shown.ts";
 import { formatSize, parseSize, quoteInput } from "../../core/units.ts";
 import { type Command, type CommandGroup, type Flag, type Invocation, jsonFlag, usage } from "../command.ts";
 import { printJson } from "../output/json.ts";
@@ -64,13 +63,10 @@ const show: Command = {
     const { io, on } = invocation;
     const storeName = nameOf(invocation);
     const session = await openSession(io);
-    const [stores, { member, nodes }] = await Promise.all([
-      listStores(session, io.signal),
-      session.remote.control.call(routes.status, {}, { signal: io.signal }),
-    ]);
+    const [stores, nodes] = await Promise.all([listStores(session, io.signal), nodesShown(session.remote, io.signal)]);
     const store = stores.find((candidate) => candidate.name === storeName);
     if (!store) throw new CollectiveError("not_found", `there is no datastore named ${storeName}`, { hint: "see: collective store list" });
-    const space = usableSpace({ store, home: member, nodes: ownNodes(member, nodes) });
+    const space = usableShown(store, session.member, nodes);
     if (on("json")) printJson({ ...jsonStore(store), ...jsonSpace(space) }, io.stdout);
     else io.stdout.write(`${renderStore(store, space, io.out)}\n`);
   },
@@ -126,7 +122,7 @@ const group: CommandGroup = {
 };
 export default group;
 
-async function listStores({ remote }: Session, signal: AbortSignal): Promise<Store[]> {
+async function listStores({ remote }: Session, signal: AbortSignal): Promise<ListedStore[]> {
   return (await remote.control.call(routes.listStores, {}, { signal })).stores;
 }
 

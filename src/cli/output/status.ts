@@ -1,17 +1,17 @@
 /** The state of a collective on one page: health and why, nodes, datastores, totals. At most 40 lines. */
 import { localNameOf } from "../../../protocol/ids.ts";
 import type { RouteOutput, routes } from "../../../protocol/routes.ts";
-import type { NodeSummary, Store } from "../../../protocol/schema.ts";
+import type { ListedStore, NodeSummary } from "../../../protocol/schema.ts";
 import { formatDuration, formatSize } from "../../core/units.ts";
 import { capacityCell, healthPaint, nodeStateCell, wrongCountCell } from "./health.ts";
-import { redundancyText } from "./store-text.ts";
+import { redundancyText, textOr } from "./store-text.ts";
 import { renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { countOf, formatCount, printable } from "./text.ts";
 
 export interface StatusPage {
   readonly status: RouteOutput<typeof routes.status>;
-  readonly stores: readonly Store[];
+  readonly stores: readonly ListedStore[];
   readonly latencyMs: number;
   readonly nowMs: number;
 }
@@ -91,7 +91,7 @@ function seenText(agoMs: number): string {
   return agoMs < freshMs ? "now" : `${formatDuration(Math.floor(agoMs / 1000) * 1000)} ago`;
 }
 
-function storeLines(stores: readonly Store[], terminal: Terminal): string[] {
+function storeLines(stores: readonly ListedStore[], terminal: Terminal): string[] {
   const { colours, unicode } = terminal;
   const table = renderTable({
     columns: [
@@ -107,10 +107,10 @@ function storeLines(stores: readonly Store[], terminal: Terminal): string[] {
       .map((store) => [
         store.name,
         redundancyText(store.policy),
-        formatCount(store.files),
-        formatSize(store.logicalBytes),
+        textOr(store.files, formatCount),
+        textOr(store.logicalBytes, formatSize),
         store.policy.quotaBytes === null ? "-" : formatSize(store.policy.quotaBytes),
-        wrongCountCell(store.degradedChunks, colours.warn),
+        store.degradedChunks === null ? "-" : wrongCountCell(store.degradedChunks, colours.warn),
       ]),
     width: terminal.columns,
     colours,

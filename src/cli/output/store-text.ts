@@ -1,5 +1,5 @@
 /** A datastore's policy in words and as the fields of the command-line contract. */
-import type { Store, StorePolicy } from "../../../protocol/schema.ts";
+import type { ListedStore, StorePolicy } from "../../../protocol/schema.ts";
 import type { UsableSpace } from "../../cluster/usable.ts";
 
 /** `replicas 2` */
@@ -7,7 +7,12 @@ export function redundancyText(policy: Pick<StorePolicy, "replicas">): string {
   return `replicas ${policy.replicas}`;
 }
 
-export function jsonStore(store: Store): Record<string, unknown> {
+/** What is not for this person to know is a dash. */
+export function textOr(value: number | null, format: (value: number) => string): string {
+  return value === null ? "-" : format(value);
+}
+
+export function jsonStore(store: ListedStore): Record<string, unknown> {
   const { policy } = store;
   return {
     name: store.name,
@@ -28,6 +33,6 @@ export function jsonStore(store: Store): Record<string, unknown> {
 }
 
 /** `available` is the same figure as in `df`. */
-export function jsonSpace({ availableBytes, limits, raise }: UsableSpace): Record<string, unknown> {
-  return { available: availableBytes, limits, raise };
+export function jsonSpace(space: UsableSpace | undefined): Record<string, unknown> {
+  return { available: space?.availableBytes ?? null, limits: space?.limits ?? null, raise: space?.raise ?? null };
 }

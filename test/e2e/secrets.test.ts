@@ -1,0 +1,116 @@
+/** No secret shows in what processes print or are told, at the loudest level of all of them. */
+import { expect, test } from "bun:test";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { until } from "../support/e2e-commands.ts";
+import { bytesOf } from "../support/e2e-files.ts";
+import { type Collective, recordProcesses, startCollective } from "../support/process.ts";
+import { leaksIn, secretBytes, secretsBelow } from "../support/secrets.ts";
+
+const mebibyte = 1024 * 1024;
+
+test("after commands of every kind at debug level, those that fail too", async () => {
+  using recording = recordProcesses();
+  const debug = ["--log-level", "debug"];
+  const env = { COLLECTIVE_DEBUG: "1", COLLECTIVE_LOG_LEVEL: "debug" };
+  await using collective = await startCollective({ coordinatorFlags: debug, nodeFlags: [...debug, "--log-format", "json"], env });
+  await useEverything(collective);
+  await provoke(collective);
+  const services = [...collective.nodes, collective.coordinator];
+  await Promise.all(services.map(({ process }) => process.stop()));
+
+  const secrets = secretsBelow(collective.home.path);
+  // Of the authority, the coordinator, three nodes, the administrator and dora; of one datastore.
+  expect(secrets.filter(({ what }) => what.startsWith("the private key")).length).toBeGreaterThanOrEqual(7);
+  expect(secrets.filter(({ what }) => what.startsWith("the key of datastore")).length).toBeGreaterThanOrEqual(1);
+  expect(recording.transcripts.length).toBeGreaterThan(40);
+  expect(recording.transcripts.filter(({ stderr }) => stderr().includes(" debug ")).length).toBeGreaterThan(0);
+  expect(leaksIn(recording.transcripts, secrets)).toEqual([]);
+});
+
+test("what does show is found, however it is written", () => {
+  const secret = secretBytes("the key", bytesOf("key", 32));
+  const said = (text: string) => leaksIn([{ args: ["ls"], stdout: () => "", stderr: () => text }], [secret]);
+  for (const form of secret.forms) expect(said(`error: ${form}!`)).toEqual(["ls: the key in its stderr"]);
+  expect(said("a chunk 0123456789abcdef".repeat(5))).toEqual([]);
+  expect(said(`ticket ${Buffer.from(bytesOf("ticket", 200)).toString("base64url")}`)).toEqual([
+    "ls: something as long as a ticket in its stderr",
+  ]);
+  const told = leaksIn([{ args: ["invite", secret.forms[0] ?? ""], stdout: () => "", stderr: () => "" }], [secret]);
+  expect(told).toHaveLength(1);
+});
+
+async function useEverything(collective: Collective): Promise<void> {
+  const { path } = collective.home;
+  const tree = join(path, "tree");
+  mkdirSync(tree);
+  for (let i = 0; i < 20; i++) writeFileSync(join(tree, `${i}`), bytesOf(`small ${i}`, 1_000 * i));
+  writeFileSync(join(tree, "large"), bytesOf("large", 9 * mebibyte));
+  const dora = join(path, "dora");
+  const files = ["--ca-cert", join(dora, "ca.pem"), "--cert", join(dora, "cert.pem"), "--key", join(dora, "key.pem")];
+  const context = ["--member", "alice@home.collective.local", "--coordinator", collective.coordinator.address];
+  const commands: readonly (readonly string[])[] = [
+    ["store", "create", "media", "--replicas", "2", "--json"],
+    ["put", "-r", tree, "/media"],
+    ["mkdir", "-p", "/media/a/b"],
+    ["ls", "-l", "-R", "/", "--json"],
+    ["stat", "/media/tree/large", "--json"],
+    ["stat", "/media/tree/large"],
+    ["cp", "-r", "/media/tree", "/media/copy"],
+    ["mv", "/media/copy/1", "/media/moved"],
+    ["read", "/media/moved"],
+    ["get", "-r", "/media/tree", join(path, "fetched")],
+    ["verify", "-r", "/media", "--json"],
+    ["du", "/media"],
+    ["df", "--json"],
+    ["status", "--json"],
+    ["status"],
+    ["store", "list", "--json"],
+    ["store", "show", "media"],
+    ["store", "set", "media", "--quota", "1TB"],
+    ["auth", "cert", "--kind", "user", "--name", "dora", "--output", dora, "--json"],
+    ["init", "--name", "dora", ...context, ...files],
+    ["auth", "info", dora],
+    ["auth", "renew", "--json"],
+    ["auth", "log", "--json"],
+    ["config", "get-contexts", "--json"],
+    ["config", "show-context", "alice"],
+    ["rm", "-r", "/media/copy"],
+  ];
+  for (const args of commands) {
+    const { exitCode, stderr } = await collective.run(args);
+    expect(`${args.join(" ")}: ${exitCode === 0 ? "" : stderr}`).toBe(`${args.join(" ")}: `);
+  }
+}
+
+/** Errors of every layer, each with its stack. */
+async function provoke(collective: Collective): Promise<void> {
+  const { path } = collective.home;
+  const alice = join(collective.env.COLLECTIVE_HOME ?? "", "certificates", "alice");
+  const key = readFileSync(join(alice, "key.pem"), "utf8");
+  const failing: readonly (readonly string[])[] = [
+    ["read", "/media/nothing"],
+    ["nonsense"],
+    ["ls", "--nonsense"],
+    ["status", "--coordinator", "127.0.0.1:1"],
+    ["auth", "info", join(alice, "key.pem")],
+    ["auth", "cert", "--kind", "user", "--name", "x", "--data-dir", path],
+    ["init", "--name", "x", "--coordinator", "127.0.0.1:1", "--member", "bob", "--ca-cert", join(alice, "key.pem")],
+    ["auth", "revoke", "alice"],
+  ];
+  for (const args of failing) expect((await collective.run(args)).exitCode, args.join(" ")).not.toBe(0);
+  expect((await collective.run(["auth", "revoke", "dora"])).exitCode).toBe(0);
+  expect((await collective.run(["ls", "/", "--context", "dora"])).exitCode).toBe(4);
+  // A copy that is damaged and a node that is gone, in the middle of reading.
+  await collective.service("node-01").process.kill();
+  await collective.run(["read", "/media/tree/large"]);
+  await collective.restart("node-01");
+  await until(
+    async () => (await collective.run(["status", "--json"])).stdout,
+    (text) => !text.includes('"suspect"') && !text.includes('"dead"'),
+  );
+  // A key that cannot be read, beside the certificate that it belongs to.
+  writeFileSync(join(alice, "key.pem"), key.replace("-----END", "x-----END"));
+  expect((await collective.run(["ls", "/"])).exitCode).not.toBe(0);
+  writeFileSync(join(alice, "key.pem"), key);
+}

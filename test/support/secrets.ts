@@ -1,0 +1,70 @@
+/**
+ * Secrets of a collective on this machine, and where they show up in what its processes were told and
+ * have said. Tickets are kept nowhere, so they are looked for by their form: longer than anything else
+ * that is ever printed in one piece.
+ */
+import { Database } from "bun:sqlite";
+import { createPrivateKey } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Transcript } from "./process.ts";
+
+export interface Secret {
+  readonly what: string;
+  /** However it may be written. */
+  readonly forms: readonly string[];
+}
+
+/** Private keys and datastore keys in all folders below. Databases must not be open any more. */
+export function secretsBelow(folder: string): Secret[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .flatMap(({ parentPath, name }) => {
+      const path = join(parentPath, name);
+      if (name === "metadata.db") return storeKeys(path);
+      return name.endsWith(".pem") || name.endsWith(".key") ? privateKeys(path) : [];
+    });
+}
+
+/** A secret of bytes in the forms that programs print bytes in. */
+export function secretBytes(what: string, bytes: Uint8Array): Secret {
+  const buffer = Buffer.from(bytes);
+  const encoded = (["hex", "base64", "base64url"] as const).map((encoding) => buffer.toString(encoding).replace(/=+$/, ""));
+  return { what, forms: [...encoded, buffer.toString("hex").toUpperCase(), [...bytes].join(","), [...bytes].join(", ")] };
+}
+
+function privateKeys(path: string): Secret[] {
+  const pem = readFileSync(path, "utf8");
+  if (!pem.includes("PRIVATE KEY")) return [];
+  const seed = createPrivateKey(pem).export({ format: "der", type: "pkcs8" }).subarray(-32);
+  const lines = pem.split("\n").filter((line) => line.length > 20 && !line.startsWith("-----"));
+  const bytes = secretBytes(`the private key ${path}`, seed);
+  return [{ ...bytes, forms: [...bytes.forms, ...lines] }];
+}
+
+function storeKeys(path: string): Secret[] {
+  using db = new Database(path, { readonly: true });
+  const rows = db.query<{ inode: number; key: Uint8Array }, []>("SELECT inode, key FROM datastore").all();
+  return rows.map(({ inode, key }) => secretBytes(`the key of datastore ${inode}`, key));
+}
+
+const forbidden: readonly { readonly what: string; readonly pattern: RegExp }[] = [
+  { what: "something as long as a ticket", pattern: /[A-Za-z0-9+/_=-]{130,}/ },
+  { what: "a private key", pattern: /PRIVATE KEY/ },
+  { what: "an authorization header", pattern: /authorization/i },
+  { what: "bytes of a program", pattern: /Uint8Array|<Buffer / },
+];
+
+/** One line for each place where a secret shows. Standard output of commands that print file content is not looked at for forms. */
+export function leaksIn(transcripts: readonly Transcript[], secrets: readonly Secret[]): string[] {
+  return transcripts.flatMap((transcript) => {
+    const command = transcript.args.slice(0, 3).join(" ");
+    const places = { arguments: transcript.args.join("\n"), stdout: transcript.stdout(), stderr: transcript.stderr() };
+    return Object.entries(places).flatMap(([place, text]) => {
+      const known = secrets.filter(({ forms }) => forms.some((form) => text.includes(form))).map(({ what }) => what);
+      const isContent = place === "stdout" && transcript.args.includes("read");
+      const shapes = isContent ? [] : forbidden.filter(({ pattern }) => pattern.test(text)).map(({ what }) => what);
+      return [...known, ...shapes].map((what) => `${command}: ${what} in its ${place}`);
+    });
+  });
+}
