@@ -6,19 +6,22 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { chunksPerTicketMax, uploadIdleMsMax } from "../../protocol/limits.ts";
 import type { CopyState, NodeState, OfferedChunk } from "../../protocol/schema.ts";
+import { ownNodes } from "../cluster/candidates.ts";
 import { chooseNodes } from "../cluster/placement.ts";
 import type { ConfirmedCopies } from "../meta/store.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { openReceipt } from "../pki/ticket.ts";
 import { createAccess, earliest, type Permission } from "./access.ts";
+import { createFreeSpace } from "./free-space.ts";
 import { needWriteIn } from "./namespace-handlers.ts";
 import type { CoordinatorService } from "./service.ts";
 
 type TransferRoutes = "allocate" | "commit" | "locate" | "verifyTickets" | "reportCopies";
 
 export function createTransferHandlers(service: CoordinatorService): Pick<ControlHandlers, TransferRoutes> {
-  const { metadata, directory, tickets } = service;
+  const { metadata, member, directory, tickets } = service;
   const access = createAccess(service);
+  const space = createFreeSpace(directory);
   return {
     allocate: async ({ upload, store, chunks, exclude, receipts }, { caller, signal }) => {
       const permission = await access.of(caller).needSomewhere(["write"], store);
@@ -26,13 +29,16 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
       const excluded = new Set(exclude);
       const confirmed = confirmedBy(service, receipts);
       const offer = async () => {
-        const nodes = directory.list();
         const beingDeleted: ChunkId[] = [];
         const answer = await metadata.offer({ upload, store, chunks, confirmed }, ({ id, storedBytes }, copies) => {
-          const chosen = chooseNodes({ chunk: id, storedBytes, replicas: policy.replicas, nodes, copies, exclude: excluded });
-          const found = chosen.length + copies.filter((copy) => copy.state === "stored").length;
+          const nodes = ownNodes(member, space.list());
+          const placed = chooseNodes({ chunk: id, storedBytes, policy, home: member, nodes, copies, exclude: excluded });
+          const found = placed.nodes.length + copies.filter((copy) => copy.state === "stored").length;
           if (found < policy.replicas && hasDeletions(service, copies)) beingDeleted.push(id);
-          return chosen;
+          if (placed.unmet.length > 0)
+            service.log.debug("a chunk is placed short of its policy", { chunk: id, unmet: placed.unmet.join(", ") });
+          space.noteOffer(placed.nodes, storedBytes);
+          return placed.nodes;
         });
         return { ...answer, beingDeleted };
       };
