@@ -106,6 +106,7 @@ describe("a guest", () => {
     writeFileSync(local, "mine");
     const write = { code: "permission_denied", says: /has not been granted write/ } as const;
     await fail(guest, ["put", local, "/shared/open/new"], write);
+    await fail(guest, ["write", "/shared/open/new"], write, { stdin: "mine" });
     await fail(guest, ["mkdir", "/shared/open/new"], write);
     await fail(guest, ["cp", "/shared/open/file", "/shared/open/copy"], write);
     await fail(guest, ["mv", "/shared/open/file", "/shared/open/moved"], write);
@@ -116,6 +117,25 @@ describe("a guest", () => {
     });
     const { stderr } = await guest.run(["mkdir", "/shared/open/new"]);
     expect(stderr).toContain(`collective access grant /shared/open ${dora} --rights write`);
+  });
+
+  test("who may only write somewhere is told at the end of a listing what it could not list", async () => {
+    await using collective = await startShared();
+    const guest = await guestOf(collective);
+    await succeed(collective, ["access", "grant", "/shared/closed", dora, "--rights", "write"]);
+    await succeed(collective, ["access", "grant", "/shared/open", dora, "--rights", "read"]);
+    for (const flag of ["--no-color", "--json", "-l"]) {
+      const { exitCode, stdout, stderr } = await guest.run(["ls", "-R", flag, "/"]);
+      expect(exitCode).toBe(4);
+      expect(stdout).toContain("shared/closed");
+      expect(stdout).toContain("shared/open/file");
+      expect(stdout).not.toContain("secret");
+      expect(lines(stderr)).toEqual([
+        `not listed: ${dora} has not been granted read on /shared/closed`,
+        "collective: ls: 1 directory could not be listed (permission_denied)",
+      ]);
+    }
+    await fail(guest, ["ls", "-R", "/shared/closed"], { code: "permission_denied", says: /has not been granted read on \/shared\/closed/ });
   });
 
   test("who may write makes and changes files, who may delete removes them, and nobody else's", async () => {
