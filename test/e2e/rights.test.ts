@@ -2,30 +2,11 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type CommandRunner, fail, listing, succeed, succeedJson, until } from "../support/e2e-commands.ts";
-import { type Collective, run, startCollective } from "../support/process.ts";
+import { fail, listing, succeed, succeedJson, until } from "../support/e2e-commands.ts";
+import { guestOf } from "../support/e2e-guest.ts";
+import { type Collective, startCollective } from "../support/process.ts";
 
 const dora = "dora@home.collective.local";
-
-/** A person with a home and a context of her own, as the administrator and `init` make them. */
-async function guestOf(collective: Collective, name = "dora"): Promise<CommandRunner> {
-  const folder = join(collective.home.path, name);
-  await succeed(collective, ["auth", "cert", "--kind", "user", "--name", name, "--output", folder]);
-  const env = { ...collective.env, HOME: folder, COLLECTIVE_HOME: join(folder, ".collective") };
-  const guest: CommandRunner = { run: (args, options) => run(args, { env, ...options }) };
-  const files = ["--ca-cert", join(folder, "ca.pem"), "--cert", join(folder, "cert.pem"), "--key", join(folder, "key.pem")];
-  await succeed(guest, [
-    "init",
-    "--name",
-    "home",
-    "--coordinator",
-    collective.coordinator.address,
-    "--member",
-    "alice@home.collective.local",
-    ...files,
-  ]);
-  return guest;
-}
 
 async function startShared(): Promise<Collective> {
   const collective = await startCollective({ nodes: 2 });
