@@ -11,6 +11,7 @@ import { createInviteRegistry } from "./invites.ts";
 import { createNamespace } from "./namespace.ts";
 import { createNodeRegistry } from "./nodes.ts";
 import { rememberingContext } from "./requests.ts";
+import { createNameRevocation } from "./revoked-names.ts";
 import type { ChunkTotals, MetadataParts, MetadataStore } from "./store.ts";
 import { createStoreRegistry } from "./stores.ts";
 
@@ -32,6 +33,7 @@ function createParts(context: MetadataContext): MetadataParts {
     ...createStoreRegistry(context),
     ...createNodeRegistry(context),
     ...createEnrolmentRegistry(context),
+    ...createNameRevocation(context),
     ...createGrantRegistry(context),
     ...createInviteRegistry(context),
     ...createAuditTrail(context),

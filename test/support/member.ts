@@ -83,6 +83,7 @@ export interface TestMember extends AsyncDisposable {
 export interface TestMemberOptions {
   readonly metadata?: (clock: HandClock) => MetadataStore;
   readonly authority?: Authority;
+  /** Authorities of other sites, for the coordinator and its nodes. */
   readonly trusted?: readonly string[];
   /** Wraps what the coordinator does, to get in its way. */
   readonly wrapHandlers?: (handlers: ControlHandlers) => ControlHandlers;
@@ -116,7 +117,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     const { certificatePem, privateKeyPem } = await leafOf(authority, identity, { nowMs: clock.nowMs });
     return assembleCredentials({ certificatePem, privateKeyPem, authorityPem: authority.certificatePem, trustedAuthorityPems: trusted });
   };
-  const credentials = await credentialsOf({ kind: "coordinator", name: member }, { trusted: options.trusted ?? [] });
+  const trusted = options.trusted ?? [];
+  const credentials = await credentialsOf({ kind: "coordinator", name: member }, { trusted });
   const administrator = await credentialsOf({ kind: "user", name: member });
   const signer = createSigner(credentials.privateKeyPem);
   const metadata = options.metadata?.(clock) ?? memoryMetadata(clock);
@@ -198,7 +200,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
       createRemote({ member, address, credentials: () => own, clock, random: systemRandom, log }),
     nodes: () => nodes,
     startNode: async (local, nodeOptions) => {
-      const node = await startTestNode({ local, service, signer, clock, credentialsOf }, nodeOptions);
+      const node = await startTestNode({ local, service, signer, clock, credentialsOf, trusted }, nodeOptions);
       nodes.push(node);
       return node;
     },
@@ -215,6 +217,7 @@ interface NodeSurroundings {
   readonly signer: Signer;
   readonly clock: HandClock;
   readonly credentialsOf: TestMember["credentialsOf"];
+  readonly trusted: readonly string[];
 }
 
 async function startTestNode(around: NodeSurroundings, options: TestNodeOptions = {}): Promise<TestNode> {
@@ -222,7 +225,7 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
   const name = nameAt(around.local, service.member);
   const capacityBytes = options.capacityBytes ?? gibibyte;
   const store = options.store ?? createMemoryChunkStore({ capacityBytes });
-  const credentials = await around.credentialsOf({ kind: "node", name });
+  const credentials = await around.credentialsOf({ kind: "node", name }, { trusted: around.trusted });
   const signer = createSigner(credentials.privateKeyPem);
   const site = siteOf(service.member);
   const withdrawals = createWithdrawals();

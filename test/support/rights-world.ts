@@ -10,6 +10,7 @@
 import type { GlobalName, Identity, Inode } from "../../protocol/ids.ts";
 import { parseGlobalName } from "../../protocol/ids.ts";
 import { type Right, rights, type SubjectPattern } from "../../protocol/rights.ts";
+import { routes } from "../../protocol/routes.ts";
 import type { ControlClient } from "../../src/net/control-client.ts";
 import type { Authority } from "../../src/pki/authority.ts";
 import type { Credentials } from "../../src/pki/credentials.ts";
@@ -51,6 +52,7 @@ export const callers = {
   sharer: person("sven@home.collective.local", ["read", "share"]),
   dropper: person("drew@home.collective.local"),
   "holder of an expired grant": person("emil@home.collective.local", rights),
+  "revoked person": person("rita@home.collective.local", rights),
   "person with a grant from one who may not share": person("fred@home.collective.local"),
   "person of another member without grants": person("zoe@garage.collective.local"),
   "person of another member who may read": person(bob, ["read"]),
@@ -113,6 +115,7 @@ export async function startRightsWorld(): Promise<RightsWorld> {
     by: callers.writer.identity.name,
   });
   member.clock.nowMs += expiredAfterMs;
+  await member.client().call(routes.revoke, { who: callers["revoked person"].identity.name, kind: "user" });
 
   const credentials = await Promise.all(
     Object.entries(callers).map(async ([kind, { identity }]) => {
