@@ -94,6 +94,7 @@ export const fileCommitSchema = z.object({
 export type FileCommit = z.output<typeof fileCommitSchema>;
 
 export const strategies = ["media", "backup", "hybrid"] as const;
+export type Strategy = (typeof strategies)[number];
 export const storePolicySchema = z.object({
   strategy: z.enum(strategies),
   replicas: z.number().int().min(1).max(replicasMax),

@@ -10,6 +10,7 @@ import type { TicketedNode } from "../../protocol/schema.ts";
 import { hashChunk } from "../codec/sealed-chunk.ts";
 import { ticketRefused } from "../net/errors.ts";
 import type { Remote } from "./remote.ts";
+import { watchStall } from "./stall-watch.ts";
 
 export interface WantedChunk {
   readonly id: ChunkId;
@@ -26,18 +27,25 @@ export interface FetchOptions {
   readonly renewed?: ((refusal: CollectiveError) => Promise<WantedChunk>) | undefined;
 }
 
+/** How long a node may be silent before the next copy is asked for. A sleeping disk wakes up in that time. */
+export const stallPatienceMs = 2_000;
+
 /** Writes the stored bytes to the start of `into` and answers how many. `corrupt` when every copy is damaged, `unavailable` when none can be reached. */
 export async function fetchChunk(remote: Remote, chunk: WantedChunk, options: FetchOptions): Promise<number> {
   const { into, signal, renewed } = options;
   let last: CollectiveError | undefined;
   let damaged = 0;
-  for (const node of inOrder(remote, chunk.nodes)) {
+  const nodes = inOrder(remote, chunk.nodes);
+  for (const node of nodes) {
+    // With the last copy there is nothing to lose by waiting.
+    using stall = node === nodes.at(-1) ? undefined : watchStall(remote.clock, { stallMs: stallPatienceMs, signal });
     try {
-      const bytes = await remote.data.get(node, chunk.id, into.subarray(0, chunk.storedBytes), { signal });
+      const patience = stall ? { signal: stall.signal, onBytes: stall.moved } : { signal };
+      const bytes = await remote.data.get(node, chunk.id, into.subarray(0, chunk.storedBytes), patience);
       if (isWhole(into.subarray(0, bytes), chunk)) return bytes;
       last = new CollectiveError("corrupt", `${node.node} sent a damaged copy of chunk ${chunk.id}`);
     } catch (thrown) {
-      last = toCollectiveError(thrown);
+      last = toCollectiveError(stall?.reasonFor(thrown) ?? thrown);
     }
     if (last.code === "cancelled" || last.code === "internal") throw last;
     if (renewed && ticketRefused(last)) return await fetchChunk(remote, await renewed(last), { into, signal });

@@ -5,9 +5,10 @@ import type { Attr } from "../../protocol/schema.ts";
 import { openChunk } from "../codec/sealed-chunk.ts";
 import { ticketRefused } from "../net/errors.ts";
 import { type LocatedChunk, locate, readFailure } from "./download.ts";
-import { fetchChunk, isWhole, noteBadCopy } from "./fetch-chunk.ts";
+import { fetchChunk, isWhole, noteBadCopy, stallPatienceMs } from "./fetch-chunk.ts";
 import type { Remote } from "./remote.ts";
 import { rightsEnded } from "./rights-ended.ts";
+import { watchStall } from "./stall-watch.ts";
 
 /** Files that `readMany` takes: one small chunk. */
 export function isSmallFile(attr: Attr): boolean {
@@ -75,18 +76,20 @@ async function fetchAll(
   await Promise.all(
     [...byNode].map(async ([node, group]) => {
       if (!node) return;
+      const isOnlyCopy = group.some((chunk) => chunk.nodes.length === 1);
+      using stall = isOnlyCopy ? undefined : watchStall(remote.clock, { stallMs: stallPatienceMs, signal });
       try {
         const answers = await remote.data.getMany(
           node,
           group.map((chunk) => chunk.id),
-          { signal },
+          stall ? { signal: stall.signal, onBytes: stall.moved } : { signal },
         );
         for (const [index, chunk] of group.entries()) {
           const bytes = answers[index];
           if (bytes && isWhole(bytes, chunk)) found.set(chunk, bytes);
         }
       } catch (thrown) {
-        const error = toCollectiveError(thrown);
+        const error = toCollectiveError(stall?.reasonFor(thrown) ?? thrown);
         if (error.code === "cancelled" || (throwsRefusal && ticketRefused(error))) throw error;
         const [first] = group;
         if (first) noteBadCopy(remote, { chunk: first, node: node.node, error });

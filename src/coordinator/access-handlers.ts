@@ -6,7 +6,7 @@ import type { ListedGrant } from "../../protocol/schema.ts";
 import type { AccessGrant } from "../meta/people.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { type Clearance, createAccess } from "./access.ts";
-import { rightsInForce } from "./held-rights.ts";
+import { type HeldRights, rightsInForce } from "./held-rights.ts";
 import type { CoordinatorService } from "./service.ts";
 
 type AccessRoutes = "grantAccess" | "listAccess" | "revokeAccess";
@@ -27,6 +27,8 @@ export function createAccessHandlers(service: CoordinatorService): Pick<ControlH
       if (inode === rootInode) {
         throw new CollectiveError("invalid_argument", "rights are granted on a datastore or a directory in one, not on the root");
       }
+      // The answer shows the path, which is not for whoever may share it and see nothing of it.
+      await clearance.needVisible(inode);
       const endsMs = await shareableUntil(clearance, { person: caller.name, inode, rights });
       const wishedMs = validityMs === undefined ? endsMs : nowMs() + validityMs;
       if (wishedMs > endsMs) {
@@ -86,13 +88,17 @@ async function shareableUntil(clearance: Clearance, { person, inode, rights }: W
   return Math.min(...ends);
 }
 
-/** Grants where the person may share, and those to itself that are worth something: of the others it may not even see where they are. */
+/** Of the places that the person sees: grants where it may share, and those to itself. */
 async function shareableAmong<G extends AccessGrant>(
   grants: readonly G[],
   { person, clearance }: { readonly person: GlobalName; readonly clearance: Clearance },
 ): Promise<G[]> {
-  const mayShare = new Map<Inode, boolean>();
-  for (const inode of new Set(grants.map((grant) => grant.inode))) mayShare.set(inode, (await clearance.rightsOn(inode)).has("share"));
+  const heldOn = new Map<Inode, HeldRights>();
+  for (const inode of new Set(grants.map((grant) => grant.inode))) heldOn.set(inode, await clearance.rightsOn(inode));
   const ways = await clearance.ways();
-  return grants.filter((grant) => mayShare.get(grant.inode) === true || (matchesSubject(grant.subject, person) && ways.has(grant.inode)));
+  return grants.filter(({ inode, subject }) => {
+    const held = heldOn.get(inode);
+    const isVisible = ways.has(inode) || held?.has("read") === true;
+    return isVisible && (held?.has("share") === true || matchesSubject(subject, person));
+  });
 }

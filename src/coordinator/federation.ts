@@ -1,13 +1,14 @@
 /**
  * Gossip with the members that are trusted: what of us is told, who is let in on another's word, and how others are.
  *
- * The policy is `introduced`: whoever a trusted member vouches for is trusted, once its certificates prove that they are of
- * its own site, and is shown with its introducer. A member that was removed is not let in again that way.
+ * By the policy `introduced` whoever a trusted member vouches for is trusted, once its certificates prove that they are of
+ * its own site, and is shown with its introducer; by `manual` nobody is. A member that was removed is not let in again that way.
  */
 import { toCollectiveError } from "../../protocol/errors.ts";
 import type { PeerState } from "../../protocol/federation-routes.ts";
 import { type GlobalName, siteOf } from "../../protocol/ids.ts";
 import type { Clock } from "../core/clock.ts";
+import type { TrustPolicy } from "../core/config.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import { createGossipAgent, type GossipAgent } from "../gossip/agent.ts";
@@ -36,6 +37,7 @@ export interface Federation {
 export interface FederationOptions extends Pick<CoordinatorService, "member" | "credentials"> {
   readonly address: () => string;
   readonly authorityPem: string;
+  readonly policy: TrustPolicy;
   readonly signer: () => Signer;
   readonly peers: Peers;
   readonly metadata: MetadataStore;
@@ -57,7 +59,7 @@ export function createFederation(options: FederationOptions): Federation {
   const admit = async (introduction: Introduction): Promise<void> => {
     const { introducedBy, authorityPem, coordinatorPem, addresses } = introduction;
     const [address] = addresses;
-    if (address === undefined || peers.get(introduction.member)) return;
+    if (options.policy === "manual" || address === undefined || peers.get(introduction.member)) return;
     try {
       const { name } = coordinatorOf(introduction.member, introduction);
       assertFits(options, { site: siteOf(name), authorityPem });

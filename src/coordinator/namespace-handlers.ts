@@ -37,7 +37,10 @@ export function createNamespaceHandlers(service: CoordinatorService): Pick<Contr
       return { attrs: await metadata.makeSymlinks(links, { owner: caller.name }) };
     },
     setAttr: async ({ inode, ...change }, { caller }) => {
-      await access.of(caller).need("write", inode);
+      const clearance = access.of(caller);
+      await clearance.need("write", inode);
+      // The answer shows it, and whoever may only write sees nothing there but what it made itself.
+      if ((await metadata.getAttr(inode)).owner !== caller.name) await clearance.needVisible(inode);
       return await metadata.setAttr(inode, change);
     },
     remove: async ({ parent, name, kind }, { caller, request }) => {

@@ -3,22 +3,25 @@
  * comes through here.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
-import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
+import { type ChunkId, type GlobalName, type Inode, siteOf } from "../../protocol/ids.ts";
 import { chunksPerTicketMax, uploadIdleMsMax } from "../../protocol/limits.ts";
 import type { CopyState, NodeState, OfferedChunk } from "../../protocol/schema.ts";
+import { ownNodes } from "../cluster/candidates.ts";
 import { chooseNodes } from "../cluster/placement.ts";
 import type { ConfirmedCopies } from "../meta/store.ts";
-import type { ControlHandlers } from "../net/control-app.ts";
+import type { Caller, ControlHandlers } from "../net/control-app.ts";
 import { openReceipt } from "../pki/ticket.ts";
 import { createAccess, earliest, type Permission } from "./access.ts";
+import { createFreeSpace } from "./free-space.ts";
 import { needWriteIn } from "./namespace-handlers.ts";
 import type { CoordinatorService } from "./service.ts";
 
 type TransferRoutes = "allocate" | "commit" | "locate" | "verifyTickets" | "reportCopies";
 
 export function createTransferHandlers(service: CoordinatorService): Pick<ControlHandlers, TransferRoutes> {
-  const { metadata, directory, tickets } = service;
+  const { metadata, member, directory, tickets } = service;
   const access = createAccess(service);
+  const space = createFreeSpace(directory);
   return {
     allocate: async ({ upload, store, chunks, exclude, receipts }, { caller, signal }) => {
       const permission = await access.of(caller).needSomewhere(["write"], store);
@@ -26,13 +29,16 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
       const excluded = new Set(exclude);
       const confirmed = confirmedBy(service, receipts);
       const offer = async () => {
-        const nodes = directory.list();
         const beingDeleted: ChunkId[] = [];
         const answer = await metadata.offer({ upload, store, chunks, confirmed }, ({ id, storedBytes }, copies) => {
-          const chosen = chooseNodes({ chunk: id, storedBytes, replicas: policy.replicas, nodes, copies, exclude: excluded });
-          const found = chosen.length + copies.filter((copy) => copy.state === "stored").length;
+          const nodes = ownNodes(member, space.list());
+          const placed = chooseNodes({ chunk: id, storedBytes, policy, home: member, nodes, copies, exclude: excluded });
+          const found = placed.nodes.length + copies.filter((copy) => copy.state === "stored").length;
           if (found < policy.replicas && hasDeletions(service, copies)) beingDeleted.push(id);
-          return chosen;
+          if (placed.unmet.length > 0)
+            service.log.debug("a chunk is placed short of its policy", { chunk: id, unmet: placed.unmet.join(", ") });
+          space.noteOffer(placed.nodes, storedBytes);
+          return placed.nodes;
         });
         return { ...answer, beingDeleted };
       };
@@ -42,7 +48,7 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
         ({ targets, stored } = await offer());
       }
       for (const [index, chunk] of chunks.entries()) {
-        if ((targets[index] ?? []).length === 0 && stored[index] === 0) throw nowhereToStore(service, chunk, excluded);
+        if ((targets[index] ?? []).length === 0 && stored[index] === 0) throw nowhereToStore(service, { chunk, excluded, caller });
       }
       const issued = tickets.issue({
         holder: caller.name,
@@ -185,7 +191,13 @@ function confirmedBy(service: CoordinatorService, receipts: readonly { node: Glo
   });
 }
 
-function nowhereToStore(service: CoordinatorService, chunk: OfferedChunk, excluded: ReadonlySet<GlobalName>): CollectiveError {
+interface Homeless {
+  readonly chunk: OfferedChunk;
+  readonly excluded: ReadonlySet<GlobalName>;
+  readonly caller: Caller;
+}
+
+function nowhereToStore(service: CoordinatorService, { chunk, excluded, caller }: Homeless): CollectiveError {
   const nodes = service.directory.list();
   const alive = nodes.filter((node) => node.state === "alive");
   if (alive.length === 0) {
@@ -196,6 +208,10 @@ function nowhereToStore(service: CoordinatorService, chunk: OfferedChunk, exclud
   const roomy = alive.filter((node) => node.freeBytes >= chunk.storedBytes);
   if (roomy.length > 0 && roomy.every((node) => excluded.has(node.name))) {
     return new CollectiveError("unavailable", `none of the ${alive.length} nodes alive took the data`, { hint: "see: collective status" });
+  }
+  // As with `status`, how full the nodes are is for people of the own site.
+  if (siteOf(caller.name) !== siteOf(service.member)) {
+    return new CollectiveError("no_space", `no node of ${service.member} has room for ${chunk.storedBytes} bytes`);
   }
   const freeBytes = Math.max(...alive.map((node) => node.freeBytes));
   return new CollectiveError(

@@ -17,7 +17,7 @@ import {
   parseValidity,
 } from "./config-values.ts";
 import { checkJson, type Mistake, parsedText } from "./json-file.ts";
-import { serveRoles } from "./serve-flags.ts";
+import { serveRoles, trustPolicies } from "./serve-flags.ts";
 
 const bootstrapPeersMax = 1000;
 
@@ -27,6 +27,7 @@ const coordinatorSchema = z.strictObject({
   advertise: parsedText(parseAdvertised).optional(),
   data_dir: parsedText(parseText).optional(),
   cert_validity: parsedText(parseValidity).optional(),
+  trust: z.enum(trustPolicies).optional(),
   no_context: z.boolean().optional(),
   bootstrap_peers: z
     .array(z.strictObject({ member_id: parsedText(parseGlobalName), address: parsedText(parseTarget) }))

@@ -34,10 +34,10 @@ import {
 } from "./config-values.ts";
 import type { Mistake } from "./json-file.ts";
 import type { LogFormat, LogLevel } from "./log.ts";
-import { type ServeRole, serveRoles } from "./serve-flags.ts";
+import { type ServeRole, serveRoles, type TrustPolicy, trustPolicies } from "./serve-flags.ts";
 import { anyHost, type HostPort, oneLine } from "./units.ts";
 
-export { type ServeFlag, type ServeRole, serveFlags, serveRoles } from "./serve-flags.ts";
+export { type ServeFlag, type ServeRole, serveFlags, serveRoles, type TrustPolicy } from "./serve-flags.ts";
 
 export interface BootstrapPeer {
   readonly member: GlobalName;
@@ -51,6 +51,7 @@ export interface CoordinatorConfig {
   readonly dataDir: string;
   readonly certValidityMs: number;
   readonly bootstrapPeers: readonly BootstrapPeer[];
+  readonly trust: TrustPolicy;
   /** Whether to write the administrator's context. */
   readonly context: boolean;
 }
@@ -169,6 +170,7 @@ function readCoordinator(reader: Reader, file: FileConfig): WithoutDataDir<Coord
     dataDir: readDataDir(reader, file, "coordinator"),
     certValidityMs: reader.outside("cert-validity", parseValidity) ?? section.cert_validity ?? defaultCertValidityMs,
     bootstrapPeers: (section.bootstrap_peers ?? []).map((peer) => ({ member: peer.member_id, address: peer.address })),
+    trust: reader.outside("trust", (text) => parseOneOf(trustPolicies, text)) ?? section.trust ?? "introduced",
     context: !(reader.outside("no-context", parseBoolean) ?? section.no_context ?? false),
   };
 }

@@ -7,6 +7,10 @@
  */
 import { logLevels } from "./log.ts";
 
+/** `manual`: by a code alone. */
+export const trustPolicies = ["introduced", "manual"] as const;
+export type TrustPolicy = (typeof trustPolicies)[number];
+
 export const serveRoles = ["coordinator", "node", "all"] as const;
 export type ServeRole = (typeof serveRoles)[number];
 
@@ -71,6 +75,12 @@ export const serveFlags = [
     description: "life of the certificates that are issued, 30s to 397d",
     default: "24h",
     valueHint: "DURATION",
+  }),
+  flag("trust", coordinating, {
+    description: "whether members that a trusted member vouches for are trusted, too",
+    default: "introduced",
+    valueHint: "POLICY",
+    values: trustPolicies,
   }),
   flag("no-context", coordinating, { description: "write no administrator's context into $COLLECTIVE_HOME" }),
   flag("node-id", storing, {

@@ -97,6 +97,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     let bootstrapAddress = advertisedBootstrap(config, config.bootstrapAddress.port);
     const federation = createFederation({
       ...{ member, authorityPem, peers, metadata, directory, clock, random, log },
+      policy: config.trust,
       address: () => address,
       credentials: () => credentials,
       signer: () => signer,

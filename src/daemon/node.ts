@@ -126,7 +126,7 @@ export async function startNode(settings: NodeSettings, around: Surroundings): P
       random,
       log,
     });
-    const watch = watchCredentials(credentialsDir, { clock, intervalMs: credentialPollMs, log, revision: credentials.revision }, use);
+    const watch = watchCredentials(credentialsDir, { clock, intervalMs: credentialPollMs, log, revision: own.revision }, use);
     const observed = { member, store, isRegistered: () => registration.isConnected() };
     registerNodeMetrics(around.metrics, { ...observed, credentials: () => credentials, clock });
     let stopped: Promise<void> | undefined;

@@ -14,10 +14,8 @@ interface EnrolmentRow {
   readonly revoked_ms: number | null;
 }
 
-/** Stands for every key of a name that has no row of its own. */
-const anyOtherKey = new Uint8Array(0);
-
-export function createEnrolmentRegistry(context: MetadataContext): EnrolmentRegistry {
+/** `revokeName` is in revoked-names.ts. */
+export function createEnrolmentRegistry(context: MetadataContext): Omit<EnrolmentRegistry, "revokeName"> {
   const { db } = context;
   return {
     listEnrolments: async () =>
@@ -36,7 +34,6 @@ export function createEnrolmentRegistry(context: MetadataContext): EnrolmentRegi
         .all()
         .map((row) => ({ serial: row.serial, revokedMs: row.revoked_ms })),
     enrol: (who, by) => db.write(() => enrol(context, who, by)),
-    revokeName: (who, by) => db.write(() => revokeName(context, who, by)),
     revokeSerial: (serial, by) =>
       db.write(() => {
         const { changes } = statement<never, [string, number]>(
@@ -73,18 +70,13 @@ export function enrol(
   appendAudit(context, { actor: by, action: kind === "node" ? "node.joined" : "person.joined", subject: name });
 }
 
-function revokeName(context: MetadataContext, { kind, name }: Pick<Enrolment, "kind" | "name">, by: GlobalName): void {
-  const revokedMs = nowMs(context);
-  statement<never, [string, string, Uint8Array, number, string]>(
+/** By name as a whole, and not enrolled again. For use inside a transaction. */
+export function isRevokedPerson(context: MetadataContext, name: GlobalName): boolean {
+  const keys = statement<{ known: number; revoked: number }, [string]>(
     context,
-    "INSERT INTO enrolment (kind, name, public_key, joined_ms, joined_by) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-  ).run(kind, name, anyOtherKey, revokedMs, by);
-  const { changes } = statement<never, [number, string, string]>(
-    context,
-    "UPDATE enrolment SET revoked_ms = ? WHERE kind = ? AND name = ? AND revoked_ms IS NULL",
-  ).run(revokedMs, kind, name);
-  withdrawTickets(context, name);
-  if (changes > 0) appendAudit(context, { actor: by, action: "identity.revoked", subject: name, details: { kind } });
+    "SELECT count(*) AS known, count(revoked_ms) AS revoked FROM enrolment WHERE kind = 'user' AND name = ?",
+  ).get(name);
+  return keys !== null && keys.known > 0 && keys.known === keys.revoked;
 }
 
 /** No ticket lives longer, by the slowest clock that is tolerated. */

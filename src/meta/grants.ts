@@ -4,7 +4,7 @@ import { type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
 import { formatRights, matchesSubject, type Right, rights, type SubjectPattern } from "../../protocol/rights.ts";
 import { appendAudit } from "./audit.ts";
 import { directoryRow, type MetadataContext, statement } from "./context.ts";
-import { withdrawTickets } from "./enrolments.ts";
+import { isRevokedPerson, withdrawTickets } from "./enrolments.ts";
 import type { AccessGrant, GrantRegistry } from "./people.ts";
 import { pathTo, wayTo } from "./walk.ts";
 
@@ -92,6 +92,8 @@ export function grant(
   context: MetadataContext,
   { inode, subject, rights: granted, grantedBy, expiresMs }: Omit<AccessGrant, "grantedMs">,
 ): void {
+  // Who was revoked while the request was under way would leave behind what nobody takes back.
+  if (isRevokedPerson(context, grantedBy)) throw new CollectiveError("not_authenticated", `${grantedBy} was revoked`);
   directoryRow(context, inode, "what rights are granted on");
   if (inode === rootInode) throw new CollectiveError("invalid_argument", "rights are granted on a datastore or a directory in one");
   const before = statement<{ one: number }, [number, string, string]>(
@@ -125,6 +127,19 @@ function revokeGrant(context: MetadataContext, { inode, subject, grantedBy, by }
   if (changes === 0) throw new CollectiveError("not_found", `nothing there is granted to ${subject}`);
   withdrawFrom(context, subject);
   appendAudit(context, { actor: by, action: "access.revoked", subject, details: { path: pathTo(wayTo(context, inode)) } });
+}
+
+/** What was granted to somebody by name, and what it has granted; a pattern that it matches stays. For use inside a transaction. */
+export function removeGrantsOf(context: MetadataContext, person: GlobalName, by: GlobalName): void {
+  withdrawFrom(context, person as string as SubjectPattern);
+  const removed = statement<Pick<GrantRow, "inode" | "subject" | "granted_by">, [string]>(
+    context,
+    "DELETE FROM access_grant WHERE subject = ?1 OR granted_by = ?1 RETURNING inode, subject, granted_by",
+  ).all(person);
+  for (const { inode, subject, granted_by } of removed) {
+    const path = pathTo(wayTo(context, inode as Inode));
+    appendAudit(context, { actor: by, action: "access.revoked", subject, details: { path, granted_by } });
+  }
 }
 
 /**

@@ -36,13 +36,7 @@ export function createInviteRegistry(context: MetadataContext): InviteRegistry {
         .map((row) => inviteOf(context, row)),
     revokeInvite: (id, by) =>
       db.write(() => {
-        const found = inviteById(context, id);
-        if (found.revokedMs !== null) return;
-        statement<never, [number, string]>(context, "UPDATE invite SET revoked_ms = ? WHERE id = ?").run(
-          Math.trunc(context.clock.wallMs()),
-          id,
-        );
-        appendAudit(context, { actor: by, action: "invite.revoked", subject: id });
+        if (inviteById(context, id).revokedMs === null) revoke(context, id, by);
       }),
     inviteBySecret: async (secretHash) => {
       const row = statement<InviteRow, [Uint8Array]>(context, `SELECT ${columns} FROM invite WHERE secret_hash = ?`).get(secretHash);
@@ -103,6 +97,20 @@ function createInvite(context: MetadataContext, invite: NewInvite): void {
       rights: invite.grants.map((one) => formatRights(one.rights)),
     },
   });
+}
+
+function revoke(context: MetadataContext, id: string, by: GlobalName): void {
+  statement<never, [number, string]>(context, "UPDATE invite SET revoked_ms = ? WHERE id = ?").run(Math.trunc(context.clock.wallMs()), id);
+  appendAudit(context, { actor: by, action: "invite.revoked", subject: id });
+}
+
+/** Codes that were made for this name. For use inside a transaction. */
+export function revokeInvitesFor(context: MetadataContext, { kind, name }: Pick<Enrolment, "kind" | "name">, by: GlobalName): void {
+  const open = statement<{ id: string }, [string, string]>(
+    context,
+    "SELECT id FROM invite WHERE kind = ? AND name = ? AND revoked_ms IS NULL",
+  ).all(kind === "user" ? "person" : kind, name);
+  for (const { id } of open) revoke(context, id, by);
 }
 
 function redeem(context: MetadataContext, { id, name, publicKeyRaw }: Parameters<InviteRegistry["redeemInvite"]>[0]): void {

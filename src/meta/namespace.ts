@@ -246,10 +246,11 @@ export function assertQuota(context: MetadataContext, store: number, moreBytes: 
   if (row?.quota_bytes == null || moreBytes <= 0 || row.logical_bytes + moreBytes <= row.quota_bytes) return;
   throw new CollectiveError(
     "quota_exceeded",
-    `the datastore's quota is ${row.quota_bytes} bytes, ${row.logical_bytes} are used and ${moreBytes} more were asked for`,
+    // What others have stored is not for everybody who may write.
+    `the datastore's quota is ${row.quota_bytes} bytes, and ${moreBytes} more do not fit`,
     {
       hint: "remove files, or raise the quota with: collective store set NAME --quota SIZE",
-      details: { quotaBytes: row.quota_bytes, usedBytes: row.logical_bytes, neededBytes: moreBytes },
+      details: { quotaBytes: row.quota_bytes, neededBytes: moreBytes },
     },
   );
 }

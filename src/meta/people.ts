@@ -26,7 +26,10 @@ export interface EnrolmentRegistry {
   listRevokedSerials(): Promise<{ readonly serial: string; readonly revokedMs: number }[]>;
   /** Enrols a key, again where it was revoked. */
   enrol(who: Pick<Enrolment, "kind" | "name" | "publicKeyRaw">, by: string): Promise<void>;
-  /** All keys of a name, known or not, and every ticket it holds. Idempotent. */
+  /**
+   * All keys of a name, known or not, every ticket it holds and every open invite made for it; of a person also what was granted to
+   * that name and what it has granted. Idempotent.
+   */
   revokeName(who: Pick<Enrolment, "kind" | "name">, by: GlobalName): Promise<void>;
   /** One certificate; its holder may have others. Idempotent. */
   revokeSerial(serial: string, by: GlobalName): Promise<void>;
@@ -50,7 +53,7 @@ export interface GrantRegistry {
   directoriesGrantedTo(person: GlobalName): Promise<(readonly DirectoryEntry[])[]>;
   /** All, or those on a directory and below it. */
   listGrants(below?: Inode): Promise<(AccessGrant & { readonly path: string })[]>;
-  /** Replaces what the same person granted to the same subject there. */
+  /** Replaces what the same person granted to the same subject there. Throws `not_authenticated` when that person was revoked. */
   grant(grant: Omit<AccessGrant, "grantedMs">): Promise<void>;
   /** `grantedBy` undefined revokes whoever granted it. Throws `not_found` when there is none. Voids the tickets of whom it concerns, also of those to whom it was passed on. */
   revokeGrant(request: {

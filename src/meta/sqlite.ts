@@ -12,6 +12,7 @@ import { createNamespace } from "./namespace.ts";
 import { createNodeRegistry } from "./nodes.ts";
 import { createPeerRegistry } from "./peers.ts";
 import { rememberingContext } from "./requests.ts";
+import { createNameRevocation } from "./revoked-names.ts";
 import type { ChunkTotals, MetadataParts, MetadataStore } from "./store.ts";
 import { createStoreRegistry } from "./stores.ts";
 
@@ -33,6 +34,7 @@ function createParts(context: MetadataContext): MetadataParts {
     ...createStoreRegistry(context),
     ...createNodeRegistry(context),
     ...createEnrolmentRegistry(context),
+    ...createNameRevocation(context),
     ...createGrantRegistry(context),
     ...createInviteRegistry(context),
     ...createPeerRegistry(context),

@@ -28,6 +28,11 @@ export interface DataCallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface FetchCallOptions extends DataCallOptions {
+  /** Called whenever a part of the answer has come. */
+  readonly onBytes?: (() => void) | undefined;
+}
+
 export interface DataClient {
   /** Answers the node's receipt: the chunk is durable there. `data` must stay unchanged until then. */
   put(target: TicketedNode, chunk: { readonly id: ChunkId; readonly data: Uint8Array }, options?: DataCallOptions): Promise<Uint8Array>;
@@ -37,9 +42,9 @@ export interface DataClient {
     options?: DataCallOptions,
   ): Promise<Uint8Array>;
   /** Writes the stored bytes to the start of `into` and answers how many; not verified yet. */
-  get(target: TicketedNode, id: ChunkId, into: Uint8Array, options?: DataCallOptions): Promise<number>;
+  get(target: TicketedNode, id: ChunkId, into: Uint8Array, options?: FetchCallOptions): Promise<number>;
   /** In the order asked for, null where the node cannot give it; not verified yet. */
-  getMany(target: TicketedNode, ids: readonly ChunkId[], options?: DataCallOptions): Promise<(Uint8Array | null)[]>;
+  getMany(target: TicketedNode, ids: readonly ChunkId[], options?: FetchCallOptions): Promise<(Uint8Array | null)[]>;
   verify(target: TicketedNode, ids: readonly ChunkId[], options?: DataCallOptions): Promise<VerifiedState[]>;
   delete(target: TicketedNode, ids: readonly ChunkId[], options?: DataCallOptions): Promise<{ deletedBytes: number }>;
 }
@@ -73,24 +78,25 @@ export function createDataClient(credentials: () => Credentials): DataClient {
       throw requestError(error, facts);
     }
   };
-  const bytesOf = async (response: Response): Promise<Uint8Array> => new Uint8Array(await response.arrayBuffer());
   const batch = <S extends z.ZodType>(
     target: TicketedNode,
-    call: { path: string; body: unknown; answer: S; signal?: AbortSignal | undefined },
+    call: { path: string; body: unknown; answer: S } & FetchCallOptions,
   ): Promise<z.output<S>> =>
     request(target, { method: "POST", path: call.path, body: encodeMessage(call.body), signal: call.signal }, async (response) =>
-      decodeMessage(call.answer, await bytesOf(response), `the answer of ${target.node}`, "unavailable"),
+      decodeMessage(call.answer, await bytesOf(response, call.onBytes), `the answer of ${target.node}`, "unavailable"),
     );
   return {
-    put: (target, { id, data }, { signal } = {}) => request(target, { method: "PUT", path: chunkPath(id), body: data, signal }, bytesOf),
+    put: (target, { id, data }, { signal } = {}) => request(target, { method: "PUT", path: chunkPath(id), body: data, signal }, wholeBody),
     putMany: (target, chunks, { signal } = {}) => {
       const body = encodeMessage({ chunks: chunks.map(({ id, data }) => ({ id: chunkIdToBytes(id), data })) });
-      return request(target, { method: "POST", path: dataPaths.storeMany, body, signal }, bytesOf);
+      return request(target, { method: "POST", path: dataPaths.storeMany, body, signal }, wholeBody);
     },
-    get: (target, id, into, { signal } = {}) =>
-      request(target, { method: "GET", path: chunkPath(id), signal }, (response) => readInto(response, into, target.node)),
-    getMany: async (target, ids, { signal } = {}) =>
-      (await batch(target, { path: dataPaths.fetchMany, body: chunkIdList(ids), answer: fetchedManySchema, signal })).chunks,
+    get: (target, id, into, { signal, onBytes } = {}) =>
+      request(target, { method: "GET", path: chunkPath(id), signal }, (response) =>
+        readInto(response, into, { node: target.node, onBytes }),
+      ),
+    getMany: async (target, ids, { signal, onBytes } = {}) =>
+      (await batch(target, { path: dataPaths.fetchMany, body: chunkIdList(ids), answer: fetchedManySchema, signal, onBytes })).chunks,
     verify: async (target, ids, { signal } = {}) =>
       (await batch(target, { path: dataPaths.verify, body: chunkIdList(ids), answer: verifiedManySchema, signal })).states,
     delete: (target, ids, { signal } = {}) =>
@@ -136,7 +142,25 @@ function createTlsCache(credentials: () => Credentials): (server: Identity) => C
   };
 }
 
-async function readInto(response: Response, into: Uint8Array, node: string): Promise<number> {
+async function wholeBody(response: Response): Promise<Uint8Array> {
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+async function bytesOf(response: Response, onBytes: FetchCallOptions["onBytes"]): Promise<Uint8Array> {
+  if (!onBytes || !response.body) return await wholeBody(response);
+  const pieces: Uint8Array[] = [];
+  for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
+    pieces.push(piece);
+    onBytes();
+  }
+  return Buffer.concat(pieces);
+}
+
+async function readInto(
+  response: Response,
+  into: Uint8Array,
+  { node, onBytes }: { readonly node: string; readonly onBytes: FetchCallOptions["onBytes"] },
+): Promise<number> {
   if (!response.body) return 0;
   let bytes = 0;
   for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
@@ -144,6 +168,7 @@ async function readInto(response: Response, into: Uint8Array, node: string): Pro
     into.set(piece, bytes);
     bytes += piece.length;
     releaseMemory(piece);
+    onBytes?.();
   }
   return bytes;
 }

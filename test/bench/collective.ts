@@ -81,6 +81,9 @@ async function measureStart() {
   await using home = await temporaryHome();
   const env = { ...home.env, PATH: "/usr/bin:/bin" };
   const versionMs = await medianMs(9, () => run(["--version"], { env }));
+  const coordinatorMs = await medianMs(5, async () => {
+    await using _alone = await startCollective({ nodes: 0 });
+  });
   const started = performance.now();
   await using collective = await startCollective({ nodes: 3 });
   const threeNodesMs = Math.round(performance.now() - started);
@@ -92,6 +95,7 @@ async function measureStart() {
   });
   return {
     version_ms: versionMs,
+    coordinator_first_start_and_kill_ms: coordinatorMs,
     coordinator_and_three_nodes_first_start_ms: threeNodesMs,
     coordinator_stop_and_ready_again_ms: restartCoordinatorMs,
   };

@@ -124,6 +124,42 @@ export function grantsSuite(check: Check): void {
     );
   });
 
+  check("removes what a revoked person was granted by name and has granted, for whoever has the name next", async ({ metadata, clock }) => {
+    const { store, a, b } = await makeTree(metadata);
+    const everybody = "*@home.collective.local";
+    const publicKeyRaw = new Uint8Array(32).fill(1);
+    await metadata.enrol({ kind: "user", name: dora, publicKeyRaw }, owner);
+    await grant(metadata, a, { to: everybody, rights: ["read", "share"] });
+    await grant(metadata, store, { to: dora });
+    await grant(metadata, a, { to: eve, by: dora });
+    await grant(metadata, b, { to: bob, by: eve });
+    const left = async () => (await metadata.listGrants()).map(({ path, subject, grantedBy }) => `${path} ${subject} ${grantedBy}`);
+    await metadata.revokeName({ kind: "node", name: dora }, owner);
+    expect(await left()).toHaveLength(4);
+    await metadata.revokeName({ kind: "user", name: dora }, owner);
+    const kept = [`/media/a ${everybody} ${owner}`, `/media/a/b ${bob} ${eve}`];
+    expect(await left()).toEqual(kept);
+    expect(await metadata.listWithdrawals()).toEqual([bob, dora, eve].map((holder) => ({ holder, untilMs: clock.nowMs })));
+    const recorded = (await metadata.listAudit({ limit: 3 })).map(({ actor, action, subject, details }) => [
+      actor,
+      action,
+      subject,
+      details,
+    ]);
+    expect(recorded.sort()).toEqual(
+      [
+        [owner, "access.revoked", dora, { path: "/media", granted_by: owner }],
+        [owner, "access.revoked", eve, { path: "/media/a", granted_by: dora }],
+        [owner, "identity.revoked", dora, { kind: "user" }],
+      ].sort(),
+    );
+    // Of a request that was under way.
+    await expectCode("not_authenticated", grant(metadata, a, { to: eve, by: dora }));
+    await metadata.enrol({ kind: "user", name: dora, publicKeyRaw: publicKeyRaw.fill(2) }, owner);
+    expect(await left()).toEqual(kept);
+    await grant(metadata, a, { to: eve, by: dora });
+  });
+
   check("voids the tickets of grants that have ended since", async ({ metadata, clock }) => {
     const { a } = await makeTree(metadata);
     const fromMs = clock.nowMs;

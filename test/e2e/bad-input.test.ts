@@ -186,7 +186,7 @@ describe("a full disk", () => {
     await fail(
       collective,
       ["write", "/s/too-much"],
-      { code: "quota_exceeded", says: /quota is 8388608 bytes, 5242880 are used and 5242881 more were asked for/ },
+      { code: "quota_exceeded", says: /quota is 8388608 bytes, and 5242881 more do not fit/ },
       { stdin: new Blob([bytesOf("too much", 5 * mebibyte + 1)]) },
     );
     expect(await listing(collective)).toBe(before);

@@ -1,6 +1,6 @@
 /** Joining with the executable: from an empty home to the first byte, as a node, and at a second collective. */
 import { describe, expect, test } from "bun:test";
-import { mkdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { coordinatorArgs, expectFailure, succeed, succeedJson, until } from "../support/e2e-commands.ts";
 import { type Collective, type Environment, type Handle, run, start, startCollective } from "../support/process.ts";
@@ -30,12 +30,16 @@ describe("a friend", () => {
     await succeed(collective, ["write", "/shared/hello"], { stdin: "hello, dora" });
     const code = await codeOf(collective, "--grant", "/shared:read+write");
     const dora = newcomer(collective, "dora");
+    // The inviter's shell is closed, and nothing of its home can be of any use.
+    const inviters = collective.env.COLLECTIVE_HOME ?? "";
+    renameSync(inviters, `${inviters}.away`);
     const startedMs = performance.now();
     // By standard input, so that the list of processes never shows the code.
     await succeed(dora, ["invite", "redeem", "-"], { stdin: `${code}\n` });
     const { stdout } = await succeed(dora, ["read", "/shared/hello"]);
     expect(stdout).toBe("hello, dora");
     expect(performance.now() - startedMs).toBeLessThan(10_000);
+    expect(existsSync(inviters)).toBe(false);
     expect(statSync(join(dora.env.HOME ?? "", ".collective/identity/key.pem")).mode & 0o777).toBe(0o600);
     expectFailure(await newcomer(collective, "eve").run(["invite", "redeem", code]), { code: "permission_denied", says: /used up/ });
     const said = collective.coordinator.process.stderr() + collective.coordinator.process.stdout();

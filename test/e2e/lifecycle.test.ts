@@ -156,6 +156,25 @@ describe("SIGTERM to a server in the middle of a transfer", () => {
   });
 });
 
+describe("a node that stands still", () => {
+  test("costs a reader seconds, not the time-out of a request", async () => {
+    await using collective = await startCollective({ nodes: 2 });
+    await succeed(collective, ["mkdir", "/s"]);
+    const [large, small] = [bytesOf("large", 30 * mebibyte), bytesOf("small", 1_000)];
+    await succeed(collective, ["write", "/s/large"], { stdin: new Blob([large]) });
+    for (let i = 0; i < 8; i++) await succeed(collective, ["write", `/s/small-${i}`], { stdin: new Blob([small]) });
+    const [node] = collective.nodes;
+    if (!node) throw new Error("no node");
+    process.kill(node.process.pid, "SIGSTOP");
+    const startedMs = performance.now();
+    expect(sha256((await succeed(collective, ["read", "/s/large"])).stdoutBytes)).toBe(sha256(large));
+    for (let i = 0; i < 8; i++) expect(sha256((await succeed(collective, ["read", `/s/small-${i}`])).stdoutBytes)).toBe(sha256(small));
+    // Until the coordinator knows, each of these commands may meet the node once.
+    expect(performance.now() - startedMs).toBeLessThan(30_000);
+    process.kill(node.process.pid, "SIGCONT");
+  });
+});
+
 describe("starting", () => {
   test("nodes that start before their coordinator register when it comes", async () => {
     await using collective = await startCollective({ nodes: 1 });

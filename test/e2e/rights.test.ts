@@ -2,30 +2,11 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type CommandRunner, fail, listing, succeed, succeedJson, until } from "../support/e2e-commands.ts";
-import { type Collective, run, startCollective } from "../support/process.ts";
+import { fail, listing, succeed, succeedJson, until } from "../support/e2e-commands.ts";
+import { guestOf } from "../support/e2e-guest.ts";
+import { type Collective, startCollective } from "../support/process.ts";
 
 const dora = "dora@home.collective.local";
-
-/** A person with a home and a context of her own, as the administrator and `init` make them. */
-async function guestOf(collective: Collective, name = "dora"): Promise<CommandRunner> {
-  const folder = join(collective.home.path, name);
-  await succeed(collective, ["auth", "cert", "--kind", "user", "--name", name, "--output", folder]);
-  const env = { ...collective.env, HOME: folder, COLLECTIVE_HOME: join(folder, ".collective") };
-  const guest: CommandRunner = { run: (args, options) => run(args, { env, ...options }) };
-  const files = ["--ca-cert", join(folder, "ca.pem"), "--cert", join(folder, "cert.pem"), "--key", join(folder, "key.pem")];
-  await succeed(guest, [
-    "init",
-    "--name",
-    "home",
-    "--coordinator",
-    collective.coordinator.address,
-    "--member",
-    "alice@home.collective.local",
-    ...files,
-  ]);
-  return guest;
-}
 
 async function startShared(): Promise<Collective> {
   const collective = await startCollective({ nodes: 2 });
@@ -106,6 +87,7 @@ describe("a guest", () => {
     writeFileSync(local, "mine");
     const write = { code: "permission_denied", says: /has not been granted write/ } as const;
     await fail(guest, ["put", local, "/shared/open/new"], write);
+    await fail(guest, ["write", "/shared/open/new"], write, { stdin: "mine" });
     await fail(guest, ["mkdir", "/shared/open/new"], write);
     await fail(guest, ["cp", "/shared/open/file", "/shared/open/copy"], write);
     await fail(guest, ["mv", "/shared/open/file", "/shared/open/moved"], write);
@@ -116,6 +98,25 @@ describe("a guest", () => {
     });
     const { stderr } = await guest.run(["mkdir", "/shared/open/new"]);
     expect(stderr).toContain(`collective access grant /shared/open ${dora} --rights write`);
+  });
+
+  test("who may only write somewhere is told at the end of a listing what it could not list", async () => {
+    await using collective = await startShared();
+    const guest = await guestOf(collective);
+    await succeed(collective, ["access", "grant", "/shared/closed", dora, "--rights", "write"]);
+    await succeed(collective, ["access", "grant", "/shared/open", dora, "--rights", "read"]);
+    for (const flag of ["--no-color", "--json", "-l"]) {
+      const { exitCode, stdout, stderr } = await guest.run(["ls", "-R", flag, "/"]);
+      expect(exitCode).toBe(4);
+      expect(stdout).toContain("shared/closed");
+      expect(stdout).toContain("shared/open/file");
+      expect(stdout).not.toContain("secret");
+      expect(lines(stderr)).toEqual([
+        `not listed: ${dora} has not been granted read on /shared/closed`,
+        "collective: ls: 1 directory could not be listed (permission_denied)",
+      ]);
+    }
+    await fail(guest, ["ls", "-R", "/shared/closed"], { code: "permission_denied", says: /has not been granted read on \/shared\/closed/ });
   });
 
   test("who may write makes and changes files, who may delete removes them, and nobody else's", async () => {

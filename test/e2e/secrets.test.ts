@@ -2,10 +2,11 @@
 import { expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { until } from "../support/e2e-commands.ts";
+import { formatInviteCode } from "../../protocol/invite.ts";
+import { succeed, until } from "../support/e2e-commands.ts";
 import { bytesOf } from "../support/e2e-files.ts";
-import { type Collective, recordProcesses, startCollective } from "../support/process.ts";
-import { leaksIn, secretBytes, secretsBelow } from "../support/secrets.ts";
+import { type Collective, type Environment, recordProcesses, run, start, startCollective } from "../support/process.ts";
+import { inviteCode, leaksIn, type Secret, secretBytes, secretsBelow } from "../support/secrets.ts";
 
 const mebibyte = 1024 * 1024;
 
@@ -16,12 +17,13 @@ test("after commands of every kind at debug level, those that fail too", async (
   await using collective = await startCollective({ coordinatorFlags: debug, nodeFlags: [...debug, "--log-format", "json"], env });
   await useEverything(collective);
   await provoke(collective);
+  const codes = await joinAndShare(collective, env);
   const services = [...collective.nodes, collective.coordinator];
   await Promise.all(services.map(({ process }) => process.stop()));
 
-  const secrets = secretsBelow(collective.home.path);
-  // Of the authority, the coordinator, three nodes, the administrator and dora; of one datastore.
-  expect(secrets.filter(({ what }) => what.startsWith("the private key")).length).toBeGreaterThanOrEqual(7);
+  const secrets = [...secretsBelow(collective.home.path), ...codes];
+  // Of the authority, the coordinator, four nodes, the administrator, dora, and erin's own, in a context and in files; of one datastore.
+  expect(secrets.filter(({ what }) => what.startsWith("the private key")).length).toBeGreaterThanOrEqual(11);
   expect(secrets.filter(({ what }) => what.startsWith("the key of datastore")).length).toBeGreaterThanOrEqual(1);
   expect(recording.transcripts.length).toBeGreaterThan(40);
   expect(recording.transcripts.filter(({ stderr }) => stderr().includes(" debug ")).length).toBeGreaterThan(0);
@@ -36,6 +38,21 @@ test("what does show is found, however it is written", () => {
   expect(said(`ticket ${Buffer.from(bytesOf("ticket", 200)).toString("base64url")}`)).toEqual([
     "ls: something as long as a ticket in its stderr",
   ]);
+  const code = formatInviteCode({
+    kind: "person",
+    authorityPin: bytesOf("pin", 16),
+    secret: bytesOf("secret", 16),
+    addresses: [{ host: "nas.home", port: 8002 }],
+  });
+  const invite = inviteCode("the code", code);
+  for (const form of [code, code.replaceAll("-", ""), code.replaceAll("-", " "), ...invite.forms]) {
+    const transcript = { stdout: () => form, stderr: () => form };
+    expect(leaksIn([{ ...transcript, args: ["invite", "list"] }], [invite])).toEqual([
+      "invite list: the code in its stdout",
+      "invite list: the code in its stderr",
+    ]);
+    expect(leaksIn([{ ...transcript, args: ["invite", "generate"] }], [invite])).toEqual(["invite generate: the code in its stderr"]);
+  }
   const told = leaksIn([{ args: ["invite", secret.forms[0] ?? ""], stdout: () => "", stderr: () => "" }], [secret]);
   expect(told).toHaveLength(1);
 });
@@ -81,6 +98,71 @@ async function useEverything(collective: Collective): Promise<void> {
     const { exitCode, stderr } = await collective.run(args);
     expect(`${args.join(" ")}: ${exitCode === 0 ? "" : stderr}`).toBe(`${args.join(" ")}: `);
   }
+}
+
+/** Invites of all kinds, made, used, taken back and mistyped; rights, identities and certificates. Answers the codes. */
+async function joinAndShare(collective: Collective, debug: Environment): Promise<Secret[]> {
+  const erinsHome = join(collective.home.path, "erin");
+  mkdirSync(erinsHome);
+  const erin = { ...debug, HOME: erinsHome, USER: "erin" };
+  const codes: string[] = [];
+  const codeFrom = async (...flags: string[]): Promise<string> => {
+    const { stdout } = await succeed(collective, ["invite", "generate", ...flags]);
+    const [code = ""] = /[0-9A-Z]{5}(-[0-9A-Z]{1,5}){8,}/.exec(stdout) ?? [];
+    codes.push(code);
+    return code;
+  };
+  const asErin = (args: readonly string[], stdin?: string) => run(args, { env: erin, stdin });
+  const succeedAsErin = async (args: readonly string[], stdin?: string): Promise<void> => {
+    const { exitCode, stderr } = await asErin(args, stdin);
+    if (exitCode !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
+  };
+  const forErin = await codeFrom("--grant", "/media/a:read+write", "--json");
+  const mistyped = `${forErin.slice(0, -1)}${forErin.endsWith("A") ? "B" : "A"}`;
+  for (const wrong of [mistyped, forErin.slice(0, 40), `${forErin} ${forErin}`]) {
+    expect((await asErin(["invite", "redeem", "-"], wrong)).exitCode).toBe(2);
+  }
+  await succeedAsErin(["invite", "redeem", "-", "--json"], `${forErin}\n`);
+  const files = ["ca", "cert", "key"].flatMap((name) => [`--${name}`, join(erinsHome, `${name}.pem`)]);
+  await succeedAsErin(["invite", "redeem", "-", "--as", "erin", ...files], await codeFrom("--name", "erin", "--quiet"));
+  expect((await run(["invite", "redeem", "-"], { env: { ...erin, HOME: join(erinsHome, "other") }, stdin: forErin })).exitCode).toBe(4);
+  const revoked = await codeFrom("--description", "taken back", "--max-uses", "3");
+  await succeed(collective, ["invite", "revoke", "-", "--json"], { stdin: revoked });
+  expect((await asErin(["invite", "redeem", "-", "--name", "again"], revoked)).exitCode).toBe(4);
+  for (const flag of ["--json", "--no-color"]) await succeed(collective, ["invite", "list", flag]);
+
+  const dataDirectory = join(collective.home.path, "joined-node");
+  const places = ["--node-id", "node-09", "--data-dir", dataDirectory, "--address", "127.0.0.1:0", "--metrics-address", "off"];
+  const join9 = await codeFrom("--for", "node");
+  await using node = start(["serve", "--role", "node", ...places, "--log-level", "debug"], { env: { ...erin, COLLECTIVE_JOIN: join9 } });
+  await node.waitForLine(/^ready /);
+
+  const subject = "erin@home.collective.local";
+  await succeed(collective, ["access", "grant", "/media/tree", subject, "--rights", "read+share", "--expires", "1h", "--json"]);
+  for (const args of [
+    ["get", "/media/tree/large", join(erinsHome, "large")],
+    ["access", "grant", "/media/tree", "fred@home.collective.local", "--rights", "read"],
+    ["access", "list", "--json"],
+    ["access", "revoke", "/media/tree", "fred@home.collective.local"],
+    ["identity", "show", "--json"],
+    ["identity", "show"],
+    ["identity", "list-collectives", "--json"],
+    ["identity", "switch", "alice"],
+    ["auth", "info", "--json"],
+    ["auth", "renew"],
+    ["config", "show-context", "alice"],
+  ])
+    await succeedAsErin(args);
+  expect((await asErin(["identity", "init", "--global-id", subject])).exitCode).toBe(6);
+  await succeed(collective, ["access", "list"]);
+  await succeed(collective, ["access", "revoke", "/media/tree", subject]);
+  expect((await asErin(["read", "/media/tree/large"])).exitCode).toBe(3);
+  await succeed(collective, ["auth", "revoke", "erin", "--json"]);
+  expect((await asErin(["auth", "renew"])).exitCode).toBe(4);
+  await succeed(collective, ["auth", "log", "--limit", "50"]);
+  await succeed(collective, ["auth", "revoke", "node-09"]);
+  expect(await node.stop()).toBe(0);
+  return codes.map((code, index) => inviteCode(`the invite code ${index}`, code));
 }
 
 /** Errors of every layer, each with its stack. */

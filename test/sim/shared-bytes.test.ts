@@ -6,9 +6,11 @@ import { expect, test } from "bun:test";
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { ticketLifetimeMs, uploadIdleMsMax } from "../../protocol/limits.ts";
+import { ownNodes } from "../../src/cluster/candidates.ts";
 import { chooseNodes } from "../../src/cluster/placement.ts";
 import { createSeededRandom, type Random } from "../../src/core/random.ts";
 import type { Garbage, MetadataStore } from "../../src/meta/store.ts";
+import { home, policyOf } from "../support/filling.ts";
 import { memoryMetadata } from "../support/member.ts";
 import { createStore, fileCommit, knownNode, newUpload, nodeNames, owner, piece, reclaimAll } from "../support/metadata.ts";
 import { type HandClock, handClock } from "../support/pki.ts";
@@ -49,10 +51,14 @@ const steps: readonly ((world: World) => Promise<unknown>)[] = [
   async ({ random, clock, metadata, stores, uploads }) => {
     const [store, content, token] = [pick(random, stores), pick(random, contents), newUpload()];
     const chunk = { id: piece(content).chunk, storedBytes: 65, codec: "none" as const };
-    const nodes = nodeNames.map((name) => ({ ...knownNode(name), state: "alive" as const }));
-    const { targets } = await metadata.offer({ upload: token, store, chunks: [chunk], confirmed: [] }, (offered, copies) =>
-      chooseNodes({ chunk: offered.id, storedBytes: 65, replicas: 2, nodes, copies, exclude: new Set() }),
+    const nodes = ownNodes(
+      home,
+      nodeNames.map((name) => ({ ...knownNode(name), state: "alive" })),
     );
+    const { targets } = await metadata.offer({ upload: token, store, chunks: [chunk], confirmed: [] }, (offered, copies) => {
+      const request = { chunk: offered.id, storedBytes: 65, policy: policyOf(), home, nodes, copies, exclude: new Set<GlobalName>() };
+      return chooseNodes(request).nodes;
+    });
     const tickets = (targets[0] ?? []).map((node) => ({ node, untilMs: clock.nowMs + ticketLifetimeMs }));
     uploads.push({ token, store, content, tickets, receipts: [] });
   },

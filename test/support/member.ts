@@ -26,6 +26,7 @@ import { createTicketOffice } from "../../src/coordinator/tickets.ts";
 import { createTransferHandlers } from "../../src/coordinator/transfer-handlers.ts";
 import { withdrawalsSince } from "../../src/coordinator/withdrawals.ts";
 import { systemClock } from "../../src/core/clock.ts";
+import type { TrustPolicy } from "../../src/core/config.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
 import { type Random, systemRandom } from "../../src/core/random.ts";
 import { openDatabase } from "../../src/db/database.ts";
@@ -86,8 +87,11 @@ export interface TestMember extends AsyncDisposable {
 export interface TestMemberOptions {
   /** alice unless told. */
   readonly member?: GlobalName;
+  /** Of trust in members that others vouch for. */
+  readonly policy?: TrustPolicy;
   readonly metadata?: (clock: HandClock) => MetadataStore;
   readonly authority?: Authority;
+  /** Authorities of other sites, for the coordinator and its nodes. */
   readonly trusted?: readonly string[];
   /** Wraps what the coordinator does, to get in its way. */
   readonly wrapHandlers?: (handlers: ControlHandlers) => ControlHandlers;
@@ -121,7 +125,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     const { certificatePem, privateKeyPem } = await leafOf(authority, identity, { nowMs: clock.nowMs });
     return assembleCredentials({ certificatePem, privateKeyPem, authorityPem: authority.certificatePem, trustedAuthorityPems: trusted });
   };
-  const own = await credentialsOf({ kind: "coordinator", name: member }, { trusted: options.trusted ?? [] });
+  const trusted = options.trusted ?? [];
+  const own = await credentialsOf({ kind: "coordinator", name: member }, { trusted });
   const administrator = await credentialsOf({ kind: "user", name: member });
   const signer = createSigner(own.privateKeyPem);
   const metadata = options.metadata?.(clock) ?? memoryMetadata(clock);
@@ -135,7 +140,13 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
   // By a clock that goes on, for tests that start it.
   const federation = createFederation({
     ...{ member, authorityPem: authority.certificatePem, peers, metadata, directory, random: systemRandom, log: silentLog },
-    ...{ clock: systemClock, address: () => address, credentials: () => credentials, signer: () => signer },
+    ...{
+      policy: options.policy ?? ("introduced" as const),
+      clock: systemClock,
+      address: () => address,
+      credentials: () => credentials,
+      signer: () => signer,
+    },
   });
   const service: CoordinatorService = {
     member,
@@ -219,7 +230,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
       createRemote({ member, address, credentials: () => own, clock, random: systemRandom, log }),
     nodes: () => nodes,
     startNode: async (local, nodeOptions) => {
-      const node = await startTestNode({ local, service, signer, clock, credentialsOf }, nodeOptions);
+      const node = await startTestNode({ local, service, signer, clock, credentialsOf, trusted }, nodeOptions);
       nodes.push(node);
       return node;
     },
@@ -237,6 +248,7 @@ interface NodeSurroundings {
   readonly signer: Signer;
   readonly clock: HandClock;
   readonly credentialsOf: TestMember["credentialsOf"];
+  readonly trusted: readonly string[];
 }
 
 async function startTestNode(around: NodeSurroundings, options: TestNodeOptions = {}): Promise<TestNode> {
@@ -244,7 +256,7 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
   const name = nameAt(around.local, service.member);
   const capacityBytes = options.capacityBytes ?? gibibyte;
   const store = options.store ?? createMemoryChunkStore({ capacityBytes });
-  const credentials = await around.credentialsOf({ kind: "node", name });
+  const credentials = await around.credentialsOf({ kind: "node", name }, { trusted: around.trusted });
   const signer = createSigner(credentials.privateKeyPem);
   const site = siteOf(service.member);
   const withdrawals = createWithdrawals();

@@ -192,8 +192,8 @@ export interface CollectiveOptions {
   /** 3 when left out. They are called node-01, node-02 and so on. */
   readonly nodes?: number | undefined;
   readonly member?: string | undefined;
-  /** Of each node. */
-  readonly capacity?: string | undefined;
+  /** Of each node: the same for all, or one for each in the order of their names. */
+  readonly capacity?: string | readonly string[] | undefined;
   /** Further flags, for the coordinator and for each node. */
   readonly coordinatorFlags?: readonly string[] | undefined;
   readonly nodeFlags?: readonly string[] | undefined;
@@ -274,7 +274,8 @@ export async function startCollective(options: CollectiveOptions = {}): Promise<
       Array.from({ length: nodeCount }, (_, index) => {
         const name = `node-${String(index + 1).padStart(2, "0")}`;
         const identity = ["--role", "node", "--node-id", name, "--member", member];
-        const joining = ["--coordinator", coordinator.address, "--enrol-from", coordinator.dataDirectory, "--capacity", capacity];
+        const ownCapacity = typeof capacity === "string" ? capacity : (capacity[index] ?? "");
+        const joining = ["--coordinator", coordinator.address, "--enrol-from", coordinator.dataDirectory, "--capacity", ownCapacity];
         return launch(name, [...identity, ...joining, ...(options.nodeFlags ?? [])]);
       }),
     );

@@ -1,7 +1,7 @@
 /**
  * The rights matrix: for each route what may be asked, and what becomes of it for every kind of caller. A new route does not
- * compile here without a row. Whom a case does not name gets `not_found` when it is a person, and
- * `permission_denied` when it is a machine.
+ * compile here without a row. Whom a case does not name gets `not_found` when it is a person,
+ * `permission_denied` when it is a machine, and `not_authenticated` when it was revoked.
  */
 import type { RouteInput, RouteName, routes } from "../../protocol/routes.ts";
 import { defaultStorePolicy } from "../../protocol/schema.ts";

@@ -54,6 +54,7 @@ export const callers = {
   sharer: person("sven@home.collective.local", ["read", "share"]),
   dropper: person("drew@home.collective.local"),
   "holder of an expired grant": person("emil@home.collective.local", rights),
+  "revoked person": person("rita@home.collective.local", rights),
   "person with a grant from one who may not share": person("fred@home.collective.local"),
   "person of another member without grants": person("zoe@garage.collective.local"),
   "person of another member who may read": person(bob, ["read"]),
@@ -116,6 +117,7 @@ export async function startRightsWorld(): Promise<RightsWorld> {
     by: callers.writer.identity.name,
   });
   member.clock.nowMs += expiredAfterMs;
+  await member.client().call(routes.revoke, { who: callers["revoked person"].identity.name, kind: "user" });
 
   const credentials = await Promise.all(
     Object.entries(callers).map(async ([kind, { identity }]) => {

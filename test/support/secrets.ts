@@ -7,12 +7,15 @@ import { Database } from "bun:sqlite";
 import { createPrivateKey } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { parseInviteCode } from "../../protocol/invite.ts";
 import type { Transcript } from "./process.ts";
 
 export interface Secret {
   readonly what: string;
   /** However it may be written. */
   readonly forms: readonly string[];
+  /** A word of the commands whose standard output it is meant to stand on. */
+  readonly printedBy?: string;
 }
 
 /** Private keys and datastore keys in all folders below. Databases must not be open any more. */
@@ -31,6 +34,15 @@ export function secretBytes(what: string, bytes: Uint8Array): Secret {
   const buffer = Buffer.from(bytes);
   const encoded = (["hex", "base64", "base64url"] as const).map((encoding) => buffer.toString(encoding).replace(/=+$/, ""));
   return { what, forms: [...encoded, buffer.toString("hex").toUpperCase(), [...bytes].join(","), [...bytes].join(", ")] };
+}
+
+/** An invite code and its secret alone, in groups and without. */
+export function inviteCode(what: string, code: string): Secret {
+  // The groups that carry nothing but the secret, which lies behind 136 bits of others.
+  const inside = code.split("-").slice(6, 10);
+  const texts = ["-", "", " "].map((joint) => inside.join(joint));
+  const { forms } = secretBytes(what, parseInviteCode(code).secret);
+  return { what, forms: [...forms, ...texts, ...texts.map((text) => text.toLowerCase())], printedBy: "generate" };
 }
 
 function privateKeys(path: string): Secret[] {
@@ -61,7 +73,9 @@ export function leaksIn(transcripts: readonly Transcript[], secrets: readonly Se
     const command = transcript.args.slice(0, 3).join(" ");
     const places = { arguments: transcript.args.join("\n"), stdout: transcript.stdout(), stderr: transcript.stderr() };
     return Object.entries(places).flatMap(([place, text]) => {
-      const known = secrets.filter(({ forms }) => forms.some((form) => text.includes(form))).map(({ what }) => what);
+      const meant = (secret: Secret) => place === "stdout" && secret.printedBy !== undefined && transcript.args.includes(secret.printedBy);
+      const found = secrets.filter((secret) => !meant(secret) && secret.forms.some((form) => text.includes(form)));
+      const known = found.map(({ what }) => what);
       const isContent = place === "stdout" && transcript.args.includes("read");
       const shapes = isContent ? [] : forbidden.filter(({ pattern }) => pattern.test(text)).map(({ what }) => what);
       return [...known, ...shapes].map((what) => `${command}: ${what} in its ${place}`);

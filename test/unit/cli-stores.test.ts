@@ -1,6 +1,5 @@
 import { describe, expect, test } from "bun:test";
 import { nodeDeadAfterMs } from "../../protocol/limits.ts";
-import { usableBytes } from "../../src/cluster/usable.ts";
 import { systemRandom } from "../../src/core/random.ts";
 import { startCliMember } from "../support/cli.ts";
 import { expectFailure } from "../support/e2e-commands.ts";
@@ -62,6 +61,24 @@ describe("store", () => {
     expect(shown).toContain("1 chunk with fewer copies than asked for");
     expect(await cli.json(["store", "show", "/s"])).toMatchObject({ files: 1, size: 51_200, chunks: 1, degraded_chunks: 1 });
     expectFailure(await cli.run(["store", "show", "t"]), { code: "not_found", says: /no datastore named t/ });
+  });
+
+  test("show tells how much more fits, why not more and what would help; the figure is that of df", async () => {
+    await using cli = await startCliMember({ nodes: 0 });
+    for (const [index, capacityBytes] of [3e9, 2e9, 10e9].entries()) await cli.member.startNode(`node-0${index + 1}`, { capacityBytes });
+    await cli.ok(["store", "create", "s", "--quota", "8GB", "--min-members", "2"]);
+    const shown = (await cli.json(["store", "show", "s"])) as { available: number; limits: string[]; raise: string[] };
+    expect(shown).toMatchObject({
+      available: 5e9,
+      limits: ["node-03 has 4.7 GiB that nothing can pair with", "copies should be at 2 members, and only one has nodes"],
+      raise: ["add 4.7 GiB on other nodes", "add nodes of another member"],
+    });
+    const df = (await cli.json(["df"])) as { stores: { available: number }[] };
+    expect(df.stores.map(({ available }) => available)).toEqual([shown.available]);
+    const text = await cli.ok(["store", "show", "s"]);
+    expect(text).toMatch(
+      /^available +4\.7 GiB\nbecause +node-03 has 4\.7 GiB that .+\n +copies should be .+\nfor more +add 4\.7 GiB on other nodes\n/m,
+    );
   });
 
   test("a chunk whose copy is on a dead node is degraded", async () => {
@@ -126,20 +143,5 @@ describe("df", () => {
     expect(report.stores.map(({ name }) => name)).toEqual(["one", "three", "two"]);
     expect(report.stores.map(({ available }) => available)).toEqual([995, 0, Math.floor(1e9 - (2e9 - report.total.free))]);
     expect(await cli.ok(["df"])).toMatch(/node-02 +alive/);
-  });
-
-  const cases: readonly (readonly [string, readonly number[], number, number])[] = [
-    ["one copy takes all there is", [5, 3, 2], 1, 10],
-    ["equal nodes share evenly", [10, 10, 10], 2, 15],
-    ["a large node helps no further than the others together", [100, 3, 4], 2, 7],
-    ["as many copies as nodes: the smallest decides", [10, 7, 3], 3, 3],
-    ["fewer nodes than copies hold nothing", [10], 2, 0],
-    ["two large nodes and three copies: the rest decides", [50, 50, 4, 3], 3, 7],
-    ["nothing free", [0, 0], 2, 0],
-    ["no nodes", [], 1, 0],
-  ];
-  test.each(cases)("usable: %s", (_, free, replicas, expected) => {
-    expect(usableBytes(free, replicas)).toBe(expected);
-    expect(usableBytes([...free].reverse(), replicas)).toBe(expected);
   });
 });

@@ -8,7 +8,8 @@ import { secretHashOf } from "../../src/pki/invite-hashes.ts";
 import { generateKeyPair } from "../../src/pki/keys.ts";
 import { signPeering } from "../../src/pki/peering.ts";
 import { createSigner } from "../../src/pki/ticket.ts";
-import { foreignCredentials, startTestMember, type TestMember } from "../support/member.ts";
+import { until } from "../support/e2e-commands.ts";
+import { foreignCredentials, startTestMember, type TestMember, type TestMemberOptions } from "../support/member.ts";
 import { createStore } from "../support/metadata.ts";
 import { alice, bob, identityOf } from "../support/pki.ts";
 
@@ -29,8 +30,8 @@ function members(): [TestMember, TestMember] {
   return [home, garage];
 }
 
-async function another(member: GlobalName): Promise<TestMember> {
-  const started = await startTestMember({ member });
+async function another(member: GlobalName, options: TestMemberOptions = {}): Promise<TestMember> {
+  const started = await startTestMember({ ...options, member });
   others.push(started);
   return started;
 }
@@ -143,5 +144,23 @@ describe("removing a member", () => {
     atHome.clock.nowMs += 1;
     await join(atGarage, await codeOf(atHome));
     expect(peersOf(atHome)).toEqual([bob]);
+  });
+});
+
+describe("a member that a peer vouches for", () => {
+  test("is trusted by the policy introduced, with the name of who did, and not by manual", async () => {
+    const [atHome, atGarage] = members();
+    const careful = await another(parseGlobalName("dave@attic.collective.local"), { policy: "manual" });
+    const atOffice = await another(carol);
+    for (const member of [atHome, atGarage, careful, atOffice]) member.service.federation.start();
+    // Carol first: whoever comes later hears of it with the first that it is told.
+    for (const member of [atOffice, atHome, careful]) await join(member, await codeOf(atGarage));
+    const hasHeard = () => careful.service.federation.agent.record(bob, "introduction", carol) !== undefined;
+    await until(
+      () => [peersOf(atHome).includes(carol), hasHeard()],
+      (seen) => seen.every(Boolean),
+    );
+    expect(atHome.service.peers.get(carol)).toMatchObject({ introducer: bob, address: atOffice.address });
+    expect(peersOf(careful)).toEqual([bob]);
   });
 });

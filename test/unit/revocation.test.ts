@@ -75,10 +75,12 @@ describe("a person who is revoked", () => {
     const restarted = await createRevocations(member.metadata);
     expect(restarted.isRevoked({ ...dora, publicKeyRaw: own.info.publicKeyRaw })).toBe(true);
 
-    // With a new key the administrator lets it in again; the old one stays out.
+    // With a new key the administrator lets it in again, without the rights of before; the old one stays out.
     const again = member.client(await joined(dora));
     expect((await again.call(routes.getAttr, listRoot)).inode).toBe(rootInode);
     await expectCode("not_authenticated", client.call(routes.getAttr, listRoot));
+    await expectCode("not_found", again.call(routes.list, { inode: store.inode, limit: 1 }));
+    await member.metadata.grant({ inode: store.inode, subject, rights: ["write"], grantedBy: alice, expiresMs: null });
     member.clock.nowMs += 1;
     const fresh = (await again.call(routes.allocate, { ...allocate, upload: newUpload(), chunks })).nodes[0] ?? target;
     await node.register();
@@ -91,6 +93,55 @@ describe("a person who is revoked", () => {
     const certificatePem = await member.authority.issue({ csrPem, identity, validityMs: hourMs, nowMs: member.clock.nowMs });
     return assembleCredentials({ certificatePem, privateKeyPem, authorityPem: member.authority.certificatePem, trustedAuthorityPems: [] });
   }
+
+  test("takes what it granted along: those it had shared with lose it, their tickets too", async () => {
+    const [sven, eve] = [nameAt("sven"), nameAt("eva")];
+    const node = await member.startNode("node-05");
+    const store = await createStore(member.metadata, "sven-s");
+    const { attr } = await ingestFile(member.remote(), store, { name: "file", source: content(1_000, 5) });
+    const grant = { inode: store.inode, expiresMs: null };
+    const everybody = parseSubjectPattern("*@home.collective.local");
+    const mayRead = { ...grant, subject: parseSubjectPattern(sven), rights: ["read" as const], grantedBy: alice };
+    await member.metadata.grant({ ...grant, subject: everybody, rights: ["share"], grantedBy: alice });
+    await member.metadata.grant(mayRead);
+    const [hers, his] = [await member.credentialsOf({ kind: "user", name: eve }), await joined({ kind: "user", name: sven })];
+    await member.client(his).call(routes.grantAccess, { inode: store.inode, subject: parseSubjectPattern(eve), rights: ["read"] });
+    member.clock.nowMs += 1;
+    const remote = member.remote({ credentials: hers });
+    const locate = () => remote.control.call(routes.locate, { files: [{ inode: attr.inode, offset: 0, lengthBytes: 1_000 }] });
+    const held = await locate();
+    const [target, chunk] = [held.nodes[0], held.files[0]?.extents[0]?.chunk];
+    if (!target || !chunk) throw new Error("no ticket");
+    const nodes = createDataClient(() => hers);
+    await nodes.get(target, chunk, new Uint8Array(10_000));
+
+    await revoke("sven");
+    await expectCode("not_found", locate());
+    for (const one of member.nodes()) await one.register();
+    await expectCode("not_authenticated", nodes.get(target, chunk, new Uint8Array(10_000)));
+    const { grants } = await member.client().call(routes.listAccess, { inode: store.inode });
+    expect(grants.map(({ subject }) => subject)).toEqual([everybody]);
+    // Neither does it come back with the next who is called so.
+    const next = member.client(await joined({ kind: "user", name: sven }));
+    await expectCode("permission_denied", next.call(routes.list, { inode: store.inode, limit: 1 }));
+    await member.metadata.grant(mayRead);
+    expect((await next.call(routes.list, { inode: store.inode, limit: 1 })).entries).toHaveLength(1);
+    await expectCode("not_found", locate());
+    await node.kill();
+  });
+
+  test("gets in by no code that was made for it before", async () => {
+    const invite = { kind: "person" as const, grants: [], usesMax: 5, validityMs: hourMs, description: "" };
+    await joined({ kind: "user", name: nameAt("ines") });
+    const made = await member.client().call(routes.createInvite, { ...invite, name: "ines" });
+    const other = await member.client().call(routes.createInvite, { ...invite, name: "iris" });
+    await revoke("ines");
+    const { invites } = await member.client().call(routes.listInvites, {});
+    const revokedMs = (id: string) => invites.find((one) => one.id === id)?.revokedMs;
+    expect([revokedMs(made.invite.id), revokedMs(other.invite.id)]).toEqual([member.clock.nowMs, null]);
+    const redeem = { id: made.invite.id, name: nameAt("ines"), publicKeyRaw: new Uint8Array(32).fill(7) };
+    expect((await expectCode("permission_denied", member.metadata.redeemInvite(redeem))).message).toBe("this code was revoked");
+  });
 
   test("need not have joined by the coordinator: its name is refused as a whole", async () => {
     const eve: Identity = { kind: "user", name: nameAt("eve") };

@@ -50,5 +50,6 @@ async function outcomeOf(route: Route, input: unknown, kind: CallerKind): Promis
 function expected({ ok, denied = [] }: Case<RouteName>, kind: CallerKind): string {
   if (ok.includes(kind)) return "ok";
   if (kind === "administrator") return "failed";
+  if (kind === "revoked person") return "not_authenticated";
   return denied.includes(kind) || machines.includes(kind) ? "permission_denied" : "not_found";
 }

@@ -110,7 +110,8 @@ const renew: Command = {
 
 const revoke: Command = {
   name: "revoke",
-  description: "let a person or a node in no more, from the next request on; or one certificate, by its serial",
+  description:
+    "let a person, with all that it was granted and has granted, or a node in no more, from now on; or one certificate, by its serial",
   positionals: [{ name: "NAME-OR-SERIAL", description: "dora, node-01@home.collective.local, or a serial as auth info shows it" }],
   flags: [
     { name: "kind", description: "what the name is, where both are called so", valueHint: "KIND", values: ["user", "node"] },

@@ -1,8 +1,7 @@
-import { localNameOf } from "../../../protocol/ids.ts";
+import { type GlobalName, localNameOf } from "../../../protocol/ids.ts";
 import { routes } from "../../../protocol/routes.ts";
 import type { ListedStore, NodeSummary } from "../../../protocol/schema.ts";
-import { nodesShown } from "../../client/nodes-shown.ts";
-import { usableBytes } from "../../cluster/usable.ts";
+import { nodesShown, usableShown } from "../../client/nodes-shown.ts";
 import { formatSize } from "../../core/units.ts";
 import { type Command, jsonFlag } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -19,12 +18,12 @@ const command: Command = {
   flags: [jsonFlag],
   example: "collective df",
   run: async ({ io, on }) => {
-    const { remote } = await openSession(io);
+    const { remote, member } = await openSession(io);
     const [nodes, { stores }] = await Promise.all([
       nodesShown(remote, io.signal),
       remote.control.call(routes.listStores, {}, { signal: io.signal }),
     ]);
-    const space = spaceOf(nodes, stores);
+    const space = spaceOf(member, nodes, stores);
     if (on("json")) printJson(jsonOf(space), io.stdout);
     else printSpace(io, space);
   },
@@ -48,17 +47,10 @@ interface Space {
   readonly stores: readonly StoreSpace[];
 }
 
-function spaceOf(nodes: readonly NodeSummary[] | undefined, stores: readonly ListedStore[]): Space {
-  const freeBytes = nodes?.filter((node) => node.state === "alive").map((node) => node.freeBytes);
-  const availableIn = ({ policy, logicalBytes }: ListedStore): number | null => {
-    const { quotaBytes, replicas } = policy;
-    if (freeBytes === undefined || (quotaBytes !== null && logicalBytes === null)) return null;
-    const quotaLeftBytes = quotaBytes === null ? Number.POSITIVE_INFINITY : Math.max(0, quotaBytes - (logicalBytes ?? 0));
-    return Math.min(usableBytes(freeBytes, replicas), quotaLeftBytes);
-  };
+function spaceOf(member: GlobalName, nodes: readonly NodeSummary[] | undefined, stores: readonly ListedStore[]): Space {
   return {
     onNodes: nodes && nodeSpaceOf(nodes),
-    stores: stores.map((store) => ({ store, availableBytes: availableIn(store) })),
+    stores: stores.map((store) => ({ store, availableBytes: usableShown(store, member, nodes)?.availableBytes ?? null })),
   };
 }
 

@@ -9,7 +9,7 @@ import type { Io } from "../io.ts";
 import { formatMode, formatTime, jsonEntry } from "../output/entries.ts";
 import { printJson } from "../output/json.ts";
 import { renderTable } from "../output/table.ts";
-import { printable } from "../output/text.ts";
+import { countOf, printable } from "../output/text.ts";
 import { openSession, type Session } from "../session.ts";
 
 const command: Command = {
@@ -34,9 +34,13 @@ const command: Command = {
     const { remote, components, member } = await session.at(text);
     const attr = await statPath(remote, components, io.signal);
     const isOwnRoot = member === undefined && components.length === 0;
+    const refused: CollectiveError[] = [];
     const found =
       attr.type === "directory"
-        ? withMembers(walk(remote, { attr, prefix: "", recursive: on("recursive"), signal: io.signal }), isOwnRoot ? session : undefined)
+        ? withMembers(
+            walk(remote, { attr, prefix: "", recursive: on("recursive"), signal: io.signal, refused }),
+            isOwnRoot ? session : undefined,
+          )
         : single(components.at(-1) ?? "/", attr);
     if (on("json")) {
       printJson(
@@ -48,6 +52,7 @@ const command: Command = {
     } else {
       for await (const { name, attr: child } of found) io.stdout.write(`${shown(io, name, child)}\n`);
     }
+    if (refused.length > 0) throw incomplete(io, refused);
   },
 };
 export default command;
@@ -62,16 +67,37 @@ async function* single(name: string, attr: Attr): AsyncGenerator<DirectoryEntry>
   yield { name, attr };
 }
 
+interface Walk {
+  readonly attr: Attr;
+  readonly prefix: string;
+  readonly recursive: boolean;
+  readonly signal: AbortSignal;
+  /** Takes what was refused below the start: as with ls(1), the rest is listed all the same. */
+  readonly refused: CollectiveError[];
+}
+
 /** Depth first; with `recursive` names are paths below the start. */
-async function* walk(
-  remote: Remote,
-  at: { attr: Attr; prefix: string; recursive: boolean; signal: AbortSignal },
-): AsyncGenerator<DirectoryEntry> {
-  for await (const { name, attr } of listDirectory(remote, at.attr.inode, at.signal)) {
+async function* walk(remote: Remote, at: Walk): AsyncGenerator<DirectoryEntry> {
+  const entries = listDirectory(remote, at.attr.inode, at.signal);
+  for await (const { name, attr } of at.prefix === "" ? entries : untilRefused(entries, at.refused)) {
     if (at.signal.aborted) throw new CollectiveError("cancelled", "cancelled");
     yield { name: at.prefix + name, attr };
     if (at.recursive && attr.type === "directory") yield* walk(remote, { ...at, attr, prefix: `${at.prefix}${name}/` });
   }
+}
+
+async function* untilRefused(entries: AsyncGenerator<DirectoryEntry>, refused: CollectiveError[]): AsyncGenerator<DirectoryEntry> {
+  try {
+    yield* entries;
+  } catch (error) {
+    if (!(error instanceof CollectiveError) || error.code !== "permission_denied") throw error;
+    refused.push(error);
+  }
+}
+
+function incomplete(io: Io, refused: readonly CollectiveError[]): CollectiveError {
+  for (const { message } of refused) io.stderr.write(`${io.err.colours.warn("not listed:")} ${printable(message)}\n`);
+  return new CollectiveError("permission_denied", `${countOf(refused.length, "directory", "directories")} could not be listed`);
 }
 
 function shown(io: Io, name: string, attr: Attr): string {

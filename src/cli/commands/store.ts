@@ -3,10 +3,11 @@ import { replicasMax } from "../../../protocol/limits.ts";
 import { parseName } from "../../../protocol/path.ts";
 import { routes } from "../../../protocol/routes.ts";
 import { defaultStorePolicy, type ListedStore, type StorePolicy, strategies } from "../../../protocol/schema.ts";
+import { nodesShown, usableShown } from "../../client/nodes-shown.ts";
 import { formatSize, parseSize, quoteInput } from "../../core/units.ts";
 import { type Command, type CommandGroup, type Flag, type Invocation, jsonFlag, usage } from "../command.ts";
 import { printJson } from "../output/json.ts";
-import { jsonStore } from "../output/store-text.ts";
+import { jsonSpace, jsonStore } from "../output/store-text.ts";
 import { describeStore, renderStore, renderStores } from "../output/stores.ts";
 import { countOf } from "../output/text.ts";
 import { openSession, type Session } from "../session.ts";
@@ -54,18 +55,20 @@ const list: Command = {
 
 const show: Command = {
   name: "show",
-  description: "one datastore: its policy, what it holds, and how its copies are",
+  description: "one datastore: its policy, what it holds, how its copies are, and why no more fits than does",
   positionals: [name],
   flags: [jsonFlag],
   example: "collective store show media",
   run: async (invocation) => {
     const { io, on } = invocation;
     const storeName = nameOf(invocation);
-    const stores = await listStores(await openSession(io), io.signal);
+    const session = await openSession(io);
+    const [stores, nodes] = await Promise.all([listStores(session, io.signal), nodesShown(session.remote, io.signal)]);
     const store = stores.find((candidate) => candidate.name === storeName);
     if (!store) throw new CollectiveError("not_found", `there is no datastore named ${storeName}`, { hint: "see: collective store list" });
-    if (on("json")) printJson(jsonStore(store), io.stdout);
-    else io.stdout.write(`${renderStore(store, io.out)}\n`);
+    const space = usableShown(store, session.member, nodes);
+    if (on("json")) printJson({ ...jsonStore(store), ...jsonSpace(space) }, io.stdout);
+    else io.stdout.write(`${renderStore(store, space, io.out)}\n`);
   },
 };
 

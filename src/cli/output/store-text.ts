@@ -1,5 +1,6 @@
 /** A datastore's policy in words and as the fields of the command-line contract. */
 import type { ListedStore, StorePolicy } from "../../../protocol/schema.ts";
+import type { UsableSpace } from "../../cluster/usable.ts";
 
 /** `replicas 2` */
 export function redundancyText(policy: Pick<StorePolicy, "replicas">): string {
@@ -29,4 +30,9 @@ export function jsonStore(store: ListedStore): Record<string, unknown> {
     stored_size: store.storedBytes,
     degraded_chunks: store.degradedChunks,
   };
+}
+
+/** `available` is the same figure as in `df`. */
+export function jsonSpace(space: UsableSpace | undefined): Record<string, unknown> {
+  return { available: space?.availableBytes ?? null, limits: space?.limits ?? null, raise: space?.raise ?? null };
 }

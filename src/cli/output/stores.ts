@@ -1,5 +1,6 @@
 /** Datastores for people. */
 import type { ListedStore } from "../../../protocol/schema.ts";
+import type { UsableSpace } from "../../cluster/usable.ts";
 import { formatSize } from "../../core/units.ts";
 import { formatTime } from "./entries.ts";
 import { capacityCell, wrongCountCell } from "./health.ts";
@@ -38,7 +39,7 @@ export function renderStores(stores: readonly ListedStore[], terminal: Terminal)
   });
 }
 
-export function renderStore(store: ListedStore, terminal: Terminal): string {
+export function renderStore(store: ListedStore, space: UsableSpace | undefined, terminal: Terminal): string {
   const { colours } = terminal;
   const { policy } = store;
   const fields: [string, Cell][] = [
@@ -56,6 +57,7 @@ export function renderStore(store: ListedStore, terminal: Terminal): string {
     ],
     ["members", `at least ${policy.minMembers}`],
     ...contentFields(store, terminal),
+    ...(space ? spaceFields(space, terminal) : []),
   ];
   return renderFields({ fields, colours });
 }
@@ -83,6 +85,19 @@ function contentFields(store: ListedStore, terminal: Terminal): [string, Cell][]
         : { text: `${countOf(degradedChunks, "chunk")} with fewer copies than asked for`, paint: colours.warn },
     ],
   ];
+}
+
+function spaceFields({ availableBytes, limits, raise }: UsableSpace, { colours }: Terminal): [string, Cell][] {
+  return [
+    ["available", { text: formatSize(availableBytes), paint: availableBytes === 0 ? colours.bad : colours.bold }],
+    ...namedOnce("because", limits),
+    ...namedOnce("for more", raise),
+  ];
+}
+
+/** One field on as many lines as it has texts; the name stands on the first. */
+function namedOnce(name: string, texts: readonly string[]): [string, Cell][] {
+  return texts.map((text, index) => [index === 0 ? name : "", text]);
 }
 
 /** On one line: `media: hybrid, replicas 2, encrypted, no quota`. */
