@@ -50,6 +50,12 @@ export interface FederationOptions extends Pick<CoordinatorService, "member" | "
 const publishIntervalMs = 1_000;
 /** Pauses are at least so many times as long as what they follow took, so that many grants keep nothing else waiting. */
 const pauseFactor = 50;
+/**
+ * So many members are told of a new one by anti-entropy at once, and in each of the next rounds: news on the back of other
+ * messages may by chance pass by one of few members, which would hear of it much later.
+ */
+const tellingsOfNew = 3;
+const toldAtOnceMax = 16;
 const protocolVersion = 1;
 
 export function createFederation(options: FederationOptions): Federation {
@@ -93,6 +99,7 @@ export function createFederation(options: FederationOptions): Federation {
   });
 
   let known = new Set<GlobalName>();
+  let tellings = 0;
   const vouchedFor = new Set<GlobalName>();
   const follow = (): void => {
     const now = new Set(peers.list().map((peer) => peer.member));
@@ -108,10 +115,12 @@ export function createFederation(options: FederationOptions): Federation {
   /** For those that came by a code: whoever was introduced has somebody who vouches for it. */
   const vouch = (): void => {
     const direct = peers.list().filter((peer) => peer.introducer === null);
+    const isNew = direct.some((peer) => !vouchedFor.has(peer.member));
     for (const { member: name, authorityPem, coordinatorPem, address } of direct) {
       agent.publish("introduction", { member: name, authorityPem, coordinatorPem, addresses: [address] }, name);
       vouchedFor.add(name);
     }
+    if (isNew) tellings = tellingsOfNew;
     for (const name of vouchedFor) {
       if (direct.some((peer) => peer.member === name)) continue;
       agent.withdraw("introduction", name);
@@ -119,6 +128,8 @@ export function createFederation(options: FederationOptions): Federation {
     }
   };
   const publish = async (): Promise<void> => {
+    if (tellings > 0) for (const { member: name } of peers.list().slice(0, toldAtOnceMax)) agent.contact(name);
+    tellings = Math.max(0, tellings - 1);
     agent.publish("profile", { authorityPem: options.authorityPem, controlAddresses: [options.address()], protocolVersion });
     agent.publish("nodes", nodesRecord(directory.list()));
     agent.publish("catalogue", await catalogueRecord(metadata, { member, nowMs: clock.wallMs() }));
