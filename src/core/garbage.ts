@@ -6,7 +6,7 @@
  */
 import { mebibyte } from "../../protocol/limits.ts";
 
-const movedBytesMax = 64 * mebibyte;
+const movedBytesMax = 16 * mebibyte;
 
 export interface GarbageWatch {
   moved(bytes: number): void;
