@@ -57,9 +57,12 @@ export async function* listDirectory(remote: Remote, inode: Inode, signal?: Abor
   }
 }
 
-/** Other members that grant the caller something, as entries of the root. For people of the member's own site. */
+/** Other members that grant the caller something, as entries of the root. None for people of other sites: they ask their own coordinator. */
 export async function sharingMembers(remote: Remote, signal?: AbortSignal): Promise<DirectoryEntry[]> {
-  const { peers } = await remote.control.call(routes.listPeers, {}, { signal });
+  const { peers } = await remote.control.call(routes.listPeers, {}, { signal }).catch((error: unknown) => {
+    if (error instanceof CollectiveError && error.code === "permission_denied") return { peers: [] };
+    throw error;
+  });
   return peers
     .filter(({ shares }) => shares)
     .map(({ member, addedMs }) => {

@@ -172,5 +172,10 @@ export const commandRows: Readonly<Record<string, readonly CommandCase[] | strin
   "auth renew": [{ args: () => ["auth", "renew"], ok: [...ofHome, "node", "coordinator"], denied: without(people, ofHome) }],
   "auth revoke": forAdmin(() => ["auth", "revoke", "mallory", "--kind", "user"]),
   "auth log": forAdmin(() => ["auth", "log"]),
+  "federation peer": [
+    { args: () => ["federation", "peer", "list"], ok: ofHome, denied: without(people, ofHome) },
+    { args: () => ["federation", "peer", "remove", "nobody@nowhere.collective.local"], ok: [], denied: others },
+  ],
+  "federation status": [{ args: () => ["federation", "status"], ok: ofHome, denied: without(people, ofHome) }],
   status: [{ args: () => ["status"], ok: ofHome, denied: without(people, ofHome) }],
 };
