@@ -107,7 +107,7 @@ describe("paths and arguments", () => {
       [["read", "/s/file", "--length", "much"], "invalid_argument", /"much" is not a size/],
       [["ls", "/s", "--context"], "invalid_argument", /--context needs a value/],
       [["store", "create", "u", "--replicas", "none"], "invalid_argument", /none/],
-      [["ls", "/@bob@garage.collective.local/s"], "unsupported", /bob@garage\.collective\.local/],
+      [["ls", "/@bob@garage.collective.local/s"], "not_found", /bob@garage\.collective\.local is no peer of alice@home\.collective\.local/],
     ];
     for (const [args, code, says] of cases) await fail(collective, args, { code, says }, { stdin: "input" });
     expect(await listing(collective)).toBe(before);
