@@ -8,9 +8,9 @@ import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
 import { hashChunk } from "../codec/sealed-chunk.ts";
+import { watchStall } from "../core/stall-watch.ts";
 import { ticketRefused } from "../net/errors.ts";
 import type { Remote } from "./remote.ts";
-import { watchStall } from "./stall-watch.ts";
 
 export interface WantedChunk {
   readonly id: ChunkId;

@@ -7,9 +7,9 @@
  */
 import { type Context, Hono } from "hono";
 import { decodeMessage } from "../../protocol/codec.ts";
-import { chunkIdsSchema, dataPaths, storeManySchema, ticketFromAuthorization } from "../../protocol/data.ts";
+import { chunkIdsSchema, dataPaths, replicateSchema, storeManySchema, ticketFromAuthorization } from "../../protocol/data.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
-import { type ChunkId, type GlobalName, parseChunkId } from "../../protocol/ids.ts";
+import { type ChunkId, chunkIdToBytes, type GlobalName, parseChunkId } from "../../protocol/ids.ts";
 import { batchBytesMax, mebibyte, storedChunkBytesMax } from "../../protocol/limits.ts";
 import type { Ticket, TicketOperation } from "../../protocol/ticket.ts";
 import type { ChunkStore } from "../chunk/store.ts";
@@ -18,13 +18,17 @@ import type { Clock } from "../core/clock.ts";
 import { directBlockBytes } from "../core/direct-io.ts";
 import { createLimiter } from "../core/limiter.ts";
 import type { Log } from "../core/log.ts";
+import type { DataClient } from "../net/data-client.ts";
 import { errorResponse, messageResponse } from "../net/respond.ts";
 import { assertAllows, type Signer, signReceipt, type TicketVerifier } from "../pki/ticket.ts";
+import { createReplication } from "./replication.ts";
 
 export interface NodeAppOptions {
   readonly name: GlobalName;
   readonly store: ChunkStore;
   readonly tickets: TicketVerifier;
+  /** Other nodes, to fetch from. */
+  readonly sources: Pick<DataClient, "get">;
   /** Asked for every receipt, so that a renewed key is used at once. */
   readonly signer: () => Signer;
   readonly clock: Clock;
@@ -41,6 +45,7 @@ export function createNodeApp(options: NodeAppOptions): Hono {
   const { store, log } = options;
   const receiving = createLimiter(receivingBytesMax);
   const buffers = createBufferPool({ bufferBytes: receiveBufferBytes, keepMax: buffersKeptMax });
+  const replication = createReplication({ sources: options.sources, receiving, buffers, clock: options.clock });
   const app = new Hono();
   app.onError((error, c) => errorResponse(error, { log, path: c.req.path }));
   app.notFound((c) =>
@@ -122,6 +127,21 @@ export function createNodeApp(options: NodeAppOptions): Hono {
       if (state === "damaged") log.warn("damaged copy quarantined", { chunk: ids[index] });
     }
     return messageResponse({ states });
+  });
+
+  app.post(dataPaths.replicate, async (c) => {
+    const ticket = ticketOf(c);
+    const { source, chunks } = decodeMessage(replicateSchema, new Uint8Array(await c.req.arrayBuffer()), "the request");
+    allow(
+      ticket,
+      "replicate",
+      chunks.map((chunk) => chunk.id),
+    );
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.storedBytes, 0);
+    if (bytes > ticket.bytesMax) throw new CollectiveError("too_large", `the ticket allows ${ticket.bytesMax} bytes, not ${bytes}`);
+    const { stored, failed } = await replication.fetch({ store, source, chunks, signal: c.req.raw.signal });
+    const told = failed.map((failure) => ({ ...failure, id: chunkIdToBytes(failure.id) }));
+    return messageResponse({ receipt: stored.length === 0 ? null : receiptFor(stored), failed: told });
   });
 
   app.post(dataPaths.delete, async (c) => messageResponse(await store.delete(await idsOf(c, "delete"))));

@@ -267,7 +267,8 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
     clock,
     cacheEntriesMax: 16,
   });
-  const app = createNodeApp({ name, store, tickets, signer: () => signer, clock, log: silentLog });
+  const sources = createDataClient(() => credentials);
+  const app = createNodeApp({ name, store, tickets, sources, signer: () => signer, clock, log: silentLog });
   const server = await startDataServer({
     host: loopback,
     port: 0,
