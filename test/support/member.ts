@@ -286,7 +286,7 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
     signer,
     register: async () => {
       const { usedBytes, freeBytes, chunkCount } = store.usage();
-      const fresh = await withdrawalsSince(service.metadata, withdrawals.revision);
+      const fresh = await withdrawalsSince({ metadata: service.metadata, site }, withdrawals.revision);
       if (fresh) withdrawals.replace(fresh);
       await service.directory.record(
         { name, publicKeyRaw: signer.publicKeyRaw },
