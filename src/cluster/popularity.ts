@@ -35,6 +35,9 @@ interface Entry {
 
 const readsForgotten = 1 / 8;
 
+/** 16,384 chunks are 64 GiB of large files, and some 4 MB of memory. */
+export const readCounting: PopularityOptions = { halfLifeMs: 60 * 60_000, entriesMax: 16_384 };
+
 export function createPopularity({ halfLifeMs, entriesMax }: PopularityOptions): Popularity {
   const entries = new Map<ChunkId, Entry>();
   const readsNow = ({ reads, atMs }: Entry, nowMs: number): number => reads * 2 ** (-Math.max(0, nowMs - atMs) / halfLifeMs);

@@ -10,6 +10,7 @@ import { type TicketOperation, ticketIdBytes } from "../../protocol/ticket.ts";
 import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
+import { createPopularity, readCounting } from "../../src/cluster/popularity.ts";
 import { createAccessHandlers } from "../../src/coordinator/access-handlers.ts";
 import { createBootstrapHandlers } from "../../src/coordinator/bootstrap-handlers.ts";
 import { createCertificateHandlers } from "../../src/coordinator/certificate-handlers.ts";
@@ -166,6 +167,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     signer: () => signer,
     peers,
     federation,
+    popularity: createPopularity(readCounting),
     nodes: createDataClient(() => credentials),
     get bootstrapAddress() {
       return bootstrapAddress;
