@@ -9,6 +9,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, siteOf } from "../../protocol/ids.ts";
 import { nodeDeadAfterMs, nodeSuspectAfterMs } from "../../protocol/limits.ts";
 import type { Heartbeat, NodeState, NodeSummary } from "../../protocol/schema.ts";
+import { latencyOf, withSample } from "../cluster/latency.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { KnownNode, MetadataStore } from "../meta/store.ts";
@@ -36,16 +37,7 @@ interface Entry {
   node: KnownNode;
   seenMonotonicMs: number;
   reported: NodeState;
-  /** The latest, newest last. */
   readonly roundTripsMs: readonly number[];
-}
-
-const roundTripsMax = 16;
-const roundTripsMin = 4;
-
-/** The least of some: a busy machine makes round trips longer, nothing makes them shorter than the way is. Pure, as the one below. */
-export function latencyOf(roundTripsMs: readonly number[]): number {
-  return roundTripsMs.length < roundTripsMin ? 0 : Math.min(...roundTripsMs);
 }
 
 /** Pure, so that a table can test it. */
@@ -84,7 +76,7 @@ export async function createNodeDirectory({ metadata, revocations, clock, log }:
       if (isNew) await metadata.saveNodes([node]);
       if (known?.reported !== "alive") log.info("node is here", { node: caller.name, address: heartbeat.address });
       const before = known?.roundTripsMs ?? [];
-      const roundTripsMs = roundTripMs === undefined ? before : [...before, roundTripMs].slice(-roundTripsMax);
+      const roundTripsMs = roundTripMs === undefined ? before : withSample(before, roundTripMs);
       entries.set(caller.name, { node, seenMonotonicMs: clock.monotonicMs(), reported: "alive", roundTripsMs });
     },
     list: () => [...entries.values()].map(summary),
@@ -96,7 +88,7 @@ export async function createNodeDirectory({ metadata, revocations, clock, log }:
       const entry = entries.get(name);
       return entry !== undefined && isRevoked(entry);
     },
-    latencyMs: (name) => latencyOf(entries.get(name)?.roundTripsMs ?? []),
+    latencyMs: (name) => latencyOf(entries.get(name)?.roundTripsMs ?? []) ?? 0,
     persist: () => metadata.saveNodes([...entries.values()].map((entry) => entry.node)),
   };
 }

@@ -17,6 +17,8 @@ import { owner } from "../support/metadata.ts";
 const nodeBytes = 64 * mebibyte;
 const fileBytes = 300_000;
 const plain = content(fileBytes, 4711);
+/** Enough for all extra copies there may be. */
+const many = readsForCopy * 2 ** (extraCopiesMax - 1);
 const never = new AbortController().signal;
 
 let member: TestMember;
@@ -44,7 +46,7 @@ afterEach(() => member[Symbol.asyncDispose]());
 
 async function startNode(local: string): Promise<TestNode> {
   const store = createMemoryChunkStore({ capacityBytes: nodeBytes });
-  const node = await member.startNode(local, { store, intercept: (request) => intercept(local, request) });
+  const node = await member.startNode(local, { store, capacityBytes: nodeBytes, intercept: (request) => intercept(local, request) });
   stores.set(node.name, store);
   return node;
 }
@@ -111,7 +113,7 @@ describe("what is read often", () => {
     expect(await popular.add(never)).toBe((await chunks()).length);
     expect(await heldTimes()).toEqual(await all(3));
     expect(await popular.add(never)).toBe(0);
-    await readTimes(100);
+    await readTimes(many);
     await popular.add(never);
     expect(await heldTimes()).toEqual(await all(2 + extraCopiesMax));
     expect(await countsOf("stored")).toEqual(await all(2 + extraCopiesMax));
@@ -122,13 +124,13 @@ describe("what is read often", () => {
       if (request.method === "GET") asked.add(name);
       return undefined;
     };
-    for (let i = 0; i < 60; i++) expect(Buffer.compare(await readContent(remote, file.inode), plain)).toBe(0);
+    for (let i = 0; i < 20; i++) expect(Buffer.compare(await readContent(remote, file.inode), plain)).toBe(0);
     expect(asked.size).toBeGreaterThanOrEqual(4);
 
-    // Still read a little, then not at all.
+    // Read a little still, then not at all.
     await later(2);
     expect(await surplus.release(never)).toBe(0);
-    await later(8);
+    await later(4);
     expect(await surplus.release(never)).toBe((await chunks()).length * extraCopiesMax);
     await collectGarbage();
     expect(await heldTimes()).toEqual(await all(2));
@@ -139,10 +141,10 @@ describe("what is read often", () => {
 
   test("gets none in stores of another strategy, and none in a store that is gone", async () => {
     await write({ strategy: "backup", replicas: 2 }, "papers");
-    await readTimes(100);
+    await readTimes(many);
     expect(await popular.add(never)).toBe(0);
     await write({ strategy: "media", replicas: 1 }, "more");
-    await readTimes(100);
+    await readTimes(many);
     await member.metadata.removeStore("more", { by: "dora" });
     while (await member.metadata.reclaim());
     expect(await popular.add(never)).toBe(0);
@@ -158,7 +160,7 @@ describe("what is read often", () => {
       }
     }
     await heartbeats();
-    await readTimes(100);
+    await readTimes(many);
     await popular.add(never);
     const extras = (await heldTimes()).map((times) => times - 2);
     const onRoomy = (await stores.get("node-05@home.collective.local" as GlobalName)?.has(await chunks())) ?? [];
@@ -181,7 +183,7 @@ describe("when something is wrong", () => {
   };
 
   test("a node that is gone without anybody knowing costs nothing but its part", async () => {
-    await readTimes(100);
+    await readTimes(many);
     const [gone] = (await holders()) as [GlobalName];
     await kill(gone);
     await popular.add(never);
@@ -190,27 +192,25 @@ describe("when something is wrong", () => {
     expect(Buffer.compare(await readContent(remote, file.inode), plain)).toBe(0);
   });
 
-  test("a target whose disk is full is left out, and what it was offered goes", async () => {
-    const [first] = await chunks();
-    const full = [...stores.keys()].filter((name) => name !== "node-01@home.collective.local");
-    intercept = (name, request) => {
-      const path = new URL(request.url).pathname;
-      return full.some((one) => one.startsWith(name)) && path.endsWith("replicate") ? new Response("no", { status: 500 }) : undefined;
-    };
-    await readTimes(100);
+  test("targets that fail are left out for a while, and what they were offered goes", async () => {
+    intercept = (_, request) => (request.url.endsWith("replicate") ? new Response("no", { status: 500 }) : undefined);
+    await readTimes(many);
     await popular.add(never);
     expect(await popular.add(never)).toBe(0);
-    for (const count of await countsOf("stored")) expect(count).toBeGreaterThanOrEqual(2);
+    expect(await countsOf("stored")).toEqual(await all(2));
+    intercept = () => undefined;
+    expect(await popular.add(never)).toBe(0);
     // They answered nothing, so what they were offered is spared for as long as a ticket could be used, and no longer.
     member.clock.nowMs += 31 * 60_000;
     await heartbeats();
     await collectGarbage();
     expect(await countsOf("offered")).toEqual(await all(0));
-    expect(first).toBeDefined();
+    await readTimes(many);
+    expect(await popular.add(never)).toBe((await chunks()).length * extraCopiesMax);
   });
 
   test("a copy that is damaged is found when it would be copied or kept, and no good one goes for it", async () => {
-    await readTimes(100);
+    await readTimes(many);
     await popular.add(never);
     expect(await heldTimes()).toEqual(await all(4));
     // Damaged are those that would be kept: the roomiest nodes come first.
@@ -223,14 +223,14 @@ describe("when something is wrong", () => {
       await surplus.release(never);
       await collectGarbage();
     }
-    const [stored, ...others] = await countsOf("stored");
-    expect(stored).toBe(1);
+    const [first, ...others] = await heldTimes();
+    expect(first).toBeGreaterThanOrEqual(1);
     expect(others.every((count) => count === 2)).toBe(true);
     expect(Buffer.compare(await readContent(remote, file.inode), plain)).toBe(0);
   });
 
   test("nothing goes while a node that is kept cannot be asked, is suspect, or the store wants more", async () => {
-    await readTimes(100);
+    await readTimes(many);
     await popular.add(never);
     await later(20);
     intercept = (_, request) => (request.url.endsWith("verify") ? new Response("no", { status: 500 }) : undefined);
@@ -247,7 +247,7 @@ describe("when something is wrong", () => {
   });
 
   test("copies on nodes that are dead do not count, and are too many when they are back", async () => {
-    await readTimes(100);
+    await readTimes(many);
     await popular.add(never);
     const gone = (await holders()).slice(0, 2);
     await later(20);
@@ -255,7 +255,8 @@ describe("when something is wrong", () => {
     for (const node of member.nodes()) if (!gone.includes(node.name)) await node.register();
     expect((await holders()).length).toBe(4);
     // Of the two that are alive none may go.
-    expect(await surplus.release(never).then(() => countsOf("stored"))).toContain(4);
+    await surplus.release(never);
+    expect((await countsOf("stored"))[0]).toBe(4);
     await heartbeats();
     await surplus.release(never);
     await collectGarbage();
@@ -263,7 +264,7 @@ describe("when something is wrong", () => {
   });
 
   test("a coordinator that has just started removes nothing, for it knows nothing of readers", async () => {
-    await readTimes(100);
+    await readTimes(many);
     await popular.add(never);
     await member.metadata.setStore("films", { replicas: 1 });
     const fresh = createSurplusCopies({
@@ -277,7 +278,7 @@ describe("when something is wrong", () => {
   });
 
   test("copying that is stopped leaves nothing that is not collected", async () => {
-    await readTimes(100);
+    await readTimes(many);
     const stop = new AbortController();
     intercept = (_, request) => {
       if (request.url.endsWith("replicate")) stop.abort();
