@@ -4,16 +4,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chunkIdToBytes } from "../../protocol/ids.ts";
-import { createDiskChunkStore } from "../../src/chunk/disk.ts";
-import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
 import { chunkStoreSuite } from "../conformance/chunk-store.ts";
+import { openDiskStore } from "../support/disk-store.ts";
 
 chunkStoreSuite({
   name: "disk",
   create: async ({ capacityBytes }) => {
     const dir = await mkdtemp(join(tmpdir(), "chunks-"));
-    const store = await createDiskChunkStore({ dir, capacityBytes, log: silentLog, clock: systemClock });
+    const store = await openDiskStore(dir, { capacityBytes });
     return {
       store,
       damage(id) {
