@@ -319,6 +319,7 @@ export interface TicketRequest {
   readonly chunks: readonly ChunkId[];
   readonly issuer?: Site;
   readonly owner?: Site;
+  readonly holder?: string;
   readonly bytesMax?: number;
   readonly notBeforeMs?: number;
   readonly expiresMs?: number;
@@ -335,7 +336,7 @@ export function ticketed(member: TestMember, node: Pick<TestNode, "name" | "addr
     issuer: request.issuer ?? siteOf(member.member),
     owner: request.owner,
     audience: request.node ?? node.name,
-    holder: member.member,
+    holder: request.holder ?? member.member,
     operation: request.operation,
     chunks: request.chunks,
     bytesMax: request.bytesMax ?? batchBytesMax,
