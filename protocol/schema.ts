@@ -170,7 +170,7 @@ export type Heartbeat = z.output<typeof heartbeatSchema>;
 export const withdrawalSchema = z.object({ holder: z.string().max(300), untilMs: z.number() });
 export type Withdrawal = z.output<typeof withdrawalSchema>;
 
-/** What each member has taken back of its own: another member's tickets are no business of it. */
+/** What each member has taken back: of what it has issued, and of what others have issued to put chunks for it. */
 export const withdrawalsSchema = z.object({
   revision: z.string().max(64),
   lists: z.array(z.object({ issuer: siteSchema, list: z.array(withdrawalSchema).max(withdrawalsMax) })).max(trustedSitesMax),

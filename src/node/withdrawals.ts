@@ -1,15 +1,19 @@
-/** Which tickets the coordinator has taken back, as its heartbeats say. */
+/**
+ * Which tickets were taken back, as the coordinator's heartbeats say, with what peers have told it of theirs.
+ *
+ * Invariant: what a member takes back is what it has issued, and what others have issued to put chunks of its own; so no
+ * member gets in the way of another's tickets.
+ */
 import type { GlobalName, Site } from "../../protocol/ids.ts";
 import { matchesSubject, type SubjectPattern } from "../../protocol/rights.ts";
 import type { IssuerWithdrawals, Withdrawal } from "../../protocol/schema.ts";
-import type { Ticket } from "../../protocol/ticket.ts";
+import { ownerOf, type Ticket } from "../../protocol/ticket.ts";
 
 export interface Withdrawals {
   /** Of the list that is in force; undefined before the first. */
   readonly revision: string | undefined;
   replace(by: { readonly revision: string; readonly lists: readonly IssuerWithdrawals[] }): void;
-  /** By whoever issued it: nobody takes back another one's. */
-  isWithdrawn(ticket: Pick<Ticket, "issuer" | "holder" | "notBeforeMs">): boolean;
+  isWithdrawn(ticket: Pick<Ticket, "issuer" | "owner" | "operation" | "holder" | "notBeforeMs">): boolean;
 }
 
 type Holding = Pick<Ticket, "holder" | "notBeforeMs">;
@@ -25,8 +29,13 @@ export function createWithdrawals(): Withdrawals {
       revision = by.revision;
       byIssuer = new Map(by.lists.map(({ issuer, list }) => [issuer, withdrawnBy(list)]));
     },
-    isWithdrawn: (ticket) => byIssuer.get(ticket.issuer)?.(ticket) ?? false,
+    isWithdrawn: (ticket) => withdrawersOf(ticket).some((site) => byIssuer.get(site)?.(ticket) ?? false),
   };
+}
+
+/** Only `put`: to delete what a guest has here must not be for the guest to prevent. */
+function withdrawersOf(ticket: Pick<Ticket, "issuer" | "owner" | "operation">): readonly Site[] {
+  return ticket.operation === "put" ? [ticket.issuer, ownerOf(ticket)] : [ticket.issuer];
 }
 
 function withdrawnBy(list: readonly Withdrawal[]): (ticket: Holding) => boolean {

@@ -15,7 +15,7 @@ import { handClock, home } from "../support/pki.ts";
 const heartbeat: Heartbeat = { address: "10.0.0.1:7001", capacityBytes: 10, usedBytes: 1, freeBytes: 9, chunkCount: 1, version: "0.1.0" };
 
 const accepted = { nowMs: 0, coordinatorCertificatePem: "pem" };
-const dorasTicket = { issuer: home, holder: "dora@home.collective.local", notBeforeMs: 1_000 };
+const dorasTicket = { issuer: home, operation: "get", holder: "dora@home.collective.local", notBeforeMs: 1_000 } as const;
 
 /** A coordinator that answers as the test says, and a clock that waits until it is told to go on. */
 function setUp(answer: () => Promise<unknown> = () => Promise.resolve(accepted)) {

@@ -1,11 +1,15 @@
 /** Which tickets a list of withdrawals takes back, and how that list travels. */
 import { expect, test } from "bun:test";
 import { withdrawalsMax } from "../../protocol/limits.ts";
+import { type Ticket, ticketOperations } from "../../protocol/ticket.ts";
 import { withdrawalsSince } from "../../src/coordinator/withdrawals.ts";
 import { createWithdrawals } from "../../src/node/withdrawals.ts";
 import { garage, home } from "../support/pki.ts";
 
-const ticket = (holder: string, notBeforeMs: number, issuer = home) => ({ issuer, holder, notBeforeMs });
+const ticket = (holder: string, notBeforeMs: number, change: Partial<Pick<Ticket, "issuer" | "owner" | "operation">> = {}) => ({
+  ...{ issuer: home, operation: "get" as const, holder, notBeforeMs },
+  ...change,
+});
 
 test("tickets of the holder, of a pattern of holders or of everybody, issued until then", () => {
   const withdrawals = createWithdrawals();
@@ -29,7 +33,26 @@ test("tickets of the holder, of a pattern of holders or of everybody, issued unt
   withdrawals.replace({ revision: "2", lists: [{ issuer: home, list: [{ holder: "*", untilMs: 40 }] }] });
   expect(withdrawals.isWithdrawn(ticket("anybody", 40))).toBe(true);
   expect(withdrawals.isWithdrawn(ticket("dora@home.collective.local", 41))).toBe(false);
-  expect(withdrawals.isWithdrawn(ticket("dora@home.collective.local", 40, garage))).toBe(false);
+  expect(withdrawals.isWithdrawn(ticket("dora@home.collective.local", 40, { issuer: garage }))).toBe(false);
+});
+
+test("a member takes back what it has issued and what would be put for it, and nothing of anybody else", () => {
+  const withdrawals = createWithdrawals();
+  withdrawals.replace({ revision: "1", lists: [{ issuer: garage, list: [{ holder: "*", untilMs: 10 }] }] });
+  const table: readonly (readonly [Partial<Ticket>, boolean])[] = [
+    [{ issuer: garage }, true],
+    [{ issuer: garage, operation: "delete" }, true],
+    [{ issuer: home, owner: garage, operation: "put" }, true],
+    // Otherwise a guest could keep its host from deleting or looking at what it has there.
+    ...ticketOperations.filter((one) => one !== "put").map((operation) => [{ issuer: home, owner: garage, operation }, false] as const),
+    ...ticketOperations.map((operation) => [{ issuer: home, operation }, false] as const),
+    [{ issuer: home, owner: home, operation: "put" }, false],
+  ];
+  for (const [change, withdrawn] of table)
+    expect([change, withdrawals.isWithdrawn(ticket("dora@garage.collective.local", 5, change))]).toEqual([change, withdrawn]);
+  withdrawals.replace({ revision: "2", lists: [{ issuer: home, list: [{ holder: "dora@garage.collective.local", untilMs: 10 }] }] });
+  expect(withdrawals.isWithdrawn(ticket("dora@garage.collective.local", 5, { owner: garage, operation: "put" }))).toBe(true);
+  expect(withdrawals.isWithdrawn(ticket("dora@garage.collective.local", 5, { issuer: garage }))).toBe(false);
 });
 
 test("a list is sent to whom has another one, and one that is too long becomes one for everybody", async () => {
