@@ -37,6 +37,11 @@ type Batch = Omit<ReplicateRequest, "signal">;
 type Copies = Parameters<ChooseNodes>[1];
 type ListedNode = NodeSummary & { readonly latencyMs: number };
 
+interface Round {
+  bytesLeft: number;
+  readonly signal: AbortSignal;
+}
+
 export function createPopularCopies(service: CoordinatorService): PopularCopies {
   const { metadata, member, directory, popularity, clock } = service;
   const failedUntilMs = new Map<GlobalName, number>();
@@ -83,7 +88,8 @@ export function createPopularCopies(service: CoordinatorService): PopularCopies 
     if (bad.length > 0) await checkCopies(service, { node: source, chunks: bad.map(({ id }) => id), signal });
     return copied.length;
   };
-  const addTo = async (store: Inode, popular: readonly Popular[], signal: AbortSignal): Promise<number> => {
+  const addTo = async (store: Inode, popular: readonly Popular[], round: Round): Promise<number> => {
+    const { signal } = round;
     const policy = await policyOf(service, store);
     if (policy?.strategy !== "media") return 0;
     const nodes = withLatency(directory, directory.list());
@@ -93,12 +99,11 @@ export function createPopularCopies(service: CoordinatorService): PopularCopies 
     if (lacking.length === 0) return 0;
     const byId = new Map(lacking.map((one) => [one.chunk.id, one]));
     const planned: Step[] = [];
-    let bytesLeft = bytesPerRoundMax;
     const choose: ChooseNodes = ({ id }, copies) => {
       const one = byId.get(id);
-      const plan = one && bytesLeft > 0 ? planFor(one, policy, copies, nodes) : undefined;
+      const plan = one && round.bytesLeft > 0 ? planFor(one, policy, copies, nodes) : undefined;
       if (!one || !plan) return [];
-      bytesLeft -= plan.targets.length * one.chunk.storedBytes;
+      round.bytesLeft -= plan.targets.length * one.chunk.storedBytes;
       for (const target of plan.targets) planned.push({ chunk: one.chunk, source: plan.source, target });
       return plan.targets;
     };
@@ -123,8 +128,9 @@ export function createPopularCopies(service: CoordinatorService): PopularCopies 
   };
   return {
     add: async (signal) => {
+      const round = { bytesLeft: bytesPerRoundMax, signal };
       let made = 0;
-      for (const [store, popular] of Map.groupBy(nextPopular(), ({ chunk }) => chunk.store)) made += await addTo(store, popular, signal);
+      for (const [store, popular] of Map.groupBy(nextPopular(), ({ chunk }) => chunk.store)) made += await addTo(store, popular, round);
       return made;
     },
   };

@@ -99,6 +99,16 @@ describe("a node fetches", () => {
     expect(failed.map(({ code }) => code)).toEqual(["no_space"]);
   });
 
+  test("a guest's chunks for that guest alone, and its receipt says so", async () => {
+    const one = testChunk(1_000, 77);
+    await (await source.stores.open(garage)).put(one.id, one.data);
+    const ofGuest = { operation: "replicate", owner: garage, chunks: [one.id] } as const;
+    const at = ticketed(member, source, { ...ofGuest, operation: "get" });
+    const { receipt } = await client.replicate(ticketed(member, target, ofGuest), { source: at, chunks: wanted(one) });
+    expect(openReceipt(receipt ?? new Uint8Array(0), target.signer.publicKeyRaw)).toMatchObject({ owner: garage, chunks: [one.id] });
+    expect([await kept.has([one.id]), await target.stores.find(garage).has([one.id])]).toEqual([[false], [true]]);
+  });
+
   test("nothing from a node that is gone, and says so without a receipt", async () => {
     const chunks = [await chunk(), await chunk()];
     await source.kill();
