@@ -10,6 +10,7 @@ import { extraCopiesMax, readsForCopy } from "../../src/cluster/extra-copies.ts"
 import { readCounting } from "../../src/cluster/popularity.ts";
 import { createPopularCopies, type PopularCopies } from "../../src/coordinator/popular-copies.ts";
 import { createSurplusCopies, type SurplusCopies } from "../../src/coordinator/surplus-copies.ts";
+import { createSeededRandom } from "../../src/core/random.ts";
 import { content, ingestFile, readContent } from "../support/content.ts";
 import { startTestMember, type TestMember, type TestNode } from "../support/member.ts";
 import { owner } from "../support/metadata.ts";
@@ -19,6 +20,7 @@ const fileBytes = 300_000;
 const plain = content(fileBytes, 4711);
 /** Enough for all extra copies there may be. */
 const many = readsForCopy * 2 ** (extraCopiesMax - 1);
+const seed = Number(process.env.SEED ?? Date.now() & 0xffff);
 const never = new AbortController().signal;
 
 let member: TestMember;
@@ -290,5 +292,54 @@ describe("when something is wrong", () => {
     await collectGarbage();
     expect(await heldTimes()).toEqual(await countsOf("stored"));
     expect(Buffer.compare(await readContent(remote, file.inode), plain)).toBe(0);
+  });
+
+  test(`whatever happens, no removal takes a good copy that the policy asks for (SEED=${seed})`, async () => {
+    const random = createSeededRandom(seed);
+    const ids = await chunks();
+    const isGood = async (store: MemoryChunkStore, id: ChunkId): Promise<boolean> => {
+      const [held] = await store.has([id]);
+      const bytes = held ? await store.get(id, { verify: false }) : new Uint8Array(0);
+      return new Bun.CryptoHasher("sha256").update(bytes).digest("hex") === id;
+    };
+    const good = () =>
+      Promise.all(
+        ids.map(async (id) => (await Promise.all([...stores.values()].map((store) => isGood(store, id)))).filter((whole) => whole).length),
+      );
+    const silent = new Set<string>();
+    const steps: Readonly<Record<string, () => Promise<unknown>>> = {
+      read: async () => {
+        await readTimes(random.int(2 * many));
+        await popular.add(never);
+      },
+      wait: async () => halfLives(random.int(8) / 2),
+      damage: async () => {
+        const store = [...stores.values()][random.int(stores.size)];
+        const counts = await good();
+        // The last good copy stays good, or there would be nothing to lose.
+        for (const [at, id] of ids.entries()) if (store && (counts[at] ?? 0) > 1 && (await isGood(store, id))) store.damage(id);
+      },
+      silence: async () => {
+        silent.clear();
+        silent.add(`node-0${1 + random.int(5)}`);
+      },
+      fail: async () => {
+        const [local, path] = [`node-0${1 + random.int(5)}`, ["replicate", "verify", ""][random.int(3)] ?? ""];
+        intercept = (name, request) => (name === local && request.url.endsWith(path) ? new Response("no", { status: 500 }) : undefined);
+      },
+      mend: async () => {
+        intercept = () => undefined;
+      },
+      replicas: () => member.metadata.setStore("films", { replicas: 1 + random.int(3) }),
+    };
+    for (let step = 0; step < 60; step++) {
+      await Object.values(steps)[random.int(Object.keys(steps).length)]?.();
+      for (const node of member.nodes()) if (!silent.has(node.name.split("@")[0] ?? "")) await node.register();
+      const [before, { policy }] = [await good(), await member.metadata.storeOf(datastore.inode)];
+      await surplus.release(never);
+      await collectGarbage().catch(() => undefined);
+      const after = await good();
+      for (const [index, count] of after.entries()) expect(count).toBeGreaterThanOrEqual(Math.min(policy.replicas, before[index] ?? 0));
+    }
   });
 });
