@@ -14,7 +14,7 @@ import { renewableAfterExpiryMs } from "../../protocol/limits.ts";
 import type { Clock } from "../core/clock.ts";
 import { parseCertificate } from "../pki/certificate.ts";
 import type { Credentials } from "../pki/credentials.ts";
-import type { Caller, Identify } from "./control-app.ts";
+import type { Caller, Identify, StrangerOf } from "./control-app.ts";
 import { serverTls } from "./tls.ts";
 
 export interface ControlServer {
@@ -32,7 +32,7 @@ export interface ControlServerOptions {
   readonly clock: Clock;
   /** Throws for whom is refused in spite of a good certificate. Asked at every request. */
   readonly admit: (caller: Caller) => void;
-  readonly app: (identify: Identify) => { fetch(request: Request, env: unknown): Response | Promise<Response> };
+  readonly app: (identify: Identify, strangerOf: StrangerOf) => { fetch(request: Request, env: unknown): Response | Promise<Response> };
 }
 
 const stopGraceMs = 3_000;
@@ -68,7 +68,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
       throw error;
     }
   };
-  const app = options.app(identify);
+  const app = options.app(identify, strangerOf);
   const listener = getRequestListener((request, env) => app.fetch(request, env), { overrideGlobalObjects: false });
   const server = createSecureServer(
     {
@@ -116,6 +116,11 @@ function connectionOf(bindings: unknown): Connection {
   const session = incoming.stream?.session;
   return session ? { connection: session, socket: session.socket as TLSSocket } : { connection: incoming.socket, socket: incoming.socket };
 }
+
+const strangerOf: StrangerOf = (bindings) => {
+  const { socket } = connectionOf(bindings);
+  return { certificateRaw: socket.getPeerCertificate(false)?.raw, source: socket.remoteAddress ?? "unknown" };
+};
 
 interface Judgement {
   readonly credentials: Credentials;

@@ -67,6 +67,7 @@ describe("defaults", () => {
         dataDir: "/home/a/.collective/data/alice",
         certValidityMs: 86_400_000,
         bootstrapPeers: [],
+        gossipProfile: "lan",
         trust: "introduced",
         context: true,
       },
