@@ -15,7 +15,7 @@ const peer: Command = {
     {
       name: "CODE-OR-MEMBER",
       description:
-        "to add: the other member's code, - reads it from standard input; to connect without a code: the name of a member that trusted ones vouch for, or that is under the same federation root, and HOST:PORT where it is not found by itself; to remove: the member's name",
+        "to add: the other member's code, - reads it from standard input; to connect: the name of a member that trusted ones vouch for or that is under the same federation root, then HOST:PORT if need be; to remove: the member's name",
       optional: true,
       variadic: true,
     },
