@@ -53,6 +53,8 @@ async function accept(
   const { member, authorityPem, coordinatorPem, introducedBy: introducer } = introduction;
   coordinatorOf(member, introduction);
   assertFits(service, { site: siteOf(member), authorityPem });
+  const [told] = introduction.addresses;
+  if (told !== undefined) service.federation.hint(member, told);
   await service.metadata.addPeer({ member, authorityPem, coordinatorPem, address, introducer }, by);
   await service.peers.refresh();
   service.log.info("peer added", { member, address, introducer, by });

@@ -11,6 +11,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Site, siteOf } from "../../protocol/ids.ts";
 import { reachedLike } from "../client/redeem.ts";
 import { formatHostPort } from "../core/units.ts";
+import { wasRemoved } from "../meta/peers.ts";
 import type { NewPeer } from "../meta/people.ts";
 import type { RootHandlers } from "../net/control-app.ts";
 import { askMembership, askRootPeer } from "../net/root-client.ts";
@@ -31,6 +32,7 @@ export interface RootJoin {
 /** Throws `not_found` where one of the two is under no root, and as the checks of the certificates do. */
 export async function joinUnderRoot(service: CoordinatorService, { member, address, by, signal }: RootJoin): Promise<NewPeer> {
   const own = membershipOf(service);
+  if (by === undefined) await assertNotRemoved(service, member);
   const shown = await askMembership(address, signal);
   const site = siteUnderRoot(own.rootPem, shown, service.clock.wallMs());
   if (site !== siteOf(member)) throw new CollectiveError("not_authenticated", `at ${address} is the member of ${site}, not ${member}`);
@@ -53,6 +55,12 @@ export async function joinUnderRoot(service: CoordinatorService, { member, addre
   await service.peers.refresh();
   service.log.info("peer added", { member, address, root: own.rootFingerprint, by });
   return peer;
+}
+
+/** Before the other side is asked, which would trust us then. */
+async function assertNotRemoved({ metadata }: CoordinatorService, member: GlobalName): Promise<void> {
+  const known = (await metadata.listPeers()).find((peer) => peer.member === member);
+  if (known && known.removedMs !== null) throw wasRemoved(member);
 }
 
 /** The half of the one that is asked. */

@@ -86,13 +86,16 @@ function save(context: MetadataContext, { peer, invite, by }: Addition): void {
 function admit(context: MetadataContext, peer: NewPeer): void {
   const { member, introducer = null, root = null } = peer;
   const known = rowOf(context, member);
-  if (known && known.removed_ms !== null)
-    throw new CollectiveError("conflict", `${member} was removed, and comes back by a code or the administrator's word alone`, {
-      hint: `where it was removed: collective federation peer connect ${member}`,
-    });
+  if (known && known.removed_ms !== null) throw wasRemoved(member);
   // Somebody's word adds nothing to trust that is there.
   if (known && root === null) return;
   save(context, { peer, invite: null, by: introducer ?? `root ${root ?? ""}` });
+}
+
+export function wasRemoved(member: GlobalName): CollectiveError {
+  return new CollectiveError("conflict", `${member} was removed, and comes back by a code or the administrator's word alone`, {
+    hint: `where it was removed: collective federation peer connect ${member}`,
+  });
 }
 
 function assertFits(context: MetadataContext, { member, authorityPem }: NewPeer): void {

@@ -4,6 +4,7 @@
  * The handshake asks for a certificate and lets any through; `identify` then refuses, before a byte
  * of the request is read, everything that is not signed by the authority of its own site, or was
  * revoked. Refusing inside the handshake would show the caller a reset connection instead of a reason.
+ * Two routes are for strangers (protocol/root-routes.ts): they learn what the handshake has proved, and judge for themselves.
  */
 import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from "node:http2";
 import type { Server as NetServer, Socket } from "node:net";

@@ -102,7 +102,10 @@ export function siteUnderRoot(
   const { site, certificate: authority } = asStranger(() => readAuthority(authorityPem));
   const signed = asStranger(() => parseCertificate(membershipPem));
   if (Buffer.compare(signed.fields.issuerRaw, root.fields.subjectRaw) !== 0 || !isSignedBy(signed, root))
-    throw refused(`the certificate authority of ${site} is not signed by the ${root.info.subject.replace("CN=", "")} that is trusted here`);
+    throw refused(
+      `the certificate authority of ${site} is not signed by the ${root.info.subject.replace("CN=", "")} that is trusted here`,
+      "become peers by a code, or have one root sign both: collective auth cert --root DIR --member-ca FILE",
+    );
   const { isAuthority, mayCertify, constrainedTo, hasUnknownCritical, spkiRaw, subjectRaw } = signed.fields;
   if (!isAuthority || mayCertify !== true || hasUnknownCritical || constrainedTo === undefined)
     throw refused(`what the federation root has signed for ${site} is no authority of one site`);
@@ -156,6 +159,6 @@ function asStranger<T>(read: () => T): T {
   }
 }
 
-function refused(message: string): CollectiveError {
-  return new CollectiveError("not_authenticated", message);
+function refused(message: string, hint?: string): CollectiveError {
+  return new CollectiveError("not_authenticated", message, { hint });
 }

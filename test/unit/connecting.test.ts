@@ -77,6 +77,23 @@ describe("by the policy manual, a member that a trusted one vouches for", () => 
     );
   });
 
+  test("is not connected to when those who vouch for it mean different authorities", async () => {
+    const { atHome, atOffice } = await threeOfWhomTwoAreCareful();
+    const liar = await gossiping(parseGlobalName("dave@attic.collective.local"));
+    const impostor = kept(await startTestMember({ member: carol }));
+    await peer(atHome, liar);
+    const shown = { authorityPem: impostor.authority.certificatePem, coordinatorPem: impostor.credentials.certificatePem };
+    liar.service.federation.agent.publish("introduction", { member: carol, ...shown, addresses: [impostor.address] }, carol);
+    await until(
+      async () => (await list(atHome)).vouched.find(({ member }) => member === carol)?.introducers,
+      (introducers) => introducers?.length === 2,
+    );
+    await expect(connect(atHome, carol, atOffice.address)).rejects.toMatchObject({
+      ...{ code: "conflict", message: expect.stringContaining(`vouch for ${carol} with different certificate authorities`) },
+    });
+    expect(peersOf(atHome)).toEqual([bob, liar.member]);
+  });
+
   test("is not found when nobody vouches for it any more", async () => {
     const { atHome } = await threeOfWhomTwoAreCareful();
     await atHome.client().call(routes.removePeer, { member: bob });
