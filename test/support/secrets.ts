@@ -8,7 +8,7 @@ import { createPrivateKey } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseInviteCode } from "../../protocol/invite.ts";
-import type { Transcript } from "./process.ts";
+import type { Transcript } from "./transcripts.ts";
 
 export interface Secret {
   readonly what: string;
