@@ -11,7 +11,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { capture } from "./capture.ts";
-import { loudest, record, watchHome } from "./transcripts.ts";
+import { asUsual, loudest, record, watchHome } from "./transcripts.ts";
 
 const loopback = "127.0.0.1:0";
 const runTimeoutMs = 60_000;
@@ -94,7 +94,7 @@ export async function run(args: readonly string[], { env, cwd, stdin, timeoutMs 
     if (timedOut) throw new Error(`collective ${args.join(" ")} took longer than ${timeoutMs} ms\n${tailOf(stderr)}`);
     const stdout = new TextDecoder().decode(stdoutBytes);
     record({ args, stdout: () => stdout, stderr: () => stderr });
-    return { exitCode, stdout, stdoutBytes, stderr };
+    return { exitCode, stdout, stdoutBytes, stderr: asUsual(args, stderr) };
   } finally {
     clearTimeout(timer);
     running.delete(child);
@@ -133,6 +133,7 @@ export function start(args: readonly string[], { env, cwd, stdin }: StartOptions
   const stdout = capture(child.stdout);
   const stderr = capture(child.stderr);
   record({ args, stdout: stdout.text, stderr: stderr.text });
+  const shownStderr = (): string => asUsual(args, stderr.text());
   const exited = Promise.all([child.exited, stdout.ended, stderr.ended]).then(([exitCode]) => {
     running.delete(child);
     return exitCode;
@@ -162,7 +163,7 @@ export function start(args: readonly string[], { env, cwd, stdin }: StartOptions
     pid: child.pid,
     exited,
     stdout: stdout.text,
-    stderr: stderr.text,
+    stderr: shownStderr,
     waitForLine,
     stop,
     kill,

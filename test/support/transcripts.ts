@@ -19,6 +19,13 @@ export interface Transcript {
 /** For the environment of every process: the loudest there is. */
 export const loudest = { COLLECTIVE_LOG_LEVEL: "debug" } as const;
 
+/** What a person sees of it: commands say less than servers unless they are asked for more. */
+export function asUsual([command = ""]: readonly string[], stderr: string): string {
+  return servers.has(command) ? stderr : stderr.replace(/^[-\d]+T[:.\d]+Z (debug|info) .*\n/gm, "");
+}
+
+const servers: ReadonlySet<string> = new Set(["serve", "coordinator", "node"]);
+
 let transcripts: Transcript[] = [];
 let homes = 0;
 const searched = { secrets: 0, transcripts: 0 };
