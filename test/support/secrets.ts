@@ -5,8 +5,7 @@
  */
 import { Database } from "bun:sqlite";
 import { createPrivateKey } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { parseInviteCode } from "../../protocol/invite.ts";
 import type { Transcript } from "./transcripts.ts";
 
@@ -22,13 +21,8 @@ export interface Secret {
 
 /** Private keys and datastore keys in all folders below. Databases must not be open any more. */
 export function secretsBelow(folder: string): Secret[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .flatMap(({ parentPath, name }) => {
-      const path = join(parentPath, name);
-      if (name === "metadata.db") return storeKeys(path);
-      return name.endsWith(".pem") || name.endsWith(".key") ? privateKeys(path) : [];
-    });
+  const files = new Bun.Glob("**/{metadata.db,*.pem,*.key}").scanSync({ cwd: folder, dot: true, absolute: true });
+  return [...files].flatMap((path) => (path.endsWith(".db") ? storeKeys(path) : privateKeys(path)));
 }
 
 /** A secret of bytes in the forms that programs print bytes in. */
