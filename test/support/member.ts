@@ -23,6 +23,7 @@ import { createNamespaceHandlers } from "../../src/coordinator/namespace-handler
 import { nodeTrustSince } from "../../src/coordinator/node-trust.ts";
 import { createPeers } from "../../src/coordinator/peers.ts";
 import { createRevocations } from "../../src/coordinator/revocations.ts";
+import { createRootHandlers } from "../../src/coordinator/root-peering.ts";
 import type { CoordinatorService } from "../../src/coordinator/service.ts";
 import { createSystemHandlers } from "../../src/coordinator/system-handlers.ts";
 import { createTicketOffice } from "../../src/coordinator/tickets.ts";
@@ -33,6 +34,7 @@ import type { TrustPolicy } from "../../src/core/config.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
 import { type Random, systemRandom } from "../../src/core/random.ts";
 import { openDatabase } from "../../src/db/database.ts";
+import { lanProfile } from "../../src/gossip/profile.ts";
 import { metadataApplicationId, metadataMigrations } from "../../src/meta/migrations.ts";
 import { createSqliteMetadata } from "../../src/meta/sqlite.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
@@ -48,6 +50,7 @@ import { createCoordinatorTrust } from "../../src/node/trust.ts";
 import { createWithdrawals } from "../../src/node/withdrawals.ts";
 import { type Authority, createAuthority } from "../../src/pki/authority.ts";
 import { assembleCredentials, type Credentials, withTrusted } from "../../src/pki/credentials.ts";
+import type { Membership } from "../../src/pki/federation-root.ts";
 import { createSigner, createTicketVerifier, type Signer, signTicket } from "../../src/pki/ticket.ts";
 import { alice, type HandClock, handClock, leafOf } from "./pki.ts";
 
@@ -93,6 +96,8 @@ export interface TestMemberOptions {
   readonly member?: GlobalName;
   /** Of trust in members that others vouch for. */
   readonly policy?: TrustPolicy;
+  /** What a federation root has signed for the member. */
+  readonly membershipOf?: ((authority: Authority) => Promise<Membership>) | undefined;
   readonly metadata?: (clock: HandClock) => MetadataStore;
   readonly authority?: Authority;
   /** Authorities of other sites, for the coordinator and its nodes. */
@@ -151,6 +156,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     ...{ member, authorityPem: authority.certificatePem, peers, metadata, directory, random: systemRandom, log: silentLog },
     ...{
       policy: options.policy ?? ("introduced" as const),
+      profile: lanProfile,
       clock: systemClock,
       address: () => address,
       credentials: () => credentials,
@@ -175,6 +181,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     signer: () => signer,
     peers,
     federation,
+    membership: options.membershipOf && (await options.membershipOf(authority)),
     popularity: createPopularity(readCounting),
     nodes: createDataClient(() => credentials),
     get bootstrapAddress() {
@@ -203,7 +210,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     credentials,
     clock,
     admit: revocations.assertInForce,
-    app: (identify) => createControlApp({ handlers, identify, log: silentLog }),
+    app: (identify, strangerOf) =>
+      createControlApp({ handlers, identify, rootHandlers: createRootHandlers(service), strangerOf, log: silentLog }),
   });
   address = `${loopback}:${server.port}`;
   // Its connections end by a clock that goes on.
