@@ -22,7 +22,7 @@ export interface Session {
   /** Throws `unsupported` for a path at another member. */
   path(text: string): RemotePath;
   /** Where a path leads, at this member or at a peer of it. */
-  at(text: string): Promise<RemotePlace>;
+  at(text: string, signal?: AbortSignal): Promise<RemotePlace>;
 }
 
 export interface SessionOptions {
@@ -38,10 +38,10 @@ export async function openSession(io: Io, { coordinator }: SessionOptions = {}):
   const chosen = await chooseContext({ flags: { context, coordinator }, environment: io.environment, contexts });
   const { member, name } = chosen;
   if (member === undefined || name === undefined) throw new CollectiveError("internal", "no context was chosen");
-  const { clock, random, log, signal } = io;
+  const { clock, random, log } = io;
   const credentials = await openOwnCredentials({
     folder: dirname(chosen.credentials.keyFile),
-    certify: (csrPem) => remote.control.call(routes.renewCertificate, { csrPem }, { signal }),
+    certify: (csrPem) => remote.control.call(routes.renewCertificate, { csrPem }, { signal: io.signal }),
     clock,
     random,
     log,
@@ -51,7 +51,7 @@ export async function openSession(io: Io, { coordinator }: SessionOptions = {}):
   const remote = createRemote({ member, address, credentials: current, beforeCall: renewIfDue, clock, random, log });
   const peers = createPeerRemotes({ own: remote, credentials: current, beforeCall: renewIfDue });
   const isOwn = (path: RemotePath): boolean => path.member === undefined || siteOf(path.member) === siteOf(member);
-  const at = async (text: string): Promise<RemotePlace> => {
+  const at: Session["at"] = async (text, signal = io.signal) => {
     const path = parsePath(text);
     const other = isOwn(path) ? undefined : path.member;
     const there = other === undefined ? remote : await peers.remoteOf(other, signal);

@@ -2,6 +2,7 @@
 
 import type { PeerState, PeerSummary } from "../../../protocol/federation-routes.ts";
 import type { GlobalName } from "../../../protocol/ids.ts";
+import { formatSize } from "../../core/units.ts";
 import type { Colours } from "./colour.ts";
 import { type Cell, renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -63,14 +64,19 @@ function stateCell(state: PeerState, colours: Colours): Cell {
   return { text: state, paint: colours[paintOf[state]] };
 }
 
-export function renderPeers(peers: readonly PeerSummary[], { columns: width, colours, unicode }: Terminal): string {
+export function renderPeers(peers: readonly PeerSummary[], terminal: Terminal): string {
   if (peers.length === 0) return "no peers yet; ask another member for a code, and use it: collective federation peer add CODE";
+  return renderPeerTable(peers, terminal);
+}
+
+export function renderPeerTable(peers: readonly PeerSummary[], { columns: width, colours, unicode }: Terminal): string {
   return renderTable({
     columns: [
       { header: "MEMBER", flexible: true },
       { header: "STATE" },
       { header: "LATENCY", align: "right" },
       { header: "NODES", align: "right" },
+      { header: "CAPACITY", align: "right" },
       { header: "TRUST", flexible: true },
       { header: "ADDRESS" },
     ],
@@ -79,6 +85,7 @@ export function renderPeers(peers: readonly PeerSummary[], { columns: width, col
       stateCell(peer.state, colours),
       peer.latencyMs === null ? "-" : `${peer.latencyMs.toFixed(1)} ms`,
       `${peer.nodes.filter(({ state }) => state === "alive").length} of ${peer.nodes.length}`,
+      formatSize(peer.nodes.reduce((sum, { capacityBytes }) => sum + capacityBytes, 0)),
       peer.introducer === null ? "by a code" : `introduced by ${peer.introducer}`,
       peer.address,
     ]),
