@@ -36,8 +36,9 @@ export interface CopyItem {
   readonly name: string;
 }
 
-/** A file or directory where it was found; the top one stands in no directory of the copy. */
+/** A file or directory where it was found. */
 export interface FoundEntry {
+  /** Undefined for the one that the copy begins with. */
   readonly directory: Inode | undefined;
   readonly name: string;
   readonly attr: Attr;

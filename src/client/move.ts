@@ -84,7 +84,7 @@ async function copyWhole(
   try {
     const copied = createTreePrint();
     const totals = await copyTo(source, hidden, { ...options, onEntry: copied.note });
-    const now = { name, attr: await statPath(from.remote, from.components, signal) };
+    const now = await statPath(from.remote, from.components, signal);
     if (!copied.equals(await printTree(from.remote, now, signal))) {
       throw new CollectiveError("conflict", `${formatPath(from)} was changed while it was being moved, so it stays where it is`, {
         hint: "run the command again",

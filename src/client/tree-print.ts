@@ -21,7 +21,7 @@ export function createTreePrint(): TreePrint {
   let sum = 0n;
   return {
     note: ({ directory, name, attr }) => {
-      // The name of the top one is another at the target, and a directory's version counts what is in it.
+      // Of the top one the name does not count, for it is another at the target; nor does a directory's version, which counts what is in it.
       const facts = directory === undefined ? [attr.inode] : [directory, name, attr.inode];
       const version = attr.type === "directory" ? "directory" : attr.version;
       const digest = createHash("sha256")
@@ -36,15 +36,11 @@ export function createTreePrint(): TreePrint {
   };
 }
 
-/** Of a tree as it is now. */
-export async function printTree(
-  remote: Remote,
-  top: { readonly name: string; readonly attr: Attr },
-  signal?: AbortSignal,
-): Promise<TreePrint> {
+/** Of what stands there now. */
+export async function printTree(remote: Remote, top: Attr, signal?: AbortSignal): Promise<TreePrint> {
   const print = createTreePrint();
-  print.note({ ...top, directory: undefined });
-  const waiting = top.attr.type === "directory" ? [top.attr.inode] : [];
+  print.note({ directory: undefined, name: "", attr: top });
+  const waiting = top.type === "directory" ? [top.inode] : [];
   for (let directory = waiting.pop(); directory !== undefined; directory = waiting.pop()) {
     for await (const { name, attr } of listDirectory(remote, directory, signal)) {
       print.note({ directory, name, attr });

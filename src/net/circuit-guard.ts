@@ -44,8 +44,9 @@ export function createCircuitGuard({ policy, facts, clock, random }: CircuitGuar
     } catch (thrown) {
       const error = toCollectiveError(thrown);
       const nowMs = clock.monotonicMs();
-      if (!isSilence(error)) circuit = error.code === "cancelled" ? afterGivingUp(circuit, nowMs) : closedCircuit;
-      else if (!probe) circuit = afterFailure(circuit, { policy, nowMs, random });
+      const isCancelled = error.code === "cancelled";
+      if (!isCancelled && !isSilence(error)) circuit = closedCircuit;
+      else if (!probe) circuit = isCancelled ? afterGivingUp(circuit, nowMs) : afterFailure(circuit, { policy, nowMs, random });
       throw error;
     }
   };
