@@ -45,7 +45,7 @@ function peerNamed(name: string, state: PeerState = "alive"): PeerSummary {
   const member = parseGlobalName(`${name}@${name}.collective.local`);
   const node = { name: parseGlobalName(`node-01@${name}.collective.local`), address: "192.168.1.30:7001", state: "alive" as const };
   return {
-    ...{ member, state, address: "192.168.1.30:8001", introducer: alice, addedMs: nowMs, latencyMs: 3.42, shares: true },
+    ...{ member, state, address: "192.168.1.30:8001", introducer: alice, underRoot: false, addedMs: nowMs, latencyMs: 3.42, shares: true },
     nodes: [{ ...node, capacityBytes: 2 * gibibyte, freeBytes: gibibyte }],
   };
 }
