@@ -42,6 +42,8 @@ interface Connection {
   latencyMs: number | undefined;
 }
 
+/** Of calls; gossip has its own way of finding out who is there, and never waits for it. */
+const circuit = { failuresMax: 3, firstPauseMs: 1_000, pauseMsMax: 30_000 };
 /** Gossip tries again by itself. */
 const retryPolicy = { attemptsMax: 1, firstDelayMs: 0, delayMsMax: 0 };
 const answerBytesMax = gossipMessageBytesMax + kibibyte;
@@ -59,7 +61,7 @@ export function createPeerClients({ peers, metadata, credentials, clock, random,
   const clientAt = (member: GlobalName, address: string): ControlClient => {
     const { clients } = connectionTo(member);
     const server = { kind: "coordinator", name: member } as const;
-    const client = clients.get(address) ?? createControlClient({ address, server, credentials, clock, random, retryPolicy });
+    const client = clients.get(address) ?? createControlClient({ address, server, credentials, clock, random, retryPolicy, circuit });
     clients.set(address, client);
     return client;
   };
@@ -83,7 +85,7 @@ export function createPeerClients({ peers, metadata, credentials, clock, random,
       for (const address of [...places].sort((a, b) => (failures.get(a) ?? 0) - (failures.get(b) ?? 0))) {
         const startedMs = clock.monotonicMs();
         try {
-          const { message } = await clientAt(to, address).call(routes.gossip, { message: bytes }, { signal, answerBytesMax });
+          const { message } = await clientAt(to, address).call(routes.gossip, { message: bytes }, { signal, answerBytesMax, probe: true });
           const tookMs = clock.monotonicMs() - startedMs;
           const connection = connectionTo(to);
           connection.latencyMs = tookMs * newestShare + (connection.latencyMs ?? tookMs) * (1 - newestShare);

@@ -2,6 +2,7 @@
 
 import type { PeerState, PeerSummary, VouchedMember } from "../../../protocol/federation-routes.ts";
 import type { GlobalName } from "../../../protocol/ids.ts";
+import { formatSize } from "../../core/units.ts";
 import type { Colours } from "./colour.ts";
 import { type Cell, renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -73,14 +74,19 @@ export interface KnownMembers {
   readonly vouched: readonly VouchedMember[];
 }
 
-export function renderPeers({ peers, vouched }: KnownMembers, { columns: width, colours, unicode }: Terminal): string {
-  if (peers.length === 0) return "no peers yet; ask another member for a code, and use it: collective federation peer add CODE";
+export function renderPeers(known: KnownMembers, terminal: Terminal): string {
+  if (known.peers.length === 0) return "no peers yet; ask another member for a code, and use it: collective federation peer add CODE";
+  return renderPeerTable(known, terminal);
+}
+
+export function renderPeerTable({ peers, vouched }: KnownMembers, { columns: width, colours, unicode }: Terminal): string {
   return renderTable({
     columns: [
       { header: "MEMBER", flexible: true },
       { header: "STATE" },
       { header: "LATENCY", align: "right" },
       { header: "NODES", align: "right" },
+      { header: "CAPACITY", align: "right" },
       { header: "TRUST", flexible: true },
       { header: "ADDRESS" },
     ],
@@ -90,11 +96,12 @@ export function renderPeers({ peers, vouched }: KnownMembers, { columns: width, 
         stateCell(peer.state, colours),
         peer.latencyMs === null ? "-" : `${peer.latencyMs.toFixed(1)} ms`,
         `${peer.nodes.filter(({ state }) => state === "alive").length} of ${peer.nodes.length}`,
+        formatSize(peer.nodes.reduce((sum, { capacityBytes }) => sum + capacityBytes, 0)),
         trustText(peer),
         peer.address,
       ]),
       ...vouched.map(({ member, address, introducers }) => [
-        ...[member, { text: "-", paint: colours.dim }, "-", "-"],
+        ...[member, { text: "-", paint: colours.dim }, "-", "-", "-"],
         `known through ${introducers.join(", ")}, not trusted`,
         address ?? "-",
       ]),
