@@ -60,7 +60,7 @@ export async function locate(remote: Remote, files: readonly ReadRange[], signal
 }
 
 /** The same chunk with new tickets. Throws `permission_denied` when the file is not for this person to see any more. */
-async function locateAgain(
+export async function locateAgain(
   remote: Remote,
   { inode, version }: FileVersion,
   { chunk, refusal }: { readonly chunk: LocatedChunk; readonly refusal: CollectiveError },

@@ -1,0 +1,58 @@
+/**
+ * Opened chunks in memory, for all files of a mount together: those used last stay, and one that many ask for is fetched once.
+ * What is being fetched counts, too, so the bound is one of memory.
+ */
+import { createLimiter } from "../core/limiter.ts";
+
+export interface ChunkCache {
+  /** At once where it is there. */
+  peek(key: string): Uint8Array | undefined;
+  get(key: string, plainBytes: number, load: () => Promise<Uint8Array>): Promise<Uint8Array>;
+  /** Nobody waits for more than is being fetched: reading ahead takes nothing from anybody. */
+  readonly isIdle: boolean;
+}
+
+export function createChunkCache(bytesMax: number): ChunkCache {
+  /** In the order of their last use. */
+  const opened = new Map<string, Uint8Array>();
+  const loading = new Map<string, Promise<Uint8Array>>();
+  const loads = createLimiter(bytesMax / 2);
+  let openedBytes = 0;
+  const keep = (key: string, plain: Uint8Array): void => {
+    opened.set(key, plain);
+    openedBytes += plain.length;
+    for (const [oldest, { length }] of opened) {
+      if (openedBytes <= bytesMax / 2) break;
+      opened.delete(oldest);
+      openedBytes -= length;
+    }
+  };
+  const peek = (key: string): Uint8Array | undefined => {
+    const plain = opened.get(key);
+    if (!plain) return undefined;
+    opened.delete(key);
+    opened.set(key, plain);
+    return plain;
+  };
+  return {
+    peek,
+    get: (key, plainBytes, load) => {
+      const plain = peek(key);
+      if (plain) return Promise.resolve(plain);
+      const known = loading.get(key);
+      if (known) return known;
+      const loaded = loads
+        .run(load, { permits: plainBytes })
+        .then((fetched) => {
+          keep(key, fetched);
+          return fetched;
+        })
+        .finally(() => loading.delete(key));
+      loading.set(key, loaded);
+      return loaded;
+    },
+    get isIdle() {
+      return loads.inUse < bytesMax / 4;
+    },
+  };
+}

@@ -1,0 +1,121 @@
+/**
+ * The collective as a file system: POSIX meaning over the client library.
+ *
+ * - Names and attributes are the coordinator's. The kernel believes them for a second; whoever opens a file asks anew, so what another
+ *   client has closed is seen (close-to-open).
+ * - Content is read and written as `FileContent` says, and committed at `fsync` and `close`: durable then on as many nodes as the
+ *   datastore asks for and are there.
+ * - What the coordinator does not know yet (owners, hard links, extended attributes, special files, holes) is `unsupported`.
+ */
+import { CollectiveError } from "../../protocol/errors.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { Attr } from "../../protocol/schema.ts";
+import { statPath } from "../client/files.ts";
+import type { Remote } from "../client/remote.ts";
+import type { ShownOwner } from "./attributes.ts";
+import { createFileOperations } from "./file-operations.ts";
+import type { FileSystem, KernelCaches } from "./file-system.ts";
+import { createListing } from "./listing.ts";
+import { createNameOperations } from "./name-operations.ts";
+import { createNodes } from "./nodes.ts";
+import { createOpenFiles } from "./opened-file.ts";
+import { createRealms, type OtherMembers } from "./realms.ts";
+import { createReplies } from "./replies.ts";
+import { createSpoolFolder } from "./spool.ts";
+import { createReadMemory } from "./stored-content.ts";
+import { createUsage } from "./usage.ts";
+
+export interface CollectiveFileSystemOptions {
+  readonly remote: Remote;
+  readonly others: OtherMembers;
+  /** The directory that is shown, from the member's root. */
+  readonly components: readonly string[];
+  readonly readOnly: boolean;
+  readonly owner: ShownOwner;
+  /** For what is written and not stored yet; this process alone uses it. */
+  readonly spoolFolder: string;
+  readonly spoolBytesMax: number;
+}
+
+export interface CollectiveFileSystem extends FileSystem {
+  /** Stores what is left. Answers the names of what could not be, which is lost with this process. */
+  stop(): Promise<readonly string[]>;
+}
+
+/** Throws `not_found` and `not_a_directory` for what cannot be shown. */
+export async function openCollectiveFileSystem(options: CollectiveFileSystemOptions): Promise<CollectiveFileSystem> {
+  const { remote, components, others, owner } = options;
+  const { clock, random, log } = remote;
+  const realms = createRealms({ remote, prefix: components, others });
+  const nodes = createNodes({ realm: realms.own, root: await rootOf(options), nowMs: () => clock.monotonicMs() });
+  let caches: KernelCaches | undefined;
+  const files = createOpenFiles({
+    nodes,
+    spools: createSpoolFolder({ folder: options.spoolFolder, random }),
+    memory: createReadMemory(),
+    spoolBytesMax: options.spoolBytesMax,
+    clock,
+    log,
+    caches: () => caches,
+  });
+  const replies = createReplies({ nodes, realms, owner, clock });
+  const names = createNameOperations({ nodes, replies, files, clock });
+  const usage = createUsage({ own: others.own, clock });
+  const system: CollectiveFileSystem = {
+    traits: { locks: false, extendedAttributes: false, writeBack: false },
+    attach: (given) => {
+      caches = given;
+    },
+    lookup: (call, place) => replies.lookup(place, call.signal),
+    forget: nodes.forget,
+    ...names,
+    ...createFileOperations({ nodes, replies, files, names, clock }),
+    ...createListing({ nodes, realms, replies, clock }),
+    usage: (call, inode) => usage(nodes.get(inode), call.signal),
+    getExtendedAttribute: unsupported,
+    setExtendedAttribute: unsupported,
+    listExtendedAttributes: unsupported,
+    removeExtendedAttribute: unsupported,
+    changeSpace: unsupported,
+    seek: unsupported,
+    copyRange: unsupported,
+    testLock: unsupported,
+    setLock: unsupported,
+    stop: async () => {
+      using _ = files;
+      return (await files.stop()).map((node) => `/${nodes.pathOf(node).join("/")}`);
+    },
+  };
+  return options.readOnly ? readOnly(system) : system;
+}
+
+async function rootOf({ remote, components }: CollectiveFileSystemOptions): Promise<Attr> {
+  const attr = await statPath(remote, components);
+  if (attr.type !== "directory") throw new CollectiveError("not_a_directory", `/${components.join("/")} is not a directory`);
+  // For the root itself, `resolve` and `getAttr` say the same.
+  return await remote.control.call(routes.getAttr, { inode: attr.inode });
+}
+
+function unsupported(): never {
+  throw new CollectiveError("unsupported", "the collective cannot do this yet");
+}
+
+function refuse(): never {
+  throw new CollectiveError("read_only", "it was mounted with --read-only");
+}
+
+/** The kernel is told so, too; this is for whoever asks without it. */
+function readOnly(system: CollectiveFileSystem): CollectiveFileSystem {
+  return {
+    ...system,
+    setAttributes: refuse,
+    makeDirectory: refuse,
+    makeNode: refuse,
+    makeSymlink: refuse,
+    unlink: refuse,
+    removeDirectory: refuse,
+    rename: refuse,
+    create: refuse,
+    open: (call, inode, options) => (options.access === "read" && !options.truncate ? system.open(call, inode, options) : refuse()),
+  };
+}

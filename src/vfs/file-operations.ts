@@ -1,0 +1,177 @@
+/** Opening, reading, writing and changing files. */
+import { CollectiveError } from "../../protocol/errors.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { Clock } from "../core/clock.ts";
+import type { AttributesChange, FileSystem, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
+import { createHandles } from "./handles.ts";
+import type { NameOperations } from "./name-operations.ts";
+import type { Node, Nodes } from "./nodes.ts";
+import type { OpenedFile, OpenFiles } from "./opened-file.ts";
+import { createReadAhead, type ReadAhead } from "./read-ahead.ts";
+import type { Replies } from "./replies.ts";
+
+type FileCalls = Pick<
+  FileSystem,
+  "getAttributes" | "setAttributes" | "readLink" | "open" | "create" | "read" | "write" | "flush" | "sync" | "release"
+>;
+
+export interface FileOperationsOptions {
+  readonly nodes: Nodes;
+  readonly replies: Replies;
+  readonly files: OpenFiles;
+  readonly names: NameOperations;
+  readonly clock: Clock;
+}
+
+interface Handle {
+  readonly node: Node;
+  readonly opened: OpenedFile;
+  readonly access: OpenOptions["access"];
+  readonly synchronous: boolean;
+  readonly ahead: ReadAhead;
+}
+
+export function createFileOperations({ nodes, replies, files, names, clock }: FileOperationsOptions): FileCalls {
+  const handles = createHandles<Handle>();
+  const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
+  const handleOf = ({ handle }: OpenFile, needed: "read" | "write"): Handle => {
+    const found = handles.get(handle);
+    if (found.access !== "read_write" && found.access !== needed)
+      throw new CollectiveError("bad_handle", `the file is not open to ${needed}`);
+    return found;
+  };
+  const noteChanged = (node: Node, { modified }: { readonly modified: boolean }): void => {
+    if (!node.opened) return;
+    node.opened.changedNs = nowNs();
+    if (modified) node.opened.modifiedNs = node.opened.changedNs;
+  };
+  const clearSetIds = (node: Node): void => {
+    const { opened, attr } = node;
+    const mode = opened?.mode ?? attr.mode;
+    if (opened && (mode & 0o6000) !== 0) opened.mode = withoutSetIds(mode);
+  };
+  const resize = (node: Node, opened: OpenedFile, sizeBytes: number): void => {
+    if (opened.content.sizeBytes === sizeBytes) return;
+    opened.content.resize(sizeBytes);
+    noteChanged(node, { modified: true });
+  };
+
+  const openNode = async (node: Node, options: OpenOptions, signal: AbortSignal): Promise<OpenReply> => {
+    if (node.attr.type === "directory") throw new CollectiveError("is_a_directory", "it is a directory");
+    // Close-to-open: whoever opens sees what any other has closed before. What has no name any more nobody else has.
+    const attr = node.isRemoved ? node.attr : await replies.fresh(node, signal);
+    const opened = await files.open(node, attr);
+    if (options.truncate) resize(node, opened, 0);
+    if (options.clearSetIds) clearSetIds(node);
+    const { version } = opened.content.stored;
+    const keepCache = node.shownVersion === version;
+    node.shownVersion = version;
+    const { access, synchronous, direct } = options;
+    const handle = handles.add({ node, opened, access, synchronous, ahead: createReadAhead() });
+    return { handle, keepCache, directIo: direct, noFlush: access === "read" };
+  };
+
+  const setSize = async (node: Node, change: AttributesChange, signal: AbortSignal): Promise<void> => {
+    const { sizeBytes } = change;
+    if (sizeBytes === undefined) return;
+    if (node.attr.type !== "file") throw new CollectiveError("invalid_argument", "only files have a length that can be changed");
+    if (change.handle !== undefined) {
+      const { opened } = handleOf({ inode: node.number, handle: change.handle }, "write");
+      resize(node, opened, sizeBytes);
+      if (change.clearSetIds) clearSetIds(node);
+      return;
+    }
+    const opened = await files.open(node, node.isRemoved ? node.attr : await replies.fresh(node, signal));
+    try {
+      resize(node, opened, sizeBytes);
+      if (change.clearSetIds) clearSetIds(node);
+      await files.commit(node);
+    } finally {
+      await files.close(node);
+    }
+  };
+  const setModeAndTimes = async (node: Node, change: AttributesChange, signal: AbortSignal): Promise<void> => {
+    if (change.accessed !== undefined) node.accessedNs = change.accessed === "now" ? nowNs() : change.accessed;
+    const modified = change.modified === "now" ? nowNs() : change.modified;
+    const mode = change.mode ?? (change.clearSetIds && change.sizeBytes === undefined ? changedMode(node) : undefined);
+    if (mode === undefined && modified === undefined) return;
+    await files.exclusively(node, async () => {
+      const { opened } = node;
+      // What is not stored yet says it again when it is.
+      if (opened?.content.hasUnsaved) {
+        if (mode !== undefined) opened.mode = mode;
+        if (modified !== undefined) opened.modifiedNs = modified;
+        opened.changedNs = nowNs();
+      } else if (opened && modified !== undefined) opened.modifiedNs = undefined;
+      if (node.isRemoved) {
+        node.attr = { ...node.attr, mode: mode ?? node.attr.mode, mtimeNs: modified ?? node.attr.mtimeNs, ctimeNs: nowNs() };
+        return;
+      }
+      node.attr = await node.realm.remote.control.call(routes.setAttr, { inode: node.inode, mode, mtimeNs: modified }, { signal });
+      node.askedMs = clock.monotonicMs();
+    });
+  };
+  return {
+    getAttributes: (call, inode) => {
+      const node = nodes.get(inode);
+      return replies.isCurrent(node) ? replies.attributes(node) : replies.current(node, call.signal).then(replies.attributes);
+    },
+    setAttributes: async (call, inode, change) => {
+      const node = nodes.get(inode);
+      replies.assertOwner(change);
+      await setSize(node, change, call.signal);
+      await setModeAndTimes(node, change, call.signal);
+      return replies.attributes(node);
+    },
+    readLink: (_, inode) => {
+      const { target } = nodes.get(inode).attr;
+      if (target === undefined) throw new CollectiveError("invalid_argument", "it is not a symbolic link");
+      return target;
+    },
+    open: (call, inode, options) => openNode(nodes.get(inode), options, call.signal),
+    create: async (call, place, options) => {
+      const node = await names.makeFile(place, options.mode, call.signal).catch(async (error: unknown) => {
+        const isTaken = error instanceof CollectiveError && error.code === "already_exists";
+        const found = isTaken && !options.exclusive ? await replies.find(place, call.signal) : undefined;
+        if (!found) throw error;
+        return found;
+      });
+      const opened = await openNode(node, options, call.signal);
+      return { ...opened, entry: replies.entry(node) };
+    },
+    read: (_, file, { offset, lengthBytes }) => {
+      const { opened, ahead } = handleOf(file, "read");
+      const range = { start: offset, end: Math.min(offset + lengthBytes, opened.content.sizeBytes) };
+      if (range.end <= range.start) return [];
+      const views = opened.content.read(range);
+      opened.content.readAhead(ahead.after(range));
+      return views;
+    },
+    write: (_, file, data, { offset, append, clearSetIds: clears }) => {
+      const { node, opened, synchronous } = handleOf(file, "write");
+      if (clears) clearSetIds(node);
+      const pending = files.write(node, data, append ? opened.content.sizeBytes : offset);
+      if (!pending && !synchronous) return data.length;
+      return (async () => {
+        await pending;
+        if (synchronous) await files.commit(node);
+        return data.length;
+      })();
+    },
+    flush: (_, { handle }) => {
+      const { node, access } = handles.get(handle);
+      return access === "read" ? undefined : files.commit(node);
+    },
+    sync: (_, { handle }) => files.commit(handles.get(handle).node),
+    release: (_, { handle }) => files.close(handles.remove(handle).node),
+  };
+}
+
+function changedMode({ attr, opened }: Node): number {
+  return withoutSetIds(opened?.mode ?? attr.mode);
+}
+
+/** Without execution for the group, the set-group-id bit means something else, and stays. */
+function withoutSetIds(mode: number): number {
+  return (mode & 0o010) !== 0 ? mode & ~0o6000 : mode & ~0o4000;
+}

@@ -1,0 +1,127 @@
+/** Making, removing and moving names. Each is one change at the coordinator, durable when it is answered. */
+import { CollectiveError } from "../../protocol/errors.ts";
+import { mebibyte } from "../../protocol/limits.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { Attr } from "../../protocol/schema.ts";
+import { createUpload } from "../client/upload.ts";
+import type { Clock } from "../core/clock.ts";
+import type { FileSystem, Place } from "./file-system.ts";
+import type { Node, Nodes } from "./nodes.ts";
+import type { OpenFiles } from "./opened-file.ts";
+import type { Replies } from "./replies.ts";
+
+type NameCalls = Pick<FileSystem, "makeDirectory" | "makeNode" | "makeSymlink" | "link" | "unlink" | "removeDirectory" | "rename">;
+
+export interface NameOperations extends NameCalls {
+  /** A new and empty file. `already_exists` where the name is taken. */
+  makeFile(place: Place, mode: number, signal?: AbortSignal): Promise<Node>;
+}
+
+export interface NameOperationsOptions {
+  readonly nodes: Nodes;
+  readonly replies: Replies;
+  readonly files: OpenFiles;
+  readonly clock: Clock;
+}
+
+/** What an open file without a name is kept for: larger ones can be read only until the nodes have deleted them. */
+const keptBytesMax = 64 * mebibyte;
+
+export function createNameOperations({ nodes, replies, files, clock }: NameOperationsOptions): NameOperations {
+  const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
+  /** Its times have changed with what is in it. */
+  const noteChanged = (directory: Node): void => {
+    directory.askedMs = Number.NEGATIVE_INFINITY;
+    directory.changes++;
+  };
+  const made = (parent: Node, attr: Attr | undefined, place: Place): Node => {
+    if (!attr) throw new CollectiveError("internal", "the coordinator made nothing");
+    noteChanged(parent);
+    return nodes.remember(parent.realm, attr, place);
+  };
+  /** Datastores alone stand in the root. */
+  const parentOf = ({ parent, name }: Place): Node => {
+    const node = nodes.get(parent);
+    if (!replies.isCollectiveRoot(node)) return node;
+    throw new CollectiveError("not_permitted", `${name} cannot stand in the root, where datastores are`, {
+      hint: "make it in a datastore",
+    });
+  };
+  const makeFile: NameOperations["makeFile"] = async (place, mode, signal) => {
+    const parent = parentOf(place);
+    const { remote } = parent.realm;
+    const file = { parent: parent.inode, name: place.name, mode, mtimeNs: nowNs(), sizeBytes: 0, extents: [], replaces: null };
+    const { token } = createUpload(remote);
+    const { attrs } = await remote.control.call(routes.commit, { upload: token, files: [file], receipts: [], last: true }, { signal });
+    return made(parent, attrs[0], place);
+  };
+  /** Before its name goes: whoever has it open may still want all of it. */
+  const keepOpen = async (node: Node | undefined): Promise<void> => {
+    const content = node?.opened?.content;
+    if (node?.opened && node.opened.handles > 0 && content && content.stored.sizeBytes <= keptBytesMax) await content.keepLocally();
+  };
+  const remove = async (place: Place, kind: "file" | "directory", signal: AbortSignal): Promise<void> => {
+    const parent = nodes.get(place.parent);
+    const node = nodes.at(place);
+    await files.exclusively(node, async () => {
+      await keepOpen(node);
+      await parent.realm.remote.control.call(routes.remove, { parent: parent.inode, name: place.name, kind }, { signal });
+      if (node) nodes.remove(node);
+    });
+    noteChanged(parent);
+  };
+  const unsupported = (what: string) => (): never => {
+    throw new CollectiveError("unsupported", `the collective has no ${what} yet`);
+  };
+  return {
+    makeFile,
+    makeDirectory: async (call, place, mode) => {
+      const parent = nodes.get(place.parent);
+      const directories = [{ parent: parent.inode, name: place.name, mode }];
+      const { attrs } = await parent.realm.remote.control.call(
+        routes.makeDirectories,
+        { directories, existing: "fail" },
+        { signal: call.signal },
+      );
+      return replies.entry(made(parent, attrs[0], place));
+    },
+    makeNode: async (call, { kind, mode, parent, name }) => {
+      if (kind !== "file") return unsupported("devices, pipes and sockets")();
+      return replies.entry(await makeFile({ parent, name }, mode, call.signal));
+    },
+    makeSymlink: async (call, place, target) => {
+      const parent = parentOf(place);
+      // The coordinator would put it over another link.
+      if (await replies.find(place, call.signal)) throw new CollectiveError("already_exists", `${place.name} exists already`);
+      const links = [{ parent: parent.inode, name: place.name, target, mtimeNs: nowNs() }];
+      const { attrs } = await parent.realm.remote.control.call(routes.makeSymlinks, { links }, { signal: call.signal });
+      return replies.entry(made(parent, attrs[0], place));
+    },
+    link: unsupported("hard links"),
+    unlink: (call, place) => remove(place, "file", call.signal),
+    removeDirectory: (call, place) => remove(place, "directory", call.signal),
+    rename: async (call, from, to, existing) => {
+      if (existing === "exchange") return unsupported("exchange of two names")();
+      const [source, target] = [nodes.get(from.parent), nodes.get(to.parent)];
+      if (source.realm !== target.realm) throw new CollectiveError("cross_store", "source and target belong to different members");
+      const [moved, replaced] = [nodes.at(from), nodes.at(to)];
+      if (moved && moved === replaced) return;
+      const move = async (): Promise<void> => {
+        if (existing === "replace") await keepOpen(replaced);
+        const request = {
+          from: { parent: source.inode, name: from.name },
+          to: { parent: target.inode, name: to.name },
+          replace: existing === "replace",
+        };
+        await source.realm.remote.control.call(routes.rename, request, { signal: call.signal });
+        if (replaced) nodes.remove(replaced);
+        if (moved) nodes.move(moved, to);
+      };
+      // Always in the same order, or two renames that cross would wait for each other.
+      const [first, second] = (moved?.number ?? 0) < (replaced?.number ?? 0) ? [moved, replaced] : [replaced, moved];
+      await files.exclusively(first, () => files.exclusively(second, move));
+      noteChanged(source);
+      noteChanged(target);
+    },
+  };
+}

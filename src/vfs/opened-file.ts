@@ -1,0 +1,261 @@
+/**
+ * Files with open handles, and those that are not stored yet.
+ *
+ * - A file is committed when somebody asks for it, when much of it is unsaved, and after its last close; one commit of a file at a
+ *   time, in turn with whatever moves or removes its name.
+ * - A commit says which version it was made over. When another client was faster, what was written here is put over the
+ *   other's version, and committed again: of bytes that both wrote, the last close wins, the rest of both stays.
+ * - What could not be stored is kept, told to whoever asks next, and tried again until the mount ends.
+ */
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
+import { mebibyte } from "../../protocol/limits.ts";
+import { routes } from "../../protocol/routes.ts";
+import type { Attr } from "../../protocol/schema.ts";
+import type { Clock } from "../core/clock.ts";
+import { createLimiter, type Limiter } from "../core/limiter.ts";
+import type { Log } from "../core/log.ts";
+import { createFileContent, type FileContent } from "./file-content.ts";
+import type { KernelCaches } from "./file-system.ts";
+import type { Node, Nodes } from "./nodes.ts";
+import type { SpoolFolder } from "./spool.ts";
+import { type ContentWriter, createContentWriter } from "./store-content.ts";
+import { openStored, type PlacedExtent, type ReadMemory, type StoredContent, staleError } from "./stored-content.ts";
+
+export interface OpenedFile {
+  readonly content: FileContent;
+  handles: number;
+  /** What the next commit will say; undefined where that is what the coordinator knows. */
+  mode: number | undefined;
+  modifiedNs: bigint | undefined;
+  changedNs: bigint | undefined;
+  hasFailed: boolean;
+}
+
+export interface OpenFiles {
+  /** `attr` is fresh. Each is followed by one `close`. */
+  open(node: Node, attr: Attr): Promise<OpenedFile>;
+  /** Never throws: what could not be stored is kept. */
+  close(node: Node): Promise<void>;
+  write(node: Node, data: Uint8Array, at: number): Promise<void> | undefined;
+  /** Durable when it resolves. */
+  commit(node: Node): Promise<void>;
+  /** In turn with its commits. */
+  exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
+  /** Stores what is left; answers what could not be. */
+  stop(): Promise<readonly Node[]>;
+}
+
+export interface OpenFilesOptions {
+  readonly nodes: Nodes;
+  readonly spools: SpoolFolder;
+  readonly memory: ReadMemory;
+  /** Of written bytes on this machine. */
+  readonly spoolBytesMax: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly caches: () => KernelCaches | undefined;
+}
+
+/** Sent in the background as soon as a file has so much of it. */
+const backgroundBytes = 64 * mebibyte;
+/** Less is in memory, which has its own bound. */
+const spooledBytesMin = mebibyte;
+const rebasesMax = 5;
+const retryIntervalMs = 5_000;
+
+export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposable {
+  const { nodes, spools, memory, clock, log } = options;
+  const writer: ContentWriter = createContentWriter();
+  const active = new Set<Node>();
+
+  const versionOf = (node: Node, attr: Attr, known?: readonly PlacedExtent[]): StoredContent =>
+    openStored({ remote: node.realm.remote, inode: attr.inode, version: attr.version, sizeBytes: attr.sizeBytes }, memory, known);
+  const rebase = (node: Node, { content }: OpenedFile, attr: Attr): void => {
+    content.rebase(versionOf(node, attr));
+    node.attr = attr;
+    node.shownVersion = undefined;
+    void options.caches()?.dropData(node.number);
+  };
+
+  const commitOnce = async (node: Node, opened: OpenedFile, isNameFree: boolean): Promise<void> => {
+    const { content, mode, modifiedNs, changedNs } = opened;
+    const { place, attr, realm } = node;
+    if (!place || attr.store === undefined) throw staleError();
+    const unsaved = content.takeUnsaved();
+    const { inode, version } = unsaved.stored;
+    try {
+      const stored = await writer.store({
+        remote: realm.remote,
+        store: attr.store,
+        unsaved,
+        read: content.read,
+        file: {
+          parent: nodes.get(place.parent).inode,
+          name: place.name,
+          mode: mode ?? attr.mode,
+          mtimeNs: modifiedNs ?? attr.mtimeNs,
+          replaces: isNameFree ? null : { inode, version },
+        },
+      });
+      content.committed(versionOf(node, stored.attr, stored.extents));
+      if (node.shownVersion === version) node.shownVersion = stored.attr.version;
+      node.attr = stored.attr;
+      node.askedMs = clock.monotonicMs();
+      if (opened.mode === mode) opened.mode = undefined;
+      if (opened.modifiedNs === modifiedNs) opened.modifiedNs = undefined;
+      if (opened.changedNs === changedNs) opened.changedNs = undefined;
+    } catch (error) {
+      content.giveBack(unsaved);
+      throw error;
+    }
+  };
+  /** What to do about a version that is not the one we know. Answers whether the name is free. */
+  const catchUp = async (node: Node, opened: OpenedFile, conflict: CollectiveError): Promise<boolean> => {
+    const { stored } = opened.content;
+    const attr = await currentAttr(node, stored);
+    if (attr && attr.version !== stored.version) {
+      rebase(node, opened, attr);
+      return false;
+    }
+    const { found } = conflict.details;
+    // Moved by another client, nobody tells where to: it is better to have it twice than not at all.
+    if (attr && found === null) return true;
+    if (attr) throw conflict;
+    nodes.remove(node);
+    return false;
+  };
+  const commitInTurn = async (node: Node, opened: OpenedFile): Promise<void> => {
+    const { content } = opened;
+    let isNameFree = false;
+    for (let attempt = 0; content.hasUnsaved && !node.isRemoved; attempt++) {
+      try {
+        await commitOnce(node, opened, isNameFree);
+        opened.hasFailed = false;
+        return;
+      } catch (thrown) {
+        const error = toCollectiveError(thrown);
+        if (attempt < rebasesMax && (error.details.expected !== undefined || error.code === "stale")) {
+          isNameFree = await catchUp(node, opened, error);
+          continue;
+        }
+        if (!opened.hasFailed)
+          log.warn("a file could not be stored, and is kept to be tried again", { name: node.place?.name, error: error.message });
+        opened.hasFailed = true;
+        throw error;
+      }
+    }
+  };
+  const commit: OpenFiles["commit"] = async (node) => {
+    const { opened } = node;
+    if (opened) await turnsOf(node).run(() => commitInTurn(node, opened));
+  };
+  const settle = (node: Node): void => {
+    const { opened } = node;
+    if (!opened || opened.handles > 0 || (opened.content.hasUnsaved && !node.isRemoved)) return;
+    opened.content.discard();
+    node.opened = undefined;
+    active.delete(node);
+  };
+  const commitQuietly = async (node: Node): Promise<void> => {
+    await commit(node).catch(() => undefined);
+    settle(node);
+  };
+
+  const spooledBytes = (): number => {
+    let bytes = 0;
+    for (const { opened } of active) bytes += opened?.content.localBytes ?? 0;
+    return bytes;
+  };
+  const makeRoom = async (): Promise<void> => {
+    const largest = [...active].sort((one, other) => (other.opened?.content.localBytes ?? 0) - (one.opened?.content.localBytes ?? 0));
+    let failure: unknown;
+    for (const node of largest) {
+      if (spooledBytes() <= options.spoolBytesMax / 2) return;
+      await commit(node).catch((error: unknown) => {
+        failure ??= error;
+      });
+      if (!node.isRemoved) node.opened?.content.dropLocal();
+    }
+    if (spooledBytes() <= options.spoolBytesMax) return;
+    throw (
+      failure ??
+      new CollectiveError("no_space", "what was written and is not stored yet fills the cache", { hint: "use a larger --cache-size" })
+    );
+  };
+
+  const retries = clock.every(retryIntervalMs, () => {
+    for (const node of active) if (node.opened?.hasFailed) void commitQuietly(node);
+  });
+  return {
+    open: async (node, attr) => {
+      const opened: OpenedFile = node.opened ?? {
+        content: createFileContent(versionOf(node, attr), spools),
+        handles: 0,
+        mode: undefined,
+        modifiedNs: undefined,
+        changedNs: undefined,
+        hasFailed: false,
+      };
+      opened.handles++;
+      if (node.opened === opened) {
+        await turnsOf(node).run(async () => {
+          if (!opened.content.hasUnsaved && attr.version > opened.content.stored.version) rebase(node, opened, attr);
+        });
+      }
+      node.opened = opened;
+      active.add(node);
+      return opened;
+    },
+    close: async (node) => {
+      const { opened } = node;
+      if (!opened) return;
+      opened.handles--;
+      if (opened.handles === 0) await commitQuietly(node);
+    },
+    write: (node, data, at) => {
+      const { opened } = node;
+      if (!opened) throw new CollectiveError("bad_handle", "the file is not open");
+      const { content } = opened;
+      const noteWritten = (): void => {
+        const nowNs = BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
+        opened.modifiedNs = nowNs;
+        opened.changedNs = nowNs;
+        if (content.unsavedBytes >= backgroundBytes && turnsOf(node).inUse === 0) void commitQuietly(node);
+      };
+      const isFull = content.localBytes >= spooledBytesMin && spooledBytes() + data.length > options.spoolBytesMax;
+      if (isFull) {
+        return (async () => {
+          await makeRoom();
+          await content.write(data, at);
+          noteWritten();
+        })();
+      }
+      const pending = content.write(data, at);
+      if (pending) return pending.then(noteWritten);
+      noteWritten();
+      return undefined;
+    },
+    commit,
+    exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
+    stop: async () => {
+      await Promise.all([...active].map(commitQuietly));
+      return [...active].filter((node) => node.opened?.content.hasUnsaved && !node.isRemoved);
+    },
+    [Symbol.dispose]: () => retries[Symbol.dispose](),
+  };
+}
+
+function turnsOf(node: Node): Limiter {
+  node.turns ??= createLimiter(1);
+  return node.turns;
+}
+
+/** Undefined when it does not exist any more. */
+async function currentAttr({ realm }: Node, { inode }: StoredContent): Promise<Attr | undefined> {
+  try {
+    return await realm.remote.control.call(routes.getAttr, { inode });
+  } catch (thrown) {
+    if (toCollectiveError(thrown).code === "not_found") return undefined;
+    throw thrown;
+  }
+}

@@ -1,0 +1,53 @@
+/** The members whose files this mount shows: the own one, and others as they are asked for. */
+import { CollectiveError } from "../../protocol/errors.ts";
+import { type GlobalName, parseGlobalName, siteOf } from "../../protocol/ids.ts";
+import type { Remote } from "../client/remote.ts";
+import { type Realm, realmInodesMax } from "./nodes.ts";
+
+/** Where other members are found. */
+export interface OtherMembers {
+  readonly own: GlobalName;
+  remoteOf(member: GlobalName, signal?: AbortSignal): Promise<Remote>;
+}
+
+export interface Realms {
+  readonly own: Realm;
+  /** Of a name in the root like `@bob@garage.collective.local`; undefined when it is none, or nobody's that is known. */
+  named(name: string, signal?: AbortSignal): Promise<Realm | undefined>;
+}
+
+export interface RealmsOptions {
+  readonly remote: Remote;
+  readonly prefix: readonly string[];
+  readonly others: OtherMembers;
+}
+
+export function createRealms({ remote, prefix, others }: RealmsOptions): Realms {
+  const own: Realm = { remote, base: 0, prefix };
+  const realms = new Map<GlobalName, Realm>();
+  return {
+    own,
+    named: async (name, signal) => {
+      const member = memberOf(name);
+      if (member === undefined || siteOf(member) === siteOf(others.own)) return undefined;
+      try {
+        const there = await others.remoteOf(member, signal);
+        const realm = realms.get(member) ?? { remote: there, base: (realms.size + 1) * realmInodesMax, prefix: [] };
+        realms.set(member, realm);
+        return realm;
+      } catch (error) {
+        if (error instanceof CollectiveError && error.code === "not_found") return undefined;
+        throw error;
+      }
+    },
+  };
+}
+
+function memberOf(name: string): GlobalName | undefined {
+  if (!name.startsWith("@")) return undefined;
+  try {
+    return parseGlobalName(name.slice(1));
+  } catch {
+    return undefined;
+  }
+}
