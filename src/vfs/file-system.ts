@@ -11,8 +11,9 @@
  *   file or handle, and may end in any order; whatever must exclude each other is the file system's to order.
  * - **Bytes**: `data` that a call is given belongs to the caller again when the answer has settled; keep a copy, never a
  *   view. Bytes that are answered must stay as they are until the next turn of the event loop.
- * - **Time**: `signal` aborts when whoever asked was interrupted or the time limit has passed; the caller has its error by then and the
- *   answer is thrown away (an `open` that succeeds all the same is followed by `release`). Ending early frees what is held.
+ * - **Time**: `signal` aborts when whoever asked was interrupted or the time limit has passed. A call that has changed nothing yet then ends
+ *   with `cancelled`; one that is nearly done may succeed. Neither ends soon enough: the asker is answered all the same, what comes
+ *   later is thrown away (an `open` is followed by `release`, a number that was not taken by `forget`).
  * - **Permissions** by mode and owner are checked before a call gets here (`default_permissions`), sticky bits and who may chown
  *   included. What remains: rights that are no mode bits (`permission_denied`, `read_only`), and the set-id bits (`clearSetIds`).
  * - **Names** are one component, never empty, `.` or `..`, without `/` and NUL, and well-formed Unicode. Modes arrive with
@@ -84,7 +85,7 @@ export interface AttributesChange {
   readonly modified?: bigint | "now";
   /** Given only by a kernel that keeps the times itself, in write-back mode. */
   readonly changed?: bigint;
-  /** Clear set-user-id, and set-group-id where the group may execute, in the same change. */
+  /** Clear set-user-id, and set-group-id where the group may execute, in the same change; of what is no directory. */
   readonly clearSetIds: boolean;
   /** The open file through which it was asked for, as by `ftruncate`. */
   readonly handle?: number;

@@ -1,0 +1,193 @@
+/**
+ * A file system at a place: mounts it, serves it until it is unmounted by whomever, and leaves no dead mount point behind.
+ *
+ * Whoever calls `mount` is served by the same thread, so it must not touch the mount by a synchronous call, ever.
+ */
+import { realpath, stat } from "node:fs/promises";
+import { constants } from "node:os";
+import { CollectiveError } from "../../protocol/errors.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Log } from "../core/log.ts";
+import type { FileSystem } from "../vfs/file-system.ts";
+import { errnoName } from "./errno.ts";
+import {
+  fileSystemType,
+  type LinuxDevice,
+  type MountRequest,
+  mountByHelper,
+  mountDirectly,
+  mountHelper,
+  openDevice,
+  readMounts,
+  setReadAhead,
+  unmountByHelper,
+} from "./linux.ts";
+import { createKernelCaches } from "./notifications.ts";
+import { createSession } from "./session.ts";
+import type { Statistics } from "./statistics.ts";
+import { type CallingThread, startCalling, startWaiting } from "./threads.ts";
+import { createTransport } from "./transport.ts";
+
+export interface MountOptions extends MountRequest {
+  /** For each operation but waiting for a lock. */
+  readonly timeLimitMs: number;
+  /** How far the kernel reads ahead; only root may say so. */
+  readonly readAheadKibibytes?: number | undefined;
+}
+
+export interface MountDeps {
+  readonly fs: FileSystem;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly statistics: Statistics;
+  readonly trace?: ((line: string) => void) | undefined;
+}
+
+export interface Mount {
+  /** Without links in it. */
+  readonly mountPoint: string;
+  /** Resolves when nothing is served any more, rejects when it failed; the mount point is free then. */
+  readonly ended: Promise<void>;
+  /** `conflict` while something is open there, unless it is lazy: then the place is free at once, and what is open is served on. */
+  unmount(options: { readonly lazy: boolean }): Promise<void>;
+  /** Unmounts, if need be lazily, and ends. What is still open after `graceMs` is cut off. */
+  stop(options: { readonly graceMs: number }): Promise<void>;
+}
+
+const helperHint = "install fuse3, or run this as root";
+
+export async function mount(options: MountOptions, deps: MountDeps): Promise<Mount> {
+  const { clock, log } = deps;
+  await clearDeadMount(options.mountPoint, log);
+  const request = { ...options, mountPoint: await directoryAt(options.mountPoint) };
+  const { mountPoint } = request;
+
+  const device = await mountDevice(request);
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => undefined);
+  const onFailure = (error: CollectiveError): void => failed.reject(error);
+  const calls = startCalling({ onFailure });
+  const caches = createKernelCaches((message) => calls.write(device.descriptor, message));
+  const session = createSession({ ...deps, device, caches, timeLimitMs: options.timeLimitMs });
+  const waiter = startWaiting(device.descriptor, { onFailure, onReadable: () => transport.readable() });
+  const transport = createTransport({ device, session, clock, waiter });
+  transport.readable();
+
+  const unmount = (lazy: boolean): Promise<void> => unmountFrom(mountPoint, { lazy, calls });
+  const served = Promise.race([transport.ended, failed.promise]);
+  const ended = served
+    .catch(async (error) => {
+      // Nobody answers any more: who waits there would wait for ever.
+      await unmount(true).catch((thrown) => log.error("unmount_failed", { mountPoint, error: String(thrown) }));
+      throw error;
+    })
+    .finally(async () => {
+      session.end();
+      await Promise.all([waiter.stop(), calls.stop()]);
+      device.close();
+    });
+  ended.catch(() => undefined);
+
+  try {
+    await Promise.race([session.agreed, served]);
+  } catch (thrown) {
+    await unmount(true).catch(() => undefined);
+    await ended.catch(() => undefined);
+    throw thrown;
+  }
+  if (options.readAheadKibibytes !== undefined) await widenReadAhead(mountPoint, options.readAheadKibibytes);
+
+  return {
+    mountPoint,
+    ended,
+    unmount: ({ lazy }) => unmount(lazy),
+    stop: async ({ graceMs }) => {
+      await unmount(false).catch(() => unmount(true));
+      const cutOff = new AbortController();
+      const grace = clock.sleep(graceMs, cutOff.signal).then(() => failed.reject(new CollectiveError("cancelled", "cut off")));
+      await ended.catch(() => undefined);
+      cutOff.abort();
+      await grace.catch(() => undefined);
+    },
+  };
+}
+
+async function directoryAt(path: string): Promise<string> {
+  const found = await stat(path).catch((thrown: NodeJS.ErrnoException) => {
+    throw new CollectiveError(
+      thrown.code === "ENOENT" ? "not_found" : "invalid_argument",
+      `${path} cannot be mounted on: ${thrown.message}`,
+      {
+        hint: "make the directory first",
+      },
+    );
+  });
+  if (!found.isDirectory()) throw new CollectiveError("not_a_directory", `${path} is no directory`, { hint: "name an empty directory" });
+  return realpath(path);
+}
+
+/** One whose process was killed answers ENOTCONN to everything, and would keep the place for ever. */
+async function clearDeadMount(path: string, log: Log): Promise<void> {
+  const failure = await stat(path).then(
+    () => undefined,
+    (thrown: NodeJS.ErrnoException) => thrown.code,
+  );
+  if (failure !== "ENOTCONN") return;
+  log.warn("dead_mount_cleared", { mountPoint: path });
+  const thread = startCalling({ onFailure: () => undefined });
+  try {
+    await unmountFrom(path, { lazy: true, calls: thread });
+  } finally {
+    await thread.stop();
+  }
+}
+
+async function mountDevice(request: MountRequest): Promise<LinuxDevice> {
+  if (process.getuid?.() === 0) {
+    const device = openDevice();
+    if ("errno" in device) throw noDevice(device.errno);
+    const error = mountDirectly(device, request);
+    if (error === 0) return device;
+    device.close();
+    throw new CollectiveError(error === constants.errno.EPERM ? "permission_denied" : "unavailable", `mount failed: ${errnoName(error)}`);
+  }
+  const helper = mountHelper();
+  if (helper === undefined) throw new CollectiveError("unsupported", "fusermount3 is not installed", { hint: helperHint });
+  const result = await mountByHelper(helper, request);
+  if ("value" in result) return result.value;
+  throw new CollectiveError("permission_denied", result.failure, {
+    hint: request.allowOther ? "allow it: write user_allow_other into /etc/fuse.conf, or leave --allow-other out" : helperHint,
+  });
+}
+
+function noDevice(error: number): CollectiveError {
+  return new CollectiveError("unsupported", `/dev/fuse cannot be opened: ${errnoName(error)}`, {
+    hint: "load the kernel module fuse; in a container, pass the device /dev/fuse and the capability SYS_ADMIN",
+  });
+}
+
+async function unmountFrom(mountPoint: string, { lazy, calls }: { readonly lazy: boolean; readonly calls: CallingThread }): Promise<void> {
+  const hint = "close what is open there, or unmount lazily";
+  if (process.getuid?.() === 0) {
+    const error = await calls.unmount(mountPoint, lazy);
+    // EINVAL: nothing is mounted there, so somebody else was faster.
+    if (error === 0 || error === constants.errno.EINVAL) return;
+    throw new CollectiveError("conflict", `${mountPoint} cannot be unmounted: ${errnoName(error)}`, { hint });
+  }
+  const helper = mountHelper();
+  if (helper === undefined) throw new CollectiveError("unsupported", "fusermount3 is not installed", { hint: helperHint });
+  const failure = await unmountByHelper(helper, mountPoint, lazy);
+  if (failure === undefined || !(await isMounted(mountPoint))) return;
+  throw new CollectiveError("conflict", failure, { hint });
+}
+
+/** Also of one that is dead. */
+export async function isMounted(mountPoint: string): Promise<boolean> {
+  const onTop = (await readMounts()).findLast((one) => one.mountPoint === mountPoint);
+  return onTop?.type === `fuse.${fileSystemType}`;
+}
+
+async function widenReadAhead(mountPoint: string, kibibytes: number): Promise<void> {
+  const own = (await readMounts()).findLast((one) => one.mountPoint === mountPoint);
+  if (own) await setReadAhead(own.device, kibibytes);
+}

@@ -1,0 +1,66 @@
+/**
+ * Mounts a file system in memory until SIGTERM: the process that tests and measurements use a mount of.
+ *
+ *   bun test/support/mount-memory.ts MOUNTPOINT [--write-back] [--trace] [--allow-other] [--valid-ms N] [--time-limit-ms N] [--no-locks]
+ *
+ * It prints `mounted` when the place can be used, and what it knows of itself when it ends.
+ */
+import { parseArgs } from "node:util";
+import { isMainThread } from "node:worker_threads";
+import { systemClock } from "../../src/core/clock.ts";
+import { createLog } from "../../src/core/log.ts";
+import { createMetrics } from "../../src/core/metrics.ts";
+import { mount } from "../../src/fuse/mount.ts";
+import { createStatistics } from "../../src/fuse/statistics.ts";
+import { serveThread } from "../../src/fuse/threads.ts";
+import { createMemoryFileSystem } from "./memory-file-system.ts";
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    args: process.argv.slice(2),
+    allowPositionals: true,
+    options: {
+      "write-back": { type: "boolean" },
+      trace: { type: "boolean" },
+      "allow-other": { type: "boolean" },
+      "no-locks": { type: "boolean" },
+      "valid-ms": { type: "string", default: "1000" },
+      "time-limit-ms": { type: "string", default: "10000" },
+      "grace-ms": { type: "string", default: "2000" },
+    },
+  });
+  const stopping = Promise.withResolvers<void>();
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => stopping.resolve());
+  const metrics = createMetrics();
+  const fs = createMemoryFileSystem({
+    writeBack: values["write-back"] ?? false,
+    locks: !values["no-locks"],
+    validMs: Number(values["valid-ms"]),
+  });
+  const mounted = await mount(
+    {
+      mountPoint: positionals[0] ?? "",
+      source: "memory",
+      readOnly: false,
+      allowOther: values["allow-other"] ?? false,
+      timeLimitMs: Number(values["time-limit-ms"]),
+    },
+    {
+      fs,
+      clock: systemClock,
+      log: createLog({ level: "info", format: "text", write: (line) => process.stderr.write(`${line}\n`), wallMs: Date.now }),
+      statistics: createStatistics(metrics),
+      trace: values.trace ? (line) => process.stderr.write(`${line}\n`) : undefined,
+    },
+  );
+  process.stdout.write("mounted\n");
+  await Promise.race([mounted.ended, stopping.promise]);
+  await mounted.stop({ graceMs: Number(values["grace-ms"]) });
+  process.stdout.write(
+    `${JSON.stringify({ open: fs.openCount(), cpuSeconds: process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6 })}\n`,
+  );
+  process.exit(0);
+}
+
+if (isMainThread) await main();
+else serveThread();
