@@ -56,6 +56,12 @@ export const commands: Readonly<Record<string, Listed>> = {
     description: "read and compare every copy of every chunk",
     load: async () => (await import("./commands/verify.ts")).default,
   },
+  mount: {
+    section: files,
+    description: "show the collective as a directory of this machine",
+    load: async () => (await import("./commands/mount.ts")).default,
+  },
+  umount: { section: files, description: "end a mount", load: async () => (await import("./commands/umount.ts")).default },
   client: { section: files, description: "older names of put and get", load: async () => (await import("./commands/client.ts")).default },
   store: {
     section: stores,

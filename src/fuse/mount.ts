@@ -5,6 +5,7 @@
  */
 import { realpath, stat } from "node:fs/promises";
 import { constants } from "node:os";
+import { resolve } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
@@ -179,6 +180,19 @@ async function unmountFrom(mountPoint: string, { lazy, calls }: { readonly lazy:
   const failure = await unmountByHelper(helper, mountPoint, lazy);
   if (failure === undefined || !(await isMounted(mountPoint))) return;
   throw new CollectiveError("conflict", failure, { hint });
+}
+
+/** By another process than the one that serves it. Also of one that is dead. */
+export async function unmountAt(path: string): Promise<void> {
+  // A dead one cannot be looked at.
+  const mountPoint = await realpath(path).catch(() => resolve(path));
+  if (!(await isMounted(mountPoint))) throw new CollectiveError("not_found", `no collective is mounted at ${mountPoint}`);
+  const thread = startCalling({ onFailure: () => undefined });
+  try {
+    await unmountFrom(mountPoint, { lazy: false, calls: thread });
+  } finally {
+    await thread.stop();
+  }
 }
 
 /** Also of one that is dead. */

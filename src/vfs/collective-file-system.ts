@@ -27,7 +27,8 @@ import { createUsage } from "./usage.ts";
 
 export interface CollectiveFileSystemOptions {
   readonly remote: Remote;
-  readonly others: OtherMembers;
+  /** Undefined where none are shown: in a directory of another member's. */
+  readonly others: OtherMembers | undefined;
   /** The directory that is shown, from the member's root. */
   readonly components: readonly string[];
   readonly readOnly: boolean;
@@ -60,7 +61,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
   });
   const replies = createReplies({ nodes, realms, owner, clock });
   const names = createNameOperations({ nodes, replies, files, clock });
-  const usage = createUsage({ own: others.own, clock });
+  const usage = createUsage({ own: others?.own, clock });
   const system: CollectiveFileSystem = {
     traits: { locks: false, extendedAttributes: false, writeBack: false },
     attach: (given) => {

@@ -19,7 +19,8 @@ export interface Realms {
 export interface RealmsOptions {
   readonly remote: Remote;
   readonly prefix: readonly string[];
-  readonly others: OtherMembers;
+  /** Undefined where none are shown: in a directory of another member's. */
+  readonly others: OtherMembers | undefined;
 }
 
 export function createRealms({ remote, prefix, others }: RealmsOptions): Realms {
@@ -29,7 +30,7 @@ export function createRealms({ remote, prefix, others }: RealmsOptions): Realms 
     own,
     named: async (name, signal) => {
       const member = memberOf(name);
-      if (member === undefined || siteOf(member) === siteOf(others.own)) return undefined;
+      if (!others || member === undefined || siteOf(member) === siteOf(others.own)) return undefined;
       try {
         const there = await others.remoteOf(member, signal);
         const realm = realms.get(member) ?? { remote: there, base: (realms.size + 1) * realmInodesMax, prefix: [] };

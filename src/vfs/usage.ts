@@ -8,7 +8,8 @@ import type { FileSystemUsage } from "./file-system.ts";
 import type { Node } from "./nodes.ts";
 
 export interface UsageOptions {
-  readonly own: GlobalName;
+  /** Undefined when another member's files are shown. */
+  readonly own: GlobalName | undefined;
   readonly clock: Clock;
 }
 
@@ -37,9 +38,9 @@ export function createUsage({ own, clock }: UsageOptions): (node: Node, signal: 
 }
 
 /** Nothing is known of another member's nodes: then all is 0, which programs take for "not to be asked". */
-async function amountsOf({ realm, attr }: Node, own: GlobalName, signal: AbortSignal): Promise<Amounts> {
+async function amountsOf({ realm, attr }: Node, own: GlobalName | undefined, signal: AbortSignal): Promise<Amounts> {
   const nodes = await nodesShown(realm.remote, signal);
-  if (nodes === undefined) return { totalBytes: 0, freeBytes: 0 };
+  if (nodes === undefined || own === undefined) return { totalBytes: 0, freeBytes: 0 };
   const { stores } = await realm.remote.control.call(routes.listStores, {}, { signal });
   const store = stores.find(({ inode }) => inode === attr.store);
   if (store) {

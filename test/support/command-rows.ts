@@ -74,6 +74,8 @@ export const commandRows: Readonly<Record<string, readonly CommandCase[] | strin
   coordinator: serves,
   node: serves,
   demo: "is a whole collective of its own",
+  mount: "shows what its calls may see, each of which is in the matrix of routes",
+  umount: local,
   bench: "makes a datastore and files as store create and put do",
   completion: "prints a script",
   "issue-certificates": "is a part of the coordinator, and needs the authority's own key",

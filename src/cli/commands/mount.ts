@@ -1,0 +1,42 @@
+import { mebibyte } from "../../../protocol/limits.ts";
+import { formatSize, parseSize } from "../../core/units.ts";
+import { type Command, usage } from "../command.ts";
+import { mountInBackground } from "../mount/background.ts";
+import { runMount } from "../mount/run.ts";
+
+/** A large file is sent in pieces of this size, and another is written meanwhile. */
+const cacheBytesMin = 128 * mebibyte;
+
+const command: Command = {
+  name: "mount",
+  description: "show the collective as a directory of this machine, for every program",
+  positionals: [{ name: "PATH", description: "an empty directory on this machine" }],
+  flags: [
+    { name: "remote", description: "what to show: a directory of the collective", valueHint: "PATH", default: "/" },
+    { name: "read-only", description: "refuse every change" },
+    { name: "foreground", description: "stay, and print messages here, until Ctrl-C or umount" },
+    { name: "cache-size", description: "how much of what is written may wait on this machine's disk", valueHint: "SIZE", default: "1GiB" },
+    { name: "allow-other", description: "other users of this machine, too, as the modes of the files allow" },
+  ],
+  example: "collective mount /mnt/collective --remote /photos",
+  run: async ({ io, positionals, given, text, on }) => {
+    const [mountPoint = ""] = positionals;
+    const cacheSize = text("cache-size") ?? "";
+    const cacheBytes = parseSize(cacheSize);
+    if (cacheBytes < cacheBytesMin) throw usage(`--cache-size is at least ${formatSize(cacheBytesMin)}, not ${formatSize(cacheBytes)}`);
+    const remotePath = text("remote") ?? "/";
+    if (on("foreground")) {
+      await runMount(io, { mountPoint, remotePath, readOnly: on("read-only"), allowOther: on("allow-other"), cacheBytes });
+      return;
+    }
+    const switches = ["read-only", "allow-other"].filter(on).map((name) => `--${name}`);
+    const logLevel = given("log-level");
+    const passedOn = [
+      ...["--remote", remotePath, "--cache-size", cacheSize, ...switches],
+      ...(logLevel === undefined ? [] : ["--log-level", logLevel]),
+      ...(io.contextName === undefined ? [] : ["--context", io.contextName]),
+    ];
+    await mountInBackground(io, { mountPoint, passedOn });
+  },
+};
+export default command;

@@ -1,0 +1,68 @@
+/** A mount from the first request to the last, in this process. */
+import { join } from "node:path";
+import type { GlobalName } from "../../../protocol/ids.ts";
+import { formatPath } from "../../../protocol/path.ts";
+import { mount } from "../../fuse/mount.ts";
+import { noStatistics } from "../../fuse/statistics.ts";
+import { openCollectiveFileSystem } from "../../vfs/collective-file-system.ts";
+import type { Io } from "../io.ts";
+import { openSession, type Session } from "../session.ts";
+
+export interface MountRequest {
+  readonly mountPoint: string;
+  readonly remotePath: string;
+  readonly readOnly: boolean;
+  readonly allowOther: boolean;
+  readonly cacheBytes: number;
+}
+
+/** A coordinator that restarts is waited for; one that is gone is given up within this. */
+const timeLimitMs = 60_000;
+/** How long programs that still have files open are served after the mount was told to end. */
+const graceMs = 5_000;
+const readAheadKibibytes = 4_096;
+
+export async function runMount(io: Io, request: MountRequest): Promise<void> {
+  const session = await openSession(io);
+  const { member, remote, components } = await session.at(request.remotePath);
+  const fs = await openCollectiveFileSystem({
+    remote,
+    components,
+    others: member === undefined ? othersOf(session) : undefined,
+    readOnly: request.readOnly,
+    owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
+    spoolFolder: join(io.home, "spool"),
+    spoolBytesMax: request.cacheBytes,
+  });
+  const { mountPoint, readOnly, allowOther } = request;
+  const shown = formatPath({ member: member ?? session.member, components });
+  const isTraced = io.environment.COLLECTIVE_FUSE_TRACE === "1";
+  try {
+    const mounted = await mount(
+      { mountPoint, source: shown, readOnly, allowOther, timeLimitMs, readAheadKibibytes },
+      {
+        fs,
+        clock: io.clock,
+        log: io.log,
+        statistics: noStatistics,
+        trace: isTraced ? (line) => void io.stderr.write(`${line}\n`) : undefined,
+      },
+    );
+    io.stdout.write(`ready mount=${mounted.mountPoint} remote=${shown}\n`);
+    const stop = (): void => void mounted.stop({ graceMs });
+    if (io.signal.aborted) stop();
+    io.signal.addEventListener("abort", stop, { once: true });
+    await mounted.ended.catch((error: unknown) => {
+      if (!io.signal.aborted) throw error;
+    });
+  } finally {
+    for (const path of await fs.stop()) io.log.error("written and not stored, it is lost", { path });
+  }
+}
+
+function othersOf(session: Session) {
+  return {
+    own: session.member,
+    remoteOf: async (member: GlobalName, signal?: AbortSignal) => (await session.at(`/@${member}`, signal)).remote,
+  };
+}
