@@ -48,7 +48,7 @@ export interface ReadMemory {
   readonly garbage: GarbageWatch;
 }
 
-const cacheBytesMax = 96 * mebibyte;
+const cacheBytesMax = 64 * mebibyte;
 const buffersKept = 4;
 /** Asked for at once: more than is read ahead. */
 const locatedBytes = 64 * mebibyte;
