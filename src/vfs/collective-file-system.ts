@@ -70,7 +70,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     lookup: (call, place) => replies.lookup(place, call.signal),
     forget: nodes.forget,
     ...names,
-    ...createFileOperations({ nodes, replies, files, names, clock }),
+    ...createFileOperations({ nodes, replies, files, names, clock, caches: () => caches }),
     ...createListing({ nodes, realms, replies, clock }),
     usage: (call, inode) => usage(nodes.get(inode), call.signal),
     getExtendedAttribute: unsupported,

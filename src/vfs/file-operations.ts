@@ -2,7 +2,7 @@
 import { CollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Clock } from "../core/clock.ts";
-import type { AttributesChange, FileSystem, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
+import type { AttributesChange, FileSystem, KernelCaches, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
 import { createHandles } from "./handles.ts";
 import type { NameOperations } from "./name-operations.ts";
 import type { Node, Nodes } from "./nodes.ts";
@@ -21,6 +21,7 @@ export interface FileOperationsOptions {
   readonly files: OpenFiles;
   readonly names: NameOperations;
   readonly clock: Clock;
+  readonly caches: () => KernelCaches | undefined;
 }
 
 interface Handle {
@@ -31,7 +32,8 @@ interface Handle {
   readonly ahead: ReadAhead;
 }
 
-export function createFileOperations({ nodes, replies, files, names, clock }: FileOperationsOptions): FileCalls {
+export function createFileOperations(options: FileOperationsOptions): FileCalls {
+  const { nodes, replies, files, names, clock } = options;
   const handles = createHandles<Handle>();
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
   const handleOf = ({ handle }: OpenFile, needed: "read" | "write"): Handle => {
@@ -56,17 +58,20 @@ export function createFileOperations({ nodes, replies, files, names, clock }: Fi
     noteChanged(node, { modified: true });
   };
 
-  const openNode = async (node: Node, options: OpenOptions, signal: AbortSignal): Promise<OpenReply> => {
+  const openNode = async (node: Node, how: OpenOptions, signal: AbortSignal): Promise<OpenReply> => {
     if (node.attr.type === "directory") throw new CollectiveError("is_a_directory", "it is a directory");
+    const before = node.attr;
     // Close-to-open: whoever opens sees what any other has closed before. What has no name any more nobody else has.
     const attr = node.isRemoved ? node.attr : await replies.fresh(node, signal);
+    // Or reads would end at the length that the kernel still believes. Waiting is safe here: attributes alone are dropped at once.
+    if (attr.version !== before.version) await options.caches()?.dropAttributes(node.number);
     const opened = await files.open(node, attr);
-    if (options.truncate) resize(node, opened, 0);
-    if (options.clearSetIds) clearSetIds(node);
+    if (how.truncate) resize(node, opened, 0);
+    if (how.clearSetIds) clearSetIds(node);
     const { version } = opened.content.stored;
     const keepCache = node.shownVersion === version;
     node.shownVersion = version;
-    const { access, synchronous, direct } = options;
+    const { access, synchronous, direct } = how;
     const handle = handles.add({ node, opened, access, synchronous, ahead: createReadAhead() });
     return { handle, keepCache, directIo: direct, noFlush: access === "read" };
   };

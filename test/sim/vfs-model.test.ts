@@ -56,7 +56,18 @@ class Exercise {
   }
 
   async run(steps: number): Promise<void> {
-    const actions = [this.#open, this.#write, this.#write, this.#write, this.#read, this.#resize, this.#sync, this.#close, this.#rename, this.#unlink];
+    const actions = [
+      this.#open,
+      this.#write,
+      this.#write,
+      this.#write,
+      this.#read,
+      this.#resize,
+      this.#sync,
+      this.#close,
+      this.#rename,
+      this.#unlink,
+    ];
     for (this.#step = 0; this.#step < steps; this.#step++) {
       // So that what is believed for a second has to be asked again now and then.
       member.clock.nowMs += this.#random.int(600);

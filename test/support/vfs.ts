@@ -11,7 +11,14 @@ import { alice } from "./pki.ts";
 
 export const call: Call = { caller: { uid: 0, gid: 0, pid: 1, umask: 0 }, signal: new AbortController().signal };
 
-const plainOpen: OpenOptions = { access: "read_write", append: false, truncate: false, synchronous: false, direct: false, clearSetIds: false };
+const plainOpen: OpenOptions = {
+  access: "read_write",
+  append: false,
+  truncate: false,
+  synchronous: false,
+  direct: false,
+  clearSetIds: false,
+};
 
 export interface TestFileSystem extends AsyncDisposable {
   readonly fs: CollectiveFileSystem;
