@@ -58,7 +58,7 @@ const list: Action = async ({ io, on }, words) => {
 
 const actions = { add, list, remove };
 
-const status: Command = {
+export const status: Command = {
   name: "status",
   description: "how the federation is, as this member sees it",
   flags: [jsonFlag],
