@@ -61,7 +61,7 @@ describe("demo", () => {
 
       const pids = pidsIn(stdout);
       expect(pids).toHaveLength(12);
-      expect(stdout).toMatch(/^ {2}3 members see each other alive after .*, 2 of them introduced by alice$/m);
+      expect(stdout).toMatch(/^ {2}3 members see each other alive after .*, 2 of them introduced to each other by alice$/m);
       const pairs = [...stdout.matchAll(/^ {2}(\w+) +(\w+) +5\.0 MiB, SHA-256 equal +refused: permission_denied +refused: not_found$/gm)];
       expect(pairs.map(([, owner, reader]) => `${owner} ${reader}`)).toEqual([
         ...["alice bob", "alice carol", "bob alice", "bob carol", "carol alice", "carol bob"],

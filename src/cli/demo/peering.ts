@@ -27,10 +27,9 @@ export async function becomePeers({ io, say }: Stage, [first, ...others]: readon
       throw new CollectiveError("timed_out", `not all members were alive to each other within ${formatDuration(aliveMsMax)}`);
     await io.clock.sleep(pollIntervalMs, signal);
   }
-  const introduced = others.length > 1 ? `, ${others.length} of them introduced by ${first.shortName}` : "";
-  say(
-    `  ${countOf(members.length, "member")} see each other alive after ${formatDuration(io.clock.monotonicMs() - startedMs)}${introduced}`,
-  );
+  const tookText = formatDuration(io.clock.monotonicMs() - startedMs);
+  const introduced = others.length > 1 ? `, ${others.length} of them introduced to each other by ${first.shortName}` : "";
+  say(`  ${countOf(members.length, "member")} see each other alive after ${tookText}${introduced}`);
 }
 
 async function seesAllAlive({ session }: CastMember, count: number, signal: AbortSignal): Promise<boolean> {

@@ -58,6 +58,7 @@ export function demoEnvironment(environment: Environment, home: string): Environ
 
 export function createProcesses({ environment, logDir, clock, signal }: ProcessesOptions): Processes {
   const children: { readonly name: string; readonly child: Bun.Subprocess }[] = [];
+  let isOver = false;
   const killAll = (): void => {
     for (const { child } of children) child.kill("SIGKILL");
   };
@@ -66,6 +67,8 @@ export function createProcesses({ environment, logDir, clock, signal }: Processe
 
   return {
     start: async ({ name, member, args }) => {
+      // Members start side by side: when one fails, another one may still be about to start its nodes.
+      if (isOver) throw new CollectiveError("cancelled", "the demo has ended");
       const logPath = join(logDir, `${member}-${name}.log`);
       const child = spawn(args, { environment, logPath });
       children.push({ name, child });
@@ -87,6 +90,7 @@ export function createProcesses({ environment, logDir, clock, signal }: Processe
       };
     },
     [Symbol.asyncDispose]: async () => {
+      isOver = true;
       // Nodes say goodbye to a coordinator that still listens.
       const stopAll = (which: (name: string) => boolean) =>
         Promise.all(children.filter(({ name }) => which(name)).map(({ child }) => stop(child, clock)));
