@@ -2,8 +2,10 @@
  * Keeps the memory of a long transfer near what it uses. Bodies of requests and answers are memory
  * outside the collector's heap: it sees small objects and takes its time, while each holds megabytes.
  * So whoever moves bytes says how many, and every so many of them the garbage is collected, which
- * takes a few milliseconds. Figures: test/bench/README.md.
+ * takes a few milliseconds. Only what is young is looked at, which is where the bodies are; `Bun.gc` would also give all free
+ * memory back to the system, and each page of the next body would be a fault. Figures: test/bench/README.md.
  */
+import { edenGC } from "bun:jsc";
 import { mebibyte } from "../../protocol/limits.ts";
 
 const movedBytesMax = 16 * mebibyte;
@@ -19,7 +21,7 @@ export function createGarbageWatch(): GarbageWatch {
       bytesLeft -= bytes;
       if (bytesLeft > 0) return;
       bytesLeft = movedBytesMax;
-      Bun.gc(true);
+      edenGC();
     },
   };
 }

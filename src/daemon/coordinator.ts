@@ -47,7 +47,7 @@ import { needsRenewal } from "../pki/renewal.ts";
 import { createSigner } from "../pki/ticket.ts";
 import { readAuthority } from "../pki/trust-bundle.ts";
 import { authorityDirOf } from "./authority.ts";
-import { authorityJob, type CertificateProcess, createCertificateProcess, enrolJob } from "./certificate-process.ts";
+import { authorityJob, type CertificateJob, type CertificateProcess, createCertificateProcess, enrolJob } from "./certificate-process.ts";
 import { knownCredentials, startRenewal, usableCredentials } from "./renewal.ts";
 import { advertisedAddress, type RunningRole, type Surroundings } from "./role.ts";
 
@@ -66,7 +66,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
   const certificates = createCertificateProcess(around.program);
   const credentialsDir = certDir ?? join(config.dataDir, "credentials");
   const identity: Identity = { kind: "coordinator", name: member };
-  const enrol = () => certificates.run(enrolJob({ dataDir: config.dataDir, credentialsDir, identity, validityMs: config.certValidityMs }));
+  const ownJob = enrolJob({ dataDir: config.dataDir, credentialsDir, identity, validityMs: config.certValidityMs });
   // The database comes before the certificate, so a coordinator that has a certificate has had a database.
   const databasePath = join(config.dataDir, "metadata.db");
   if (certDir === undefined) await assertNotLost(databasePath, credentialsDir);
@@ -77,7 +77,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     log: log.tagged("db"),
   });
   try {
-    const authorityPem = await prepare({ member, config, enrol, credentialsDir, certificates }, { ...around, log });
+    const authorityPem = await prepare({ member, config, ownJob, credentialsDir, certificates }, { ...around, log });
     const metadata = createSqliteMetadata({ db, clock });
     const peers = await createPeers(metadata);
     const withPeers = (saved: Credentials): Credentials =>
@@ -176,7 +176,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     peers.onChange(() => use(own));
     federation.start();
     const renew = async (): Promise<void> => {
-      await enrol();
+      await certificates.run(ownJob);
       use(await loadCredentials(credentialsDir));
     };
     const renewal = startRenewal({ ...around, log }, { credentials: () => credentials, renew });
@@ -228,7 +228,8 @@ interface Preparation {
   readonly member: GlobalName;
   readonly config: CoordinatorConfig;
   readonly credentialsDir: string;
-  readonly enrol: () => Promise<unknown>;
+  /** Certifies the coordinator. */
+  readonly ownJob: CertificateJob;
   readonly certificates: CertificateProcess;
 }
 
@@ -236,14 +237,15 @@ interface Preparation {
  * Sees that the member's authority, the coordinator's certificate and the administrator's are there;
  * what is missing is made by one child process. Answers the authority's certificate.
  */
-async function prepare({ member, config, credentialsDir, enrol, certificates }: Preparation, around: Surroundings): Promise<string> {
+async function prepare({ member, config, credentialsDir, ownJob, certificates }: Preparation, around: Surroundings): Promise<string> {
   const nowMs = around.clock.wallMs();
   const authorityFile = join(authorityDirOf(config.dataDir), authorityFiles.certificate);
   const before = await readOptional(authorityFile);
-  const jobs: Promise<unknown>[] = [];
-  if (before === undefined) jobs.push(certificates.run(authorityJob(config.dataDir, member)));
+  // All are known before the first is run, so that one child does them.
+  const jobs: CertificateJob[] = [];
+  if (before === undefined) jobs.push(authorityJob(config.dataDir, member));
   else assertOwnSite(before, { member, dataDir: config.dataDir });
-  if (!(await usableCredentials(credentialsDir, { kind: "coordinator", name: member }, nowMs))) jobs.push(enrol());
+  if (!(await usableCredentials(credentialsDir, { kind: "coordinator", name: member }, nowMs))) jobs.push(ownJob);
   if (config.context) {
     const administrator: Identity = { kind: "user", name: member };
     const { folder } = openContexts(around.home).credentials(localNameOf(member));
@@ -252,12 +254,10 @@ async function prepare({ member, config, credentialsDir, enrol, certificates }: 
     const newKey = known !== undefined && known.authorityPem !== before;
     if (!known || newKey || needsRenewal(known, nowMs)) {
       const { dataDir } = config;
-      jobs.push(
-        certificates.run(enrolJob({ dataDir, credentialsDir: folder, identity: administrator, validityMs: config.certValidityMs, newKey })),
-      );
+      jobs.push(enrolJob({ dataDir, credentialsDir: folder, identity: administrator, validityMs: config.certValidityMs, newKey }));
     }
   }
-  await Promise.all(jobs);
+  await Promise.all(jobs.map((job) => certificates.run(job)));
   if (before === undefined) around.log.info("made a certificate authority", { site: siteOf(member), path: authorityFile });
   return before ?? (await readFile(authorityFile, "utf8"));
 }
