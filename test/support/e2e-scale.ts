@@ -63,6 +63,7 @@ export async function measureScale(options: ScaleOptions): Promise<ScaleFigures>
   const [inviter, ...joiners] = members;
   if (!inviter) throw new Error("a federation has at least one member");
   for (const joiner of joiners) await joiner.join(await inviter.invite());
+  say(`${joiners.length} codes were used within ${Math.round(performance.now() - peeringAtMs)} ms`);
   await Promise.all(members.map((about) => seen(others(members, about), about, isAlive)));
   const peeredMs = performance.now() - peeringAtMs;
   const memoryBytes = residentBytes(pids);
