@@ -66,9 +66,9 @@ export const peeringClaimSchema = z.object({
   version: z.literal(1),
   member: globalNameSchema,
   address: z.string().max(300),
-  /** Whose code it is. */
+  /** Who is asked: whose code it is, or who is under the same root. */
   inviter: siteSchema,
-  /** SHA-256 of the code's secret. */
-  secretHash: bytesSchema,
+  /** What it rests on: SHA-256 of the code's secret, or of the certificate of the federation root. */
+  basis: bytesSchema,
 });
 export type PeeringClaim = Omit<z.output<typeof peeringClaimSchema>, "version">;

@@ -11,8 +11,10 @@ const peerSchema = z.object({
   address: z.string(),
   /** As gossip has it; `unknown` until the member was reached for the first time. */
   state: z.enum(peerStates),
-  /** Who vouched for it; null for one that came by a code. */
+  /** Who vouched for it; null for one that came by a code or under a federation root. */
   introducer: globalNameSchema.nullable(),
+  /** It came under the federation root. */
+  underRoot: z.boolean(),
   addedMs: z.number(),
   /** Of one message and its answer; null before the first. */
   latencyMs: z.number().nullable(),
@@ -24,6 +26,12 @@ const peerSchema = z.object({
   shares: z.boolean(),
 });
 export type PeerSummary = z.output<typeof peerSchema>;
+
+/** A member that is not trusted, known because trusted ones vouch for it. */
+const vouchedSchema = z.object({ member: globalNameSchema, address: z.string().nullable(), introducers: z.array(globalNameSchema).min(1) });
+export type VouchedMember = z.output<typeof vouchedSchema>;
+/** Of those, in one answer. */
+export const vouchedMembersMax = 1_000;
 
 const empty = z.object({});
 
@@ -40,14 +48,24 @@ export const federationRoutes = {
     output: z.object({ member: globalNameSchema, address: z.string() }),
     idempotent: true,
   }),
+  /** Becomes the peer of a member without a code: on the word of trusted members, or under a common root; by the administrator. */
+  connectPeer: route("/v1/federation/peers/connect", {
+    input: z.object({ member: globalNameSchema, address: z.string().max(300).optional() }),
+    output: z.object({ address: z.string(), trust: z.enum(["before", "introduced", "root"]), introducer: globalNameSchema.nullable() }),
+    idempotent: true,
+  }),
   /** Ends trust in a member and all its people, at once; by the administrator. */
   removePeer: route("/v1/federation/peers/remove", {
     input: z.object({ member: globalNameSchema }),
     output: empty,
     idempotent: true,
   }),
-  /** The members that are trusted; for people of the own site. */
-  listPeers: route("/v1/federation/peers/list", { input: empty, output: z.object({ peers: z.array(peerSchema) }), idempotent: true }),
+  /** The members that are trusted, and those that these vouch for; for people of the own site. */
+  listPeers: route("/v1/federation/peers/list", {
+    input: empty,
+    output: z.object({ peers: z.array(peerSchema), vouched: z.array(vouchedSchema).max(vouchedMembersMax) }),
+    idempotent: true,
+  }),
   /** Where a member is and how it is known, for people of the own site who want to speak to it. */
   findPeer: route("/v1/federation/peers/find", {
     input: z.object({ member: globalNameSchema }),

@@ -53,7 +53,12 @@ export const uploadIdleMsMax = 30 * 60_000;
 /** A certificate that has expired may still ask for its own renewal for this long. */
 export const renewableAfterExpiryMs = 90 * 24 * 60 * 60_000;
 
-/** Withdrawals in one heartbeat's answer; beyond, all tickets are withdrawn. */
+/** Sites that one member may trust. */
+export const trustedSitesMax = 10_000;
+/** Other members whose chunks one node keeps. */
+export const guestsPerNodeMax = 64;
+
+/** Withdrawals of one issuer in a heartbeat's answer; beyond, all its tickets are withdrawn. */
 export const withdrawalsMax = 10_000;
 /** Records of the audit trail in one answer. */
 export const auditPageEntriesMax = 1_000;

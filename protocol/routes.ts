@@ -17,7 +17,7 @@ import {
   inviteValidityMsMax,
   inviteValidityMsMin,
 } from "./invite.ts";
-import { auditPageEntriesMax, chunksPerTicketMax, directoryPageEntriesMax, filesPerCommitMax, withdrawalsMax } from "./limits.ts";
+import { auditPageEntriesMax, chunksPerTicketMax, directoryPageEntriesMax, filesPerCommitMax } from "./limits.ts";
 import { rightsSchema } from "./rights.ts";
 import { type Route, route } from "./route.ts";
 import {
@@ -38,6 +38,7 @@ import {
   modeSchema,
   nameSchema,
   nodeSchema,
+  nodeTrustSchema,
   offeredChunkSchema,
   sizeSchema,
   storePolicySchema,
@@ -47,7 +48,7 @@ import {
   ticketedNodeSchema,
   timeNsSchema,
   totalsSchema,
-  withdrawalSchema,
+  withdrawalsSchema,
 } from "./schema.ts";
 
 const empty = z.object({});
@@ -280,10 +281,9 @@ export const routes = {
     output: z.object({
       nowMs: z.number(),
       coordinatorCertificatePem: z.string(),
-      /** All of them, when the node has another revision. */
-      withdrawals: z.object({ revision: z.string().max(64), list: z.array(withdrawalSchema).max(withdrawalsMax) }).optional(),
-      /** Whose people may come with tickets: all of them, when the node has another revision. */
-      trust: z.object({ revision: z.string().max(64), authorityPems: z.array(z.string().max(4096)) }).optional(),
+      /** Each whole, when the node has another revision. */
+      withdrawals: withdrawalsSchema.optional(),
+      trust: nodeTrustSchema.optional(),
     }),
     idempotent: true,
   }),

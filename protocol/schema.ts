@@ -5,11 +5,14 @@ import { parseChunkId, parseGlobalName, parseInode, parseSite } from "./ids.ts";
 import {
   extentsPerCommitMax,
   fileBytesMax,
+  guestsPerNodeMax,
   largeChunkBytes,
   pathComponentsMax,
   replicasMax,
   storedChunkBytesMax,
   symlinkTargetBytesMax,
+  trustedSitesMax,
+  withdrawalsMax,
 } from "./limits.ts";
 import { parseName } from "./path.ts";
 import { parseSubjectPattern, rights, rightsSchema } from "./rights.ts";
@@ -146,20 +149,41 @@ export type ListedGrant = z.output<typeof accessGrantSchema>;
 export const nodeStates = ["alive", "suspect", "dead", "draining"] as const;
 export type NodeState = (typeof nodeStates)[number];
 
+/** What a node keeps for another member. */
+export const guestSchema = z.object({ site: siteSchema, usedBytes: sizeSchema, chunkCount: countSchema });
+export type Guest = z.output<typeof guestSchema>;
+
 export const heartbeatSchema = z.object({
   address: z.string().max(300),
   capacityBytes: sizeSchema,
+  /** This and the count: of the own member's chunks and of all guests' together. */
   usedBytes: sizeSchema,
   /** What can really still be written: the capacity's rest or the disk's, whichever is less. */
   freeBytes: sizeSchema,
   chunkCount: countSchema,
   version: z.string().max(64),
+  guests: z.array(guestSchema).max(guestsPerNodeMax).optional(),
 });
 export type Heartbeat = z.output<typeof heartbeatSchema>;
 
 /** Tickets of this holder, of a pattern of holders, or with `*` of everybody, that were issued until then are void. */
 export const withdrawalSchema = z.object({ holder: z.string().max(300), untilMs: z.number() });
 export type Withdrawal = z.output<typeof withdrawalSchema>;
+
+/** What each member has taken back: of what it has issued, and of what others have issued to put chunks for it. */
+export const withdrawalsSchema = z.object({
+  revision: z.string().max(64),
+  lists: z.array(z.object({ issuer: siteSchema, list: z.array(withdrawalSchema).max(withdrawalsMax) })).max(trustedSitesMax),
+});
+export type IssuerWithdrawals = z.output<typeof withdrawalsSchema>["lists"][number];
+
+const pemSchema = z.string().max(4096);
+/** Whose people may come with tickets, and where a certificate of its coordinator is given, whose tickets may be shown. */
+export const nodeTrustSchema = z.object({
+  revision: z.string().max(64),
+  authorities: z.array(z.object({ authorityPem: pemSchema, coordinatorPem: pemSchema.optional() })).max(trustedSitesMax),
+});
+export type NodeTrust = z.output<typeof nodeTrustSchema>;
 
 export const nodeSchema = heartbeatSchema.extend({ name: globalNameSchema, state: z.enum(nodeStates), lastSeenMs: z.number() });
 export type NodeSummary = z.output<typeof nodeSchema>;

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { decodeMessage, encodeMessage } from "./codec.ts";
 import { CollectiveError, type ErrorCode } from "./errors.ts";
-import { type ChunkId, chunkIdFromBytes, type GlobalName, parseSite, type Site } from "./ids.ts";
+import { type ChunkId, chunkIdFromBytes, type GlobalName, parseSite, type Site, siteOf } from "./ids.ts";
 import { chunksPerTicketMax } from "./limits.ts";
 import { bytesSchema, globalNameSchema, sizeSchema } from "./schema.ts";
 
@@ -21,6 +21,8 @@ export interface Ticket {
   readonly id: Uint8Array;
   /** Whose coordinator signed it. */
   readonly issuer: Site;
+  /** Whose chunks it is about, each member's lie apart on a node; left out, the issuer's. See `ownerOf`. */
+  readonly owner?: Site | undefined;
   /** The one node it is for. */
   readonly audience: GlobalName;
   /** On whose behalf, so that a revocation reaches what was issued before it. */
@@ -34,12 +36,22 @@ export interface Ticket {
   readonly expiresMs: number;
 }
 
-/** A node's statement that it holds these chunks durably. */
+/** A node's statement that it holds these chunks durably, and for whom: another member's do not stand in for one's own. */
 export interface Receipt {
   readonly version: 1;
   readonly node: GlobalName;
+  /** Whose chunks they are; left out, those of the node's own member. See `receiptOwnerOf`. */
+  readonly owner?: Site | undefined;
   readonly chunks: readonly ChunkId[];
   readonly storedAtMs: number;
+}
+
+export function ownerOf({ owner, issuer }: Pick<Ticket, "owner" | "issuer">): Site {
+  return owner ?? issuer;
+}
+
+export function receiptOwnerOf({ owner, node }: Pick<Receipt, "owner" | "node">): Site {
+  return owner ?? siteOf(node);
 }
 
 const siteSchema = z.string().transform((text, context): Site => {
@@ -70,6 +82,7 @@ export const ticketSchema = z.object({
     .refine((id) => id.length === ticketIdBytes, `a ticket's id has ${ticketIdBytes} bytes`)
     .transform((id) => Uint8Array.from(id)),
   issuer: siteSchema,
+  owner: siteSchema.optional(),
   audience: globalNameSchema,
   holder: z.string().min(1).max(300),
   operation: z.enum(ticketOperations),
@@ -82,6 +95,7 @@ export const ticketSchema = z.object({
 export const receiptSchema = z.object({
   version: z.literal(1),
   node: globalNameSchema,
+  owner: siteSchema.optional(),
   chunks: chunkListSchema,
   storedAtMs: timeMsSchema,
 });

@@ -1,9 +1,12 @@
 /**
  * Who may still write how much. Bytes are reserved before they are written, so that concurrent puts
- * together never exceed the capacity, and never eat the part of the disk that deleting needs.
+ * together, into however many stores share it, never exceed the capacity, and never eat the part of
+ * the disk that deleting needs.
  */
+import { statfsSync } from "node:fs";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { mebibyte } from "../../protocol/limits.ts";
+import type { Clock } from "../core/clock.ts";
 
 /** Left free on the disk: deleting has to write a little before it frees anything. */
 export const diskReserveBytes = 8 * mebibyte;
@@ -12,35 +15,53 @@ const diskSampleIntervalMs = 500;
 const diskPlentyBytes = 1024 * mebibyte;
 
 export interface CapacityDeps {
-  readonly usedBytes: () => number;
   readonly capacityBytes: number;
   /** What the disk has left for this process. */
   readonly diskFreeBytes: () => number;
-  readonly monotonicMs: () => number;
+  readonly clock: Pick<Clock, "monotonicMs">;
 }
 
 export interface Capacity {
+  readonly capacityBytes: number;
+  /** Counts a store's bytes against the capacity, until disposed of. */
+  count(usedBytes: () => number): Disposable;
   /** Throws `no_space` with details. The result gives the reservation back; what was written counts as used by then. */
   reserve(bytes: number): () => void;
   freeBytes(): number;
 }
 
-export function createCapacity(deps: CapacityDeps): Capacity {
+/** Of the disk that a folder is on. */
+export function createDiskCapacity(options: Omit<CapacityDeps, "diskFreeBytes"> & { readonly dir: string }): Capacity {
+  return createCapacity({ ...options, diskFreeBytes: () => diskFreeBytesAt(options.dir) });
+}
+
+export function createCapacity({ capacityBytes, diskFreeBytes, clock }: CapacityDeps): Capacity {
+  const stores = new Set<() => number>();
   let reservedBytes = 0;
   let disk = { freeBytes: 0, atMs: Number.NEGATIVE_INFINITY };
 
   function diskFree(): number {
-    const nowMs = deps.monotonicMs();
-    if (disk.freeBytes < diskPlentyBytes || nowMs - disk.atMs > diskSampleIntervalMs)
-      disk = { freeBytes: deps.diskFreeBytes(), atMs: nowMs };
+    const nowMs = clock.monotonicMs();
+    if (disk.freeBytes < diskPlentyBytes || nowMs - disk.atMs > diskSampleIntervalMs) disk = { freeBytes: diskFreeBytes(), atMs: nowMs };
     return Math.max(0, disk.freeBytes - diskReserveBytes - reservedBytes);
   }
 
-  const capacityFree = () => Math.max(0, deps.capacityBytes - deps.usedBytes() - reservedBytes);
+  function usedByAll(): number {
+    let bytes = 0;
+    for (const usedBytes of stores) bytes += usedBytes();
+    return bytes;
+  }
+
+  const capacityFree = () => Math.max(0, capacityBytes - usedByAll() - reservedBytes);
 
   return {
+    capacityBytes,
+    count(usedBytes) {
+      stores.add(usedBytes);
+      return { [Symbol.dispose]: () => void stores.delete(usedBytes) };
+    },
     reserve(bytes) {
-      const details = { usedBytes: deps.usedBytes(), capacityBytes: deps.capacityBytes, neededBytes: bytes };
+      const details = { usedBytes: usedByAll(), capacityBytes, neededBytes: bytes };
       if (bytes > capacityFree()) {
         throw new CollectiveError(
           "no_space",
@@ -67,4 +88,9 @@ export function createCapacity(deps: CapacityDeps): Capacity {
     },
     freeBytes: () => Math.min(capacityFree(), diskFree()),
   };
+}
+
+function diskFreeBytesAt(dir: string): number {
+  const { bavail, bsize } = statfsSync(dir);
+  return bavail * bsize;
 }

@@ -9,14 +9,14 @@
  *   without a row, or a row without a file, never an acknowledged chunk without its bytes.
  * - One process at a time: `chunks.db` is opened first, and its lock stands for the whole folder.
  */
-import { mkdirSync, statfsSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { toCollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId } from "../../protocol/ids.ts";
 import { inlineStoredBytesMax } from "../../protocol/limits.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import { createCapacity } from "./capacity.ts";
+import type { Capacity } from "./capacity.ts";
 import { checkChunk, chunkDamaged, chunkIdOf, chunkNotFound, nextTurn, storeClosed, throwIfAborted } from "./checks.ts";
 import { codeOf } from "./directories.ts";
 import { openChunkFiles } from "./files.ts";
@@ -28,22 +28,21 @@ import { createKeyedTurns } from "./turns.ts";
 export interface DiskChunkStoreOptions {
   /** Made when it does not exist. */
   readonly dir: string;
-  readonly capacityBytes: number;
+  /** Which several stores on one disk may share. */
+  readonly capacity: Capacity;
   readonly log: Log;
-  readonly clock: Pick<Clock, "monotonicMs" | "wallMs">;
-  /** Replaces the question to the disk, to see what happens when the disk is fuller than it says. */
-  readonly diskFreeBytes?: (dir: string) => number;
+  readonly clock: Pick<Clock, "wallMs">;
 }
 
 /** Throws `conflict` when another process has the folder open, `corrupt` when its index is damaged. */
 export async function createDiskChunkStore(options: DiskChunkStoreOptions): Promise<ChunkStore> {
-  const { dir, capacityBytes, log, clock } = options;
+  const { dir, log, clock } = options;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const { rows, clean } = await openChunkRows({ path: join(dir, "chunks.db"), log, nowMs: () => clock.wallMs() });
   try {
     const files = await openChunkFiles(dir);
     if (!clean) await reconcile({ rows, files, log });
-    return diskChunkStore({ ...options, capacityBytes, rows, files });
+    return diskChunkStore({ ...options, rows, files });
   } catch (error) {
     await rows.close({ clean: false });
     throw toCollectiveError(error);
@@ -58,16 +57,11 @@ interface Parts extends DiskChunkStoreOptions {
   readonly files: Awaited<ReturnType<typeof openChunkFiles>>;
 }
 
-function diskChunkStore({ dir, capacityBytes, log, clock, rows, files, diskFreeBytes = askDisk }: Parts): ChunkStore {
+function diskChunkStore({ capacity, log, rows, files }: Parts): ChunkStore {
   const turns = createKeyedTurns<ChunkId>();
   let closing: Promise<void> | undefined;
   let shrinking = false;
-  const capacity = createCapacity({
-    usedBytes: () => rows.totals.usedBytes,
-    capacityBytes,
-    diskFreeBytes: () => diskFreeBytes(dir),
-    monotonicMs: () => clock.monotonicMs(),
-  });
+  const counted = capacity.count(() => rows.totals.usedBytes);
 
   /** Every operation on a chunk that changes something goes through here. */
   function alone<T>(id: ChunkId, fn: () => Promise<T>): Promise<T> {
@@ -234,16 +228,14 @@ function diskChunkStore({ dir, capacityBytes, log, clock, rows, files, diskFreeB
       if (closing) throw storeClosed();
       return rows.list(page);
     },
-    usage: () => ({ ...rows.totals, capacityBytes, freeBytes: capacity.freeBytes() }),
+    usage: () => ({ ...rows.totals, capacityBytes: capacity.capacityBytes, freeBytes: capacity.freeBytes() }),
     close() {
-      closing ??= turns.idle().then(() => rows.close({ clean: true }));
+      closing ??= turns
+        .idle()
+        .then(() => rows.close({ clean: true }))
+        .finally(() => counted[Symbol.dispose]());
       return closing;
     },
   };
   return disk;
-}
-
-function askDisk(dir: string): number {
-  const { bavail, bsize } = statfsSync(dir);
-  return bavail * bsize;
 }

@@ -1,4 +1,7 @@
-/** The simplest chunk store: a map. For tests, and to read what the interface means. Durable as long as the process. */
+/**
+ * The simplest chunk store: a map. For tests, and to read what the interface means; one without capacity stands for a
+ * member of whom a node has nothing. Durable as long as the process.
+ */
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId } from "../../protocol/ids.ts";
 import { createCapacity } from "./capacity.ts";
@@ -20,11 +23,11 @@ export function createMemoryChunkStore(options: { readonly capacityBytes: number
   let usedBytes = 0;
   let closed = false;
   const capacity = createCapacity({
-    usedBytes: () => usedBytes,
     capacityBytes: options.capacityBytes,
     diskFreeBytes: () => Number.MAX_SAFE_INTEGER,
-    monotonicMs: () => 0,
+    clock: { monotonicMs: () => 0 },
   });
+  capacity.count(() => usedBytes);
 
   const stored = (id: ChunkId): Kept | undefined => {
     const kept = chunks.get(id);

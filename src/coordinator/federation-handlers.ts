@@ -1,12 +1,16 @@
 /** Other members: gossip from their coordinators, and what people of the own site ask about them. */
 import { CollectiveError } from "../../protocol/errors.ts";
+import { type VouchedMember, vouchedMembersMax } from "../../protocol/federation-routes.ts";
+import { parseTargetText } from "../core/config-values.ts";
+import type { Introduction } from "../gossip/introductions.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { requireAdministrator, requirePersonOfSite } from "./access.ts";
+import { connectPeer } from "./connecting.ts";
 import { joinPeer } from "./peering.ts";
 import type { CoordinatorService } from "./service.ts";
 import { sharesWith } from "./shared-records.ts";
 
-type FederationRoutes = "gossip" | "addPeer" | "removePeer" | "listPeers" | "findPeer";
+type FederationRoutes = "gossip" | "addPeer" | "connectPeer" | "removePeer" | "listPeers" | "findPeer";
 
 export function createFederationHandlers(service: CoordinatorService): Pick<ControlHandlers, FederationRoutes> {
   const { member, metadata, peers, federation } = service;
@@ -27,6 +31,11 @@ export function createFederationHandlers(service: CoordinatorService): Pick<Cont
       const peer = await joinPeer(service, { text: code, by: caller.name });
       return { member: peer.member, address: peer.address };
     },
+    connectPeer: async ({ member: wanted, address }, { caller }) => {
+      requireAdministrator(caller, member);
+      const place = address === undefined ? undefined : parseTargetText(address);
+      return await connectPeer(service, { member: wanted, address: place, by: caller.name });
+    },
     removePeer: async ({ member: gone }, { caller }) => {
       requireAdministrator(caller, member);
       await metadata.removePeer(gone, caller.name);
@@ -45,12 +54,14 @@ export function createFederationHandlers(service: CoordinatorService): Pick<Cont
             address: peer.address,
             state: states.get(peer.member) ?? "unknown",
             introducer: peer.introducer,
+            underRoot: peer.root !== null,
             addedMs: peer.addedMs,
             latencyMs: federation.latencyMs(peer.member) ?? null,
             nodes: federation.agent.record(peer.member, "nodes")?.nodes ?? [],
             shares: catalogue !== undefined && sharesWith(catalogue, caller.name),
           };
         }),
+        vouched: vouchedMembers(federation.introductions()).slice(0, vouchedMembersMax),
       };
     },
     findPeer: async ({ member: wanted }, { caller }) => {
@@ -60,4 +71,13 @@ export function createFederationHandlers(service: CoordinatorService): Pick<Cont
       throw new CollectiveError("not_found", `${wanted} is no peer of ${member}`, { hint: "see: collective federation peer list" });
     },
   };
+}
+
+function vouchedMembers(introductions: readonly Introduction[]): VouchedMember[] {
+  const byMember = Map.groupBy(introductions, ({ member }) => member);
+  return [...byMember].map(([member, all]) => ({
+    member,
+    address: all.find(({ addresses }) => addresses.length > 0)?.addresses[0] ?? null,
+    introducers: all.map(({ introducedBy }) => introducedBy),
+  }));
 }

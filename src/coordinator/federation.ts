@@ -13,7 +13,7 @@ import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import { createGossipAgent, type GossipAgent } from "../gossip/agent.ts";
 import type { Introduction } from "../gossip/introductions.ts";
-import { lanProfile } from "../gossip/profile.ts";
+import type { GossipProfile } from "../gossip/profile.ts";
 import type { MetadataStore } from "../meta/store.ts";
 import { coordinatorOf } from "../pki/peering.ts";
 import type { Signer } from "../pki/ticket.ts";
@@ -29,6 +29,10 @@ export interface Federation {
   /** Of members that were heard of; the rest is unknown. */
   states(): ReadonlyMap<GlobalName, PeerState>;
   latencyMs(member: GlobalName): number | undefined;
+  /** Of members that are not trusted, by members that are. */
+  introductions(): readonly Introduction[];
+  /** Where else a member may be found, now or once it is trusted. */
+  hint(member: GlobalName, address: string): void;
   /** When the own address is known. */
   start(): void;
   stop(): Promise<void>;
@@ -38,6 +42,7 @@ export interface FederationOptions extends Pick<CoordinatorService, "member" | "
   readonly address: () => string;
   readonly authorityPem: string;
   readonly policy: TrustPolicy;
+  readonly profile: GossipProfile;
   readonly signer: () => Signer;
   readonly peers: Peers;
   readonly metadata: MetadataStore;
@@ -69,7 +74,7 @@ export function createFederation(options: FederationOptions): Federation {
     try {
       const { name } = coordinatorOf(introduction.member, introduction);
       assertFits(options, { site: siteOf(name), authorityPem });
-      await metadata.introducePeer({ member: name, authorityPem, coordinatorPem, address }, introducedBy);
+      await metadata.admitPeer({ member: name, authorityPem, coordinatorPem, address, introducer: introducedBy });
       await peers.refresh();
       log.info("peer introduced", { member: name, by: introducedBy });
     } catch (error) {
@@ -79,7 +84,7 @@ export function createFederation(options: FederationOptions): Federation {
   const agent = createGossipAgent({
     member,
     addresses: [],
-    profile: lanProfile,
+    profile: options.profile,
     signer: {
       get publicKeyRaw() {
         return signer().publicKeyRaw;
@@ -112,7 +117,7 @@ export function createFederation(options: FederationOptions): Federation {
     known = now;
     vouch();
   };
-  /** For those that came by a code: whoever was introduced has somebody who vouches for it. */
+  /** For those that came by a code or under the root: whoever was introduced has somebody who vouches for it. */
   const vouch = (): void => {
     const direct = peers.list().filter((peer) => peer.introducer === null);
     const isNew = direct.some((peer) => !vouchedFor.has(peer.member));
@@ -150,6 +155,11 @@ export function createFederation(options: FederationOptions): Federation {
     agent,
     states: () => new Map(agent.snapshot().members.map(({ name, state }) => [name, state])),
     latencyMs: clients.latencyMs,
+    introductions: agent.introductions,
+    hint: (name, address) => {
+      clients.hint(name, address);
+      if (known.has(name)) agent.contact(name);
+    },
     start: () => {
       agent.setAddresses([options.address()]);
       agent.start();

@@ -1,6 +1,7 @@
 /**
  * Carries gossip to other members' coordinators: one pooled connection for each address, verified by the member's name.
- * A member may have several addresses; the one that answered last is tried first, and is remembered beyond a restart.
+ * A member may have several addresses. The one that answered last is remembered beyond a restart; the one that failed least is tried
+ * first, so that an address which swallows what is sent to it does not take the time of the others.
  */
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { gossipMessageBytesMax } from "../../protocol/gossip.ts";
@@ -19,6 +20,8 @@ import type { Peers } from "./peers.ts";
 export interface PeerClients extends GossipTransport {
   /** Of a message and its answer, smoothed; undefined before the first. */
   latencyMs(member: GlobalName): number | undefined;
+  /** A further address of a member, whether it is a peer already or not. */
+  hint(member: GlobalName, address: string): void;
   /** Closes what leads to a member that is no peer any more. */
   forget(member: GlobalName): void;
 }
@@ -34,9 +37,13 @@ export interface PeerClientsOptions {
 
 interface Connection {
   readonly clients: Map<string, ControlClient>;
+  /** How often each address has failed since it answered last. */
+  readonly failures: Map<string, number>;
   latencyMs: number | undefined;
 }
 
+/** Of calls; gossip has its own way of finding out who is there, and never waits for it. */
+const circuit = { failuresMax: 3, firstPauseMs: 1_000, pauseMsMax: 30_000 };
 /** Gossip tries again by itself. */
 const retryPolicy = { attemptsMax: 1, firstDelayMs: 0, delayMsMax: 0 };
 const answerBytesMax = gossipMessageBytesMax + kibibyte;
@@ -45,15 +52,16 @@ const newestShare = 0.2;
 
 export function createPeerClients({ peers, metadata, credentials, clock, random, log }: PeerClientsOptions): PeerClients {
   const connections = new Map<GlobalName, Connection>();
+  const hints = new Map<GlobalName, string>();
   const connectionTo = (member: GlobalName): Connection => {
-    const known = connections.get(member) ?? { clients: new Map(), latencyMs: undefined };
+    const known = connections.get(member) ?? { clients: new Map(), failures: new Map(), latencyMs: undefined };
     connections.set(member, known);
     return known;
   };
   const clientAt = (member: GlobalName, address: string): ControlClient => {
     const { clients } = connectionTo(member);
     const server = { kind: "coordinator", name: member } as const;
-    const client = clients.get(address) ?? createControlClient({ address, server, credentials, clock, random, retryPolicy });
+    const client = clients.get(address) ?? createControlClient({ address, server, credentials, clock, random, retryPolicy, circuit });
     clients.set(address, client);
     return client;
   };
@@ -70,23 +78,30 @@ export function createPeerClients({ peers, metadata, credentials, clock, random,
       const peer = peers.get(to);
       if (!peer) throw new CollectiveError("permission_denied", `${to} is no peer`);
       let failure: unknown;
-      for (const address of new Set([peer.address, ...addresses])) {
+      const { failures } = connectionTo(to);
+      const hint = hints.get(to);
+      const places = new Set([peer.address, ...(hint === undefined ? [] : [hint]), ...addresses]);
+      for (const old of failures.keys()) if (!places.has(old)) failures.delete(old);
+      for (const address of [...places].sort((a, b) => (failures.get(a) ?? 0) - (failures.get(b) ?? 0))) {
         const startedMs = clock.monotonicMs();
         try {
-          const { message } = await clientAt(to, address).call(routes.gossip, { message: bytes }, { signal, answerBytesMax });
+          const { message } = await clientAt(to, address).call(routes.gossip, { message: bytes }, { signal, answerBytesMax, probe: true });
           const tookMs = clock.monotonicMs() - startedMs;
           const connection = connectionTo(to);
           connection.latencyMs = tookMs * newestShare + (connection.latencyMs ?? tookMs) * (1 - newestShare);
+          failures.delete(address);
           if (address !== peer.address) void remember(to, address);
           return message;
         } catch (error) {
           failure ??= error;
+          failures.set(address, (failures.get(address) ?? 0) + 1);
           if (signal.aborted) break;
         }
       }
       throw failure;
     },
     latencyMs: (member) => connections.get(member)?.latencyMs,
+    hint: (member, address) => void hints.set(member, address),
     forget: (member) => void connections.delete(member),
   };
 }

@@ -29,7 +29,7 @@ export async function joinPeer(service: CoordinatorService, { text, by }: { text
   const found = await client.find(code);
   assertFits(service, found);
   const { certificatePem } = service.credentials();
-  const claim = { member, address, inviter: found.site, secretHash: secretHashOf(code.secret) };
+  const claim = { member, address, inviter: found.site, basis: secretHashOf(code.secret) };
   const answer = await client.peer(found, {
     ...{ secret: code.secret, member, address, coordinatorPem: certificatePem, authorityPem: service.certificates.authorityPem },
     proof: signPeering(service.signer(), claim),
@@ -69,7 +69,7 @@ export async function acceptPeer(
     claim.member === member &&
     claim.address === request.address &&
     claim.inviter === siteOf(service.member) &&
-    Buffer.compare(claim.secretHash, secretHashOf(request.secret)) === 0;
+    Buffer.compare(claim.basis, secretHashOf(request.secret)) === 0;
   if (!isAboutThis) throw new CollectiveError("not_authenticated", "the proof is about another request");
   assertFits(service, { site: siteOf(member), authorityPem });
   const address = reachedLike(formatHostPort({ host: source, port: 0 }), request.address);

@@ -6,6 +6,7 @@ import type { Random } from "../core/random.ts";
 import type { MetadataStore } from "../meta/store.ts";
 import type { DataClient } from "../net/data-client.ts";
 import type { Credentials } from "../pki/credentials.ts";
+import type { Membership } from "../pki/federation-root.ts";
 import type { Signer } from "../pki/ticket.ts";
 import type { NodeDirectory } from "./directory.ts";
 import type { Federation } from "./federation.ts";
@@ -43,6 +44,8 @@ export interface CoordinatorService {
   readonly signer: () => Signer;
   readonly peers: Peers;
   readonly federation: Federation;
+  /** Of a federation root, where the member is under one. */
+  readonly membership: Membership | undefined;
   /** For garbage and checks: the coordinator never moves file bytes. */
   readonly nodes: DataClient;
   /** `host:port` that invite codes lead to. */

@@ -6,6 +6,7 @@ import type { ControlHandlers } from "../net/control-app.ts";
 import { type Clearance, createAccess, requireAdministrator, requirePersonOfSite } from "./access.ts";
 import { requireNode } from "./directory.ts";
 import { deadNodes, observeHealth } from "./health.ts";
+import { nodeTrustSince } from "./node-trust.ts";
 import type { CoordinatorService } from "./service.ts";
 import { withdrawalsSince } from "./withdrawals.ts";
 
@@ -46,13 +47,12 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
     heartbeat: async ({ withdrawals: revision, trust: trustRevision, ...heartbeat }, { caller }) => {
       requireNode(caller, siteOf(member));
       await directory.record(caller, heartbeat);
-      const withdrawals = await withdrawalsSince(metadata, revision);
-      const { certificatePem, trust } = service.credentials();
+      const withdrawals = await withdrawalsSince({ metadata, site: siteOf(member) }, revision);
       return {
         nowMs: service.clock.wallMs(),
-        coordinatorCertificatePem: certificatePem,
+        coordinatorCertificatePem: service.credentials().certificatePem,
         withdrawals,
-        trust: trust.revision === trustRevision ? undefined : { revision: trust.revision, authorityPems: trust.pems() },
+        trust: nodeTrustSince(service, trustRevision),
       };
     },
     status: async (_, { caller }) => {

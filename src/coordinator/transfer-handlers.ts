@@ -6,6 +6,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, type GlobalName, type Inode, siteOf } from "../../protocol/ids.ts";
 import { chunksPerTicketMax, uploadIdleMsMax } from "../../protocol/limits.ts";
 import type { CopyState, NodeState, OfferedChunk } from "../../protocol/schema.ts";
+import { receiptOwnerOf } from "../../protocol/ticket.ts";
 import { ownNodes } from "../cluster/candidates.ts";
 import { chooseNodes } from "../cluster/placement.ts";
 import type { ConfirmedCopies } from "../meta/store.ts";
@@ -182,6 +183,12 @@ function confirmedBy(service: CoordinatorService, receipts: readonly { node: Glo
     if (!known) throw new CollectiveError("not_found", `there is no node ${node}`);
     const opened = openReceipt(receipt, known.publicKeyRaw);
     if (opened.node !== node) throw new CollectiveError("not_authenticated", `a receipt of ${opened.node} was presented as one of ${node}`);
+    const owner = receiptOwnerOf(opened);
+    if (owner !== siteOf(service.member))
+      throw new CollectiveError(
+        "not_authenticated",
+        `a receipt for chunks of ${owner} was presented for those of ${siteOf(service.member)}`,
+      );
     if (opened.storedAtMs < service.clock.wallMs() - uploadIdleMsMax) {
       throw new CollectiveError("conflict", "the upload took too long to be confirmed", {
         hint: "run the command again; what is stored already is not sent twice",

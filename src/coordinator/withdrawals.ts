@@ -1,7 +1,8 @@
 /** Tickets taken back before their time, as heartbeats carry them to the nodes. */
 import { createHash } from "node:crypto";
+import type { Site } from "../../protocol/ids.ts";
 import { withdrawalsMax } from "../../protocol/limits.ts";
-import type { Withdrawal } from "../../protocol/schema.ts";
+import type { IssuerWithdrawals, Withdrawal } from "../../protocol/schema.ts";
 import type { MetadataStore } from "../meta/store.ts";
 
 /**
@@ -9,12 +10,12 @@ import type { MetadataStore } from "../meta/store.ts";
  * list, so it means the same after a restart of either side.
  */
 export async function withdrawalsSince(
-  metadata: Pick<MetadataStore, "listWithdrawals">,
+  { metadata, site }: { readonly metadata: Pick<MetadataStore, "listWithdrawals">; readonly site: Site },
   revision: string | undefined,
-): Promise<{ revision: string; list: Withdrawal[] } | undefined> {
-  const list = bounded(await metadata.listWithdrawals());
-  const current = createHash("sha256").update(JSON.stringify(list)).digest("base64url");
-  return current === revision ? undefined : { revision: current, list };
+): Promise<{ revision: string; lists: IssuerWithdrawals[] } | undefined> {
+  const lists = [{ issuer: site, list: bounded(await metadata.listWithdrawals()) }];
+  const current = createHash("sha256").update(JSON.stringify(lists)).digest("base64url");
+  return current === revision ? undefined : { revision: current, lists };
 }
 
 /** More than a node has to bear become one that is meant for everybody: whoever still has rights gets new tickets by asking. */

@@ -17,7 +17,7 @@ import {
   parseValidity,
 } from "./config-values.ts";
 import { checkJson, type Mistake, parsedText } from "./json-file.ts";
-import { serveRoles, trustPolicies } from "./serve-flags.ts";
+import { gossipProfileNames, serveRoles, trustPolicies } from "./serve-flags.ts";
 
 const bootstrapPeersMax = 1000;
 
@@ -28,6 +28,8 @@ const coordinatorSchema = z.strictObject({
   data_dir: parsedText(parseText).optional(),
   cert_validity: parsedText(parseValidity).optional(),
   trust: z.enum(trustPolicies).optional(),
+  federation_root: parsedText(parseText).optional(),
+  gossip_profile: z.enum(gossipProfileNames).optional(),
   no_context: z.boolean().optional(),
   bootstrap_peers: z
     .array(z.strictObject({ member_id: parsedText(parseGlobalName), address: parsedText(parseTarget) }))

@@ -34,7 +34,7 @@ import {
 } from "./config-values.ts";
 import type { Mistake } from "./json-file.ts";
 import type { LogFormat, LogLevel } from "./log.ts";
-import { type ServeRole, serveRoles, type TrustPolicy, trustPolicies } from "./serve-flags.ts";
+import { type GossipProfileName, gossipProfileNames, type ServeRole, serveRoles, type TrustPolicy, trustPolicies } from "./serve-flags.ts";
 import { anyHost, type HostPort, oneLine } from "./units.ts";
 
 export { type ServeFlag, type ServeRole, serveFlags, serveRoles, type TrustPolicy } from "./serve-flags.ts";
@@ -52,6 +52,9 @@ export interface CoordinatorConfig {
   readonly certValidityMs: number;
   readonly bootstrapPeers: readonly BootstrapPeer[];
   readonly trust: TrustPolicy;
+  /** File with what a federation root has signed for this member. */
+  readonly federationRoot?: string | undefined;
+  readonly gossipProfile: GossipProfileName;
   /** Whether to write the administrator's context. */
   readonly context: boolean;
 }
@@ -171,6 +174,8 @@ function readCoordinator(reader: Reader, file: FileConfig): WithoutDataDir<Coord
     certValidityMs: reader.outside("cert-validity", parseValidity) ?? section.cert_validity ?? defaultCertValidityMs,
     bootstrapPeers: (section.bootstrap_peers ?? []).map((peer) => ({ member: peer.member_id, address: peer.address })),
     trust: reader.outside("trust", (text) => parseOneOf(trustPolicies, text)) ?? section.trust ?? "introduced",
+    federationRoot: reader.outside("federation-root", parseText) ?? section.federation_root,
+    gossipProfile: reader.outside("gossip-profile", (text) => parseOneOf(gossipProfileNames, text)) ?? section.gossip_profile ?? "lan",
     context: !(reader.outside("no-context", parseBoolean) ?? section.no_context ?? false),
   };
 }

@@ -7,9 +7,12 @@
  */
 import { logLevels } from "./log.ts";
 
-/** `manual`: by a code alone. */
+/** `manual`: whoever others vouch for is trusted by the administrator's decision alone. */
 export const trustPolicies = ["introduced", "manual"] as const;
 export type TrustPolicy = (typeof trustPolicies)[number];
+
+export const gossipProfileNames = ["lan", "wan"] as const;
+export type GossipProfileName = (typeof gossipProfileNames)[number];
 
 export const serveRoles = ["coordinator", "node", "all"] as const;
 export type ServeRole = (typeof serveRoles)[number];
@@ -81,6 +84,17 @@ export const serveFlags = [
     default: "introduced",
     valueHint: "POLICY",
     values: trustPolicies,
+  }),
+  flag("federation-root", coordinating, {
+    description:
+      "what collective auth cert --root has made for this member; those that the same root has signed become peers without a code",
+    valueHint: "FILE",
+  }),
+  flag("gossip-profile", coordinating, {
+    description: "how fast other members are watched: wan sends fewer messages and has more patience; may differ among members",
+    default: "lan",
+    valueHint: "PROFILE",
+    values: gossipProfileNames,
   }),
   flag("no-context", coordinating, { description: "write no administrator's context into $COLLECTIVE_HOME" }),
   flag("node-id", storing, {

@@ -8,11 +8,12 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { CollectiveError } from "../../protocol/errors.ts";
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Identity, localNameOf, siteOf } from "../../protocol/ids.ts";
 import { openContexts } from "../client/context-file.ts";
 import { createAccessHandlers } from "../coordinator/access-handlers.ts";
 import { createBootstrapHandlers } from "../coordinator/bootstrap-handlers.ts";
+import { startBootstrapPeers } from "../coordinator/bootstrap-peers.ts";
 import { createCertificateHandlers } from "../coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
 import { createFederation } from "../coordinator/federation.ts";
@@ -24,6 +25,7 @@ import { observedHandlers, registerCoordinatorMetrics } from "../coordinator/met
 import { createNamespaceHandlers } from "../coordinator/namespace-handlers.ts";
 import { createPeers } from "../coordinator/peers.ts";
 import { createRevocations } from "../coordinator/revocations.ts";
+import { createRootHandlers } from "../coordinator/root-peering.ts";
 import type { CoordinatorService } from "../coordinator/service.ts";
 import { createSystemHandlers } from "../coordinator/system-handlers.ts";
 import { createTicketOffice } from "../coordinator/tickets.ts";
@@ -33,6 +35,7 @@ import { formatHostPort, parseHostPort } from "../core/units.ts";
 import { version } from "../core/version.ts";
 import { openDatabase } from "../db/database.ts";
 import { registerGossipMetrics } from "../gossip/metrics.ts";
+import { gossipProfiles } from "../gossip/profile.ts";
 import { metadataApplicationId, metadataMigrations } from "../meta/migrations.ts";
 import { createSqliteMetadata } from "../meta/sqlite.ts";
 import { createBootstrapApp } from "../net/bootstrap-app.ts";
@@ -43,6 +46,7 @@ import { createDataClient } from "../net/data-client.ts";
 import { authorityFiles } from "../pki/authority-folder.ts";
 import { credentialFiles, readOptional } from "../pki/credential-files.ts";
 import { type Credentials, loadCredentials, watchCredentials, withTrusted } from "../pki/credentials.ts";
+import { type Membership, readMembership } from "../pki/federation-root.ts";
 import { needsRenewal } from "../pki/renewal.ts";
 import { createSigner } from "../pki/ticket.ts";
 import { readAuthority } from "../pki/trust-bundle.ts";
@@ -95,9 +99,11 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     // What is told before both ports listen; only a port that the system is to choose is not known yet.
     let address = advertisedControl(config, config.address.port);
     let bootstrapAddress = advertisedBootstrap(config, config.bootstrapAddress.port);
+    const membership = await membershipIn(config.federationRoot, authorityPem);
     const federation = createFederation({
       ...{ member, authorityPem, peers, metadata, directory, clock, random, log },
       policy: config.trust,
+      profile: gossipProfiles[config.gossipProfile],
       address: () => address,
       credentials: () => credentials,
       signer: () => signer,
@@ -117,6 +123,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       signer: () => signer,
       peers,
       federation,
+      membership,
       nodes: createDataClient(() => credentials),
       get bootstrapAddress() {
         return bootstrapAddress;
@@ -154,7 +161,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       credentials,
       clock,
       admit: revocations.assertInForce,
-      app: (identify) => createControlApp({ handlers, identify, log }),
+      app: (identify, strangerOf) => createControlApp({ handlers, identify, rootHandlers: createRootHandlers(service), strangerOf, log }),
     }).catch(async (error: unknown) => {
       await bootstrap.stop();
       throw error;
@@ -175,6 +182,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     const watch = watchCredentials(credentialsDir, { clock, intervalMs: credentialPollMs, log, revision: own.revision }, use);
     peers.onChange(() => use(own));
     federation.start();
+    const bootstrapPeers = startBootstrapPeers(service, config.bootstrapPeers);
     const renew = async (): Promise<void> => {
       await certificates.run(ownJob);
       use(await loadCredentials(credentialsDir));
@@ -184,6 +192,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       watch[Symbol.dispose]();
+      await bootstrapPeers.stop();
       // While others can still be told that it leaves.
       await federation.stop();
       await Promise.all([renewal.stop(), maintenance.stop(), server.stop(), bootstrap.stop()]);
@@ -268,6 +277,16 @@ function assertOwnSite(authorityPem: string, { member, dataDir }: { member: Glob
   throw new CollectiveError("configuration", `${dataDir} belongs to ${site}, not to ${siteOf(member)}`, {
     hint: "name the right --member, or another --data-dir",
   });
+}
+
+async function membershipIn(file: string | undefined, authorityPem: string): Promise<Membership | undefined> {
+  if (file === undefined) return undefined;
+  try {
+    return readMembership(await readFile(file, "utf8"), authorityPem);
+  } catch (error) {
+    const { message, hint } = toCollectiveError(error);
+    throw new CollectiveError("configuration", `--federation-root ${file}: ${message}`, { hint, cause: error });
+  }
 }
 
 /** So that whoever starts a coordinator can use it at once: the person with the member's own name. */

@@ -1,13 +1,14 @@
 /**
  * A storage node, put together. Data directory: `chunks.db`, `chunks/`, `quarantine/` (see
- * src/chunk/disk.ts), `credentials/`, and `joined.json` when it joined with a code.
+ * src/chunk/disk.ts), `guests/` (src/chunk/disk-stores.ts), `credentials/`, and `joined.json` when it
+ * joined with a code.
  */
 import { mkdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { type GlobalName, siteOf } from "../../protocol/ids.ts";
 import { clockSkewMsMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
-import { createDiskChunkStore } from "../chunk/disk.ts";
+import { openDiskChunkStores } from "../chunk/disk-stores.ts";
 import type { NodeConfig } from "../core/config.ts";
 import { version } from "../core/version.ts";
 import { createControlClient } from "../net/control-client.ts";
@@ -90,8 +91,9 @@ export async function startNode(settings: NodeSettings, around: Surroundings): P
   await renewIfDue().catch(() => undefined);
   let coordinatorKey: { readonly pem: string; readonly raw: Uint8Array } | undefined;
 
-  const store = await createDiskChunkStore({
+  const stores = await openDiskChunkStores({
     dir: config.dataDir,
+    site: siteOf(name),
     capacityBytes: config.capacityBytes ?? (await diskBytes(config.dataDir)),
     log: log.tagged("chunks"),
     clock,
@@ -100,20 +102,20 @@ export async function startNode(settings: NodeSettings, around: Surroundings): P
     const withdrawals = createWithdrawals();
     const tickets = createTicketVerifier({
       audience: name,
-      coordinatorKeyFor: (site) => (site === siteOf(name) ? coordinatorKey?.raw : undefined),
+      coordinatorKeyFor: (site) => (site === siteOf(name) ? coordinatorKey?.raw : trust.keyOf(site)),
       isWithdrawn: withdrawals.isWithdrawn,
       clock,
       cacheEntriesMax: ticketsRememberedMax,
     });
-    const app = createNodeApp({ name, store, tickets, signer: () => signer, clock, log });
+    const app = createNodeApp({ name, stores, tickets, signer: () => signer, clock, log });
     const serving = await startDataServer({ ...config.address, credentials, clock, fetch: (request) => app.fetch(request) });
     server = serving;
     const address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: serving.port });
     const registration = startRegistration({
       coordinator,
       describe: () => {
-        const { usedBytes, capacityBytes, freeBytes, chunkCount } = store.usage();
-        return { address, capacityBytes, usedBytes, freeBytes, chunkCount, version };
+        const { usedBytes, capacityBytes, freeBytes, chunkCount } = stores.usage();
+        return { address, capacityBytes, usedBytes, freeBytes, chunkCount, version, guests: stores.guests() };
       },
       withdrawals,
       trust,
@@ -127,14 +129,14 @@ export async function startNode(settings: NodeSettings, around: Surroundings): P
       log,
     });
     const watch = watchCredentials(credentialsDir, { clock, intervalMs: credentialPollMs, log, revision: own.revision }, use);
-    const observed = { member, store, isRegistered: () => registration.isConnected() };
+    const observed = { member, stores, isRegistered: () => registration.isConnected() };
     registerNodeMetrics(around.metrics, { ...observed, credentials: () => credentials, clock });
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       stopping.abort();
       watch[Symbol.dispose]();
       await Promise.all([registration.stop(), serving.stop()]);
-      await store.close();
+      await stores.close();
     };
     try {
       await Promise.race([registration.registered, clock.sleep(registrationGraceMs)]);
@@ -152,7 +154,7 @@ export async function startNode(settings: NodeSettings, around: Surroundings): P
       },
     };
   } catch (error) {
-    await store.close();
+    await stores.close();
     throw error;
   }
 }

@@ -91,6 +91,8 @@ export interface GossipAgent {
   publish<T extends Topic>(topic: T, body: RecordBody<T>, item?: string): void;
   withdraw(topic: Topic, item?: string): void;
   record<T extends Topic>(member: GlobalName, topic: T, item?: string): RecordBody<T> | undefined;
+  /** Of members that have no key here, by members that are trusted. */
+  introductions(): Introduction[];
   snapshot(): GossipSnapshot;
   /** Called inside a step: it must be quick and may not throw. */
   onNotice(listener: (notice: GossipNotice) => void): Disposable;
@@ -172,13 +174,29 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
     for (const listener of listeners) listener(notice);
   };
   const considerIntroduction = (record: GossipRecord): void => {
-    if (record.topic !== "introduction" || record.body.length === 0) return;
     try {
-      const introduction = readIntroduction(record, knownNames());
-      if (introduction.member !== self && !trust.keyOf(introduction.member)) trust.introduced(introduction);
+      const introduction = introductionIn(record, knownNames());
+      if (introduction) trust.introduced(introduction);
     } catch (error) {
       log.warn("gossip.introduction.refused", { reason: toCollectiveError(error).message });
     }
+  };
+  /** Undefined for what introduces nobody, or a member that is trusted. Throws as `readIntroduction`. */
+  const introductionIn = (record: GossipRecord, known: Iterable<GlobalName>): Introduction | undefined => {
+    if (record.topic !== "introduction" || record.body.length === 0 || record.member === self) return undefined;
+    const introduction = readIntroduction(record, known);
+    return introduction.member === self || trust.keyOf(introduction.member) ? undefined : introduction;
+  };
+  const introductions = (): Introduction[] => {
+    const known = knownNames();
+    return [...entriesOf(state.records)].flatMap(({ value }) => {
+      try {
+        return introductionIn(value, known) ?? [];
+      } catch {
+        // It was refused when it came, and the log said why.
+        return [];
+      }
+    });
   };
   const knownNames = (): GlobalName[] => [...entriesOf(state.members)].map(({ value }) => value.statement.member);
   const encodeCounted = (message: Message): Uint8Array<ArrayBuffer> => {
@@ -263,6 +281,7 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
       const record = lookUp(state.records, recordKey({ member, topic, item }));
       return record && record.body.length > 0 ? decodeRecordBody(topic, record.body) : undefined;
     },
+    introductions,
     snapshot: () => ({
       members: membersOf(state).filter(({ name }) => name !== self),
       health: state.health,

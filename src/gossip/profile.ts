@@ -73,6 +73,8 @@ export const wanProfile: GossipProfile = {
   healthMax: 4,
 };
 
+export const gossipProfiles: Readonly<Record<GossipProfile["name"], GossipProfile>> = { lan: lanProfile, wan: wanProfile };
+
 /**
  * Time from a suspicion's start to death (Lifeguard's "dogpile"): each independent confirmation
  * shortens it, the first ones most. `members` counts all; the suspect and its first accuser cannot confirm.

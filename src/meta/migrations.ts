@@ -230,4 +230,11 @@ CREATE TABLE peer (
 ) STRICT, WITHOUT ROWID;
 `,
   },
+  {
+    name: "0006-peers-under-a-root",
+    sql: `
+-- Fingerprint of the federation root that the member came under; such a member has no introducer.
+ALTER TABLE peer ADD COLUMN root TEXT;
+`,
+  },
 ];

@@ -14,6 +14,7 @@ interface PeerRow {
   readonly coordinator_pem: string;
   readonly address: string;
   readonly introducer: GlobalName | null;
+  readonly root: string | null;
   readonly invite: string | null;
   readonly added_ms: number;
   readonly removed_ms: number | null;
@@ -23,15 +24,9 @@ export function createPeerRegistry(context: MetadataContext): PeerRegistry {
   const { db } = context;
   return {
     listPeers: async () => rows(context).map(peerOf),
-    addPeer: (peer, by) => db.write(() => save(context, { peer, introducer: null, invite: null, by })),
+    addPeer: (peer, by) => db.write(() => save(context, { peer, invite: null, by })),
     redeemPeerInvite: ({ id, peer }) => db.write(() => redeem(context, id, peer)),
-    introducePeer: (peer, introducer) =>
-      db.write(() => {
-        const known = rowOf(context, peer.member);
-        if (known?.removed_ms === null) return;
-        if (known) throw new CollectiveError("conflict", `${peer.member} was removed, and comes back by a code alone`);
-        save(context, { peer, introducer, invite: null, by: introducer });
-      }),
+    admitPeer: (peer) => db.write(() => admit(context, peer)),
     updatePeer: (member, { coordinatorPem, address }) =>
       db.write(() => {
         statement<never, [string | null, string | null, string]>(
@@ -59,6 +54,7 @@ function peerOf(row: PeerRow): Peer {
     coordinatorPem: row.coordinator_pem,
     address: row.address,
     introducer: row.introducer,
+    root: row.root,
     addedMs: row.added_ms,
     removedMs: row.removed_ms,
   };
@@ -66,25 +62,40 @@ function peerOf(row: PeerRow): Peer {
 
 interface Addition {
   readonly peer: NewPeer;
-  readonly introducer: GlobalName | null;
   readonly invite: string | null;
   readonly by: string;
 }
 
-function save(context: MetadataContext, { peer, introducer, invite, by }: Addition): void {
-  const { member, authorityPem, coordinatorPem, address } = peer;
+function save(context: MetadataContext, { peer, invite, by }: Addition): void {
+  const { member, authorityPem, coordinatorPem, address, introducer = null, root = null } = peer;
   assertFits(context, peer);
   const known = rowOf(context, member);
-  const isNews = !known || known.removed_ms !== null || known.introducer !== introducer;
+  const isNews = !known || known.removed_ms !== null || known.introducer !== introducer || known.root !== root;
   const nowMs = Math.trunc(context.clock.wallMs());
-  statement<never, [string, string, string, string, string | null, string | null, number]>(
+  statement<never, [string, string, string, string, string | null, string | null, number, string | null]>(
     context,
-    `INSERT INTO peer (member, authority_pem, coordinator_pem, address, introducer, invite, added_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+    `INSERT INTO peer (member, authority_pem, coordinator_pem, address, introducer, invite, added_ms, root)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
      ON CONFLICT DO UPDATE SET authority_pem = ?2, coordinator_pem = ?3, address = ?4, introducer = ?5, invite = coalesce(?6, invite),
-       added_ms = CASE WHEN removed_ms IS NULL THEN added_ms ELSE ?7 END, removed_ms = NULL`,
-  ).run(member, authorityPem, coordinatorPem, address, introducer, invite, nowMs);
-  if (isNews)
-    appendAudit(context, { actor: by, action: "peer.added", subject: member, details: introducer === null ? {} : { introducer } });
+       added_ms = CASE WHEN removed_ms IS NULL THEN added_ms ELSE ?7 END, removed_ms = NULL, root = ?8`,
+  ).run(member, authorityPem, coordinatorPem, address, introducer, invite, nowMs, root);
+  const details = { ...(introducer === null ? {} : { introducer }), ...(root === null ? {} : { root }) };
+  if (isNews) appendAudit(context, { actor: by, action: "peer.added", subject: member, details });
+}
+
+function admit(context: MetadataContext, peer: NewPeer): void {
+  const { member, introducer = null, root = null } = peer;
+  const known = rowOf(context, member);
+  if (known && known.removed_ms !== null) throw wasRemoved(member);
+  // Somebody's word adds nothing to trust that is there.
+  if (known && root === null) return;
+  save(context, { peer, invite: null, by: introducer ?? `root ${root ?? ""}` });
+}
+
+export function wasRemoved(member: GlobalName): CollectiveError {
+  return new CollectiveError("conflict", `${member} was removed, and comes back by a code or the administrator's word alone`, {
+    hint: `where it was removed: collective federation peer connect ${member}`,
+  });
 }
 
 function assertFits(context: MetadataContext, { member, authorityPem }: NewPeer): void {
@@ -112,7 +123,7 @@ function redeem(context: MetadataContext, id: string, peer: NewPeer): void {
   if (!isAgain) assertUnused(invite);
   if (known?.removed_ms != null && invite.createdMs <= known.removed_ms)
     throw new CollectiveError("permission_denied", `${peer.member} was removed after this code was made`, { hint: "ask for a new one" });
-  save(context, { peer, introducer: null, invite: id, by: `invite ${id}` });
+  save(context, { peer, invite: id, by: `invite ${id}` });
   if (!isAgain) takeUse(context, id);
 }
 

@@ -111,25 +111,27 @@ export interface Peer {
   readonly coordinatorPem: string;
   /** `host:port` of its control API, where it was known last. */
   readonly address: string;
-  /** Who vouched for it; null for one that came by a code. */
+  /** Who vouched for it; null for one that came by a code or under a federation root. */
   readonly introducer: GlobalName | null;
+  /** Fingerprint of the federation root that it came under. */
+  readonly root: string | null;
   readonly addedMs: number;
-  /** Trust ended then. Such a member comes back by a code alone. */
+  /** Trust ended then. Such a member comes back by a code or the administrator's word alone. */
   readonly removedMs: number | null;
 }
 
-export type NewPeer = Pick<Peer, "member" | "authorityPem" | "coordinatorPem" | "address">;
+export type NewPeer = Pick<Peer, "member" | "authorityPem" | "coordinatorPem" | "address"> & Partial<Pick<Peer, "introducer" | "root">>;
 
 /** One member has a site, and no site lies inside another's: what would break that is `conflict` and changes nothing. */
 export interface PeerRegistry {
   /** By name; with those that were removed. */
   listPeers(): Promise<Peer[]>;
-  /** By a code of the other member's, which `by` has typed. Ends an introduction, and a removal. Idempotent. */
+  /** By a code of the other member's, or a command to connect, which `by` has typed. Ends a removal. Idempotent. */
   addPeer(peer: NewPeer, by: GlobalName): Promise<void>;
   /** By a code of ours: takes one use of it, and no second one for the same member. Throws as `redeemInvite`. */
   redeemPeerInvite(request: { readonly id: string; readonly peer: NewPeer }): Promise<void>;
-  /** Vouched for by a trusted member. `conflict` for one that was removed. Idempotent. */
-  introducePeer(peer: NewPeer, introducer: GlobalName): Promise<void>;
+  /** Without anybody's command: vouched for by its `introducer`, or under the `root`. `conflict` for one that was removed. Idempotent. */
+  admitPeer(peer: NewPeer): Promise<void>;
   /** Brings certificate and address up to date; nothing for a member that is no peer. */
   updatePeer(member: GlobalName, change: Partial<Pick<Peer, "coordinatorPem" | "address">>): Promise<void>;
   /** Ends trust, and voids the tickets of all people of its site. Throws `not_found` for whom nobody knows. Idempotent. */

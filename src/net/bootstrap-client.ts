@@ -5,20 +5,18 @@
  */
 import type { z } from "zod";
 import { bootstrapAnswerBytesMax, bootstrapRoutes } from "../../protocol/bootstrap.ts";
-import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { Site } from "../../protocol/ids.ts";
 import type { BootstrapAddress, InviteCode } from "../../protocol/invite.ts";
-import { contentTypeMessage, type Route, type RouteInput, type RouteOutput } from "../../protocol/routes.ts";
+import type { Route, RouteInput, RouteOutput } from "../../protocol/routes.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import { type RetryPolicy, retry } from "../core/retry.ts";
 import { formatHostPort } from "../core/units.ts";
 import { matchesPin } from "../pki/invite-hashes.ts";
 import { readAuthority } from "../pki/trust-bundle.ts";
-import { boundedBytes } from "./bounded-bytes.ts";
-import { type RequestFacts, requestError, responseError } from "./errors.ts";
-import { type BootstrapTls, bootstrapTls, unverifiedTls } from "./tls.ts";
+import { askOnce, type OneQuestion } from "./ask-once.ts";
+import { bootstrapTls, unverifiedTls } from "./tls.ts";
 
 /** The collective that a code leads to, proved by the code itself. */
 export interface FoundCollective {
@@ -47,34 +45,11 @@ export interface BootstrapClientOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const timeoutMs = 15_000;
 const retryPolicy: RetryPolicy = { attemptsMax: 4, firstDelayMs: 200, delayMsMax: 2_000 };
 
 export function createBootstrapClient({ clock, random, signal }: BootstrapClientOptions): BootstrapClient {
-  const ask = async <R extends Route>(
-    route: R,
-    { address, tls, input }: { address: string; tls: BootstrapTls; input: z.input<R["input"]> },
-  ): Promise<RouteOutput<R>> => {
-    const facts: RequestFacts = { peer: tls.serverName ?? "the collective", address };
-    const timeout = AbortSignal.timeout(timeoutMs);
-    const init = {
-      method: "POST",
-      body: encodeMessage(input),
-      headers: { "content-type": contentTypeMessage },
-      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-      keepalive: false,
-      redirect: "error",
-      tls,
-    };
-    try {
-      const response = await fetch(`https://${address}${route.path}`, init as RequestInit);
-      const bytes = await boundedBytes(response, { ...facts, bytesMax: bootstrapAnswerBytesMax });
-      if (!response.ok) throw await responseError(new Response(bytes, { status: response.status }), facts);
-      return decodeMessage(route.output, bytes, `the answer of ${facts.peer}`, "unavailable") as RouteOutput<R>;
-    } catch (error) {
-      throw requestError(error, facts);
-    }
-  };
+  const ask = <R extends Route>(route: R, question: Pick<OneQuestion<R>, "address" | "tls" | "input">): Promise<RouteOutput<R>> =>
+    askOnce(route, { ...question, answerBytesMax: bootstrapAnswerBytesMax, signal });
   const askVerified = <R extends Route>(route: R, { site, authorityPem, address }: FoundCollective, input: z.input<R["input"]>) =>
     retry(() => ask(route, { address, tls: bootstrapTls(authorityPem, site), input }), {
       policy: retryPolicy,

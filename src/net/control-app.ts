@@ -1,6 +1,7 @@
 /**
  * The control API as a Hono application: one handler per route of the protocol, all of them behind
  * the one middleware that says who is calling. A route without a handler does not compile.
+ * In front of it are the two routes by which members under one federation root become peers.
  */
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -10,8 +11,10 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import type { GlobalName, Identity } from "../../protocol/ids.ts";
 import { controlBodyBytesMax } from "../../protocol/limits.ts";
 import { parseRequestId, type RequestId, requestIdHeader } from "../../protocol/request-id.ts";
+import { rootBodyBytesMax, rootRoutes } from "../../protocol/root-routes.ts";
 import { type RouteName, routes } from "../../protocol/routes.ts";
 import type { Log } from "../core/log.ts";
+import { type OpenHandlers, openRoutes } from "./open-routes.ts";
 import { errorResponse, messageResponse } from "./respond.ts";
 
 export interface Caller extends Identity {
@@ -23,6 +26,16 @@ export interface Caller extends Identity {
 
 /** An `expired` certificate counts where it is about to be renewed, and nowhere else. */
 export type Identify = (bindings: unknown, accept: "valid" | "expired") => Caller;
+
+/** Somebody whom nothing here identifies. */
+export interface Stranger {
+  /** DER of the certificate whose key the handshake has proved; of whatever authority, or none. */
+  readonly certificateRaw: Uint8Array | undefined;
+  readonly source: string;
+}
+
+export type StrangerOf = (bindings: unknown) => Stranger;
+export type RootHandlers = OpenHandlers<typeof rootRoutes, Stranger>;
 
 export interface CallContext {
   readonly caller: Caller;
@@ -44,6 +57,8 @@ export interface ControlAppOptions {
   readonly handlers: ControlHandlers;
   /** Throws `not_authenticated` or `permission_denied`; called for every request before anything of it is read. */
   readonly identify: Identify;
+  readonly rootHandlers: RootHandlers;
+  readonly strangerOf: StrangerOf;
   readonly log: Log;
 }
 
@@ -51,7 +66,7 @@ interface ControlEnv {
   Variables: { caller: Caller };
 }
 
-export function createControlApp({ handlers, identify, log }: ControlAppOptions): Hono<ControlEnv> {
+export function createControlApp({ handlers, identify, rootHandlers, strangerOf, log }: ControlAppOptions): Hono<ControlEnv> {
   const app = new Hono<ControlEnv>();
   app.onError((error, c) => errorResponse(error, { log, path: c.req.path }));
   app.notFound((c) =>
@@ -60,6 +75,7 @@ export function createControlApp({ handlers, identify, log }: ControlAppOptions)
       path: c.req.path,
     }),
   );
+  app.route("/", openRoutes({ routes: rootRoutes, handlers: rootHandlers, callerOf: strangerOf, bodyBytesMax: rootBodyBytesMax }));
   app.use(async (c, next) => {
     c.set("caller", identify(c.env, c.req.path === routes.renewCertificate.path ? "expired" : "valid"));
     await next();

@@ -4,6 +4,7 @@
  * The handshake asks for a certificate and lets any through; `identify` then refuses, before a byte
  * of the request is read, everything that is not signed by the authority of its own site, or was
  * revoked. Refusing inside the handshake would show the caller a reset connection instead of a reason.
+ * Two routes are for strangers (protocol/root-routes.ts): they learn what the handshake has proved, and judge for themselves.
  */
 import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from "node:http2";
 import type { Server as NetServer, Socket } from "node:net";
@@ -14,7 +15,7 @@ import { renewableAfterExpiryMs } from "../../protocol/limits.ts";
 import type { Clock } from "../core/clock.ts";
 import { parseCertificate } from "../pki/certificate.ts";
 import type { Credentials } from "../pki/credentials.ts";
-import type { Caller, Identify } from "./control-app.ts";
+import type { Caller, Identify, StrangerOf } from "./control-app.ts";
 import { serverTls } from "./tls.ts";
 
 export interface ControlServer {
@@ -32,7 +33,7 @@ export interface ControlServerOptions {
   readonly clock: Clock;
   /** Throws for whom is refused in spite of a good certificate. Asked at every request. */
   readonly admit: (caller: Caller) => void;
-  readonly app: (identify: Identify) => { fetch(request: Request, env: unknown): Response | Promise<Response> };
+  readonly app: (identify: Identify, strangerOf: StrangerOf) => { fetch(request: Request, env: unknown): Response | Promise<Response> };
 }
 
 const stopGraceMs = 3_000;
@@ -68,7 +69,7 @@ export async function startControlServer(options: ControlServerOptions): Promise
       throw error;
     }
   };
-  const app = options.app(identify);
+  const app = options.app(identify, strangerOf);
   const listener = getRequestListener((request, env) => app.fetch(request, env), { overrideGlobalObjects: false });
   const server = createSecureServer(
     {
@@ -116,6 +117,11 @@ function connectionOf(bindings: unknown): Connection {
   const session = incoming.stream?.session;
   return session ? { connection: session, socket: session.socket as TLSSocket } : { connection: incoming.socket, socket: incoming.socket };
 }
+
+const strangerOf: StrangerOf = (bindings) => {
+  const { socket } = connectionOf(bindings);
+  return { certificateRaw: socket.getPeerCertificate(false)?.raw, source: socket.remoteAddress ?? "unknown" };
+};
 
 interface Judgement {
   readonly credentials: Credentials;

@@ -38,17 +38,20 @@ export function serverTls(credentials: Credentials): { cert: string; key: string
   return { cert: credentials.certificatePem, key: credentials.privateKeyPem, ca: credentials.trust.pems() };
 }
 
-/** Of a client that has no certificate yet. */
-export interface BootstrapTls {
-  readonly ca?: string;
-  readonly serverName?: string;
+/** Of a client that nothing trusts yet, or that trusts nothing yet. */
+export interface FirstTls extends Partial<ClientTls> {
   readonly rejectUnauthorized?: false;
 }
 
 /** Believes nobody, and verifies nothing: for asking what is then compared with something known. */
-export const unverifiedTls: BootstrapTls = { rejectUnauthorized: false };
+export const unverifiedTls: FirstTls = { rejectUnauthorized: false };
 
 /** The coordinator of a site, by the one authority that speaks for it. */
-export function bootstrapTls(authorityPem: string, site: Site): BootstrapTls {
+export function bootstrapTls(authorityPem: string, site: Site): FirstTls {
   return { ca: authorityPem, serverName: coordinatorDnsName(site) };
+}
+
+/** The same, shown the own certificate. */
+export function introducingTls({ certificatePem, privateKeyPem }: Credentials, authorityPem: string, site: Site): FirstTls {
+  return { ...bootstrapTls(authorityPem, site), cert: certificatePem, key: privateKeyPem };
 }

@@ -1,18 +1,21 @@
 /**
- * The data API of one node. It knows chunks and tickets, and nothing of files, people's rights or
- * other members.
+ * The data API of one node. It knows chunks, tickets and whose chunks a ticket is about, and nothing of files or
+ * people's rights.
  *
- * Invariant: a receipt leaves this file only after the chunk store has said that the bytes, whose
- * hash was computed here from what arrived, are durable.
+ * Invariants:
+ * - A receipt leaves this file only after the chunk store has said that the bytes, whose hash was
+ *   computed here from what arrived, are durable.
+ * - Which store a request reaches is said by the verified ticket alone.
  */
 import { type Context, Hono } from "hono";
 import { decodeMessage } from "../../protocol/codec.ts";
 import { chunkIdsSchema, dataPaths, storeManySchema, ticketFromAuthorization } from "../../protocol/data.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
-import { type ChunkId, type GlobalName, parseChunkId } from "../../protocol/ids.ts";
+import { type ChunkId, type GlobalName, parseChunkId, siteOf } from "../../protocol/ids.ts";
 import { batchBytesMax, mebibyte, storedChunkBytesMax } from "../../protocol/limits.ts";
-import type { Ticket, TicketOperation } from "../../protocol/ticket.ts";
+import { ownerOf, type Ticket, type TicketOperation } from "../../protocol/ticket.ts";
 import type { ChunkStore } from "../chunk/store.ts";
+import type { ChunkStores } from "../chunk/stores.ts";
 import { createBufferPool, releaseMemory } from "../core/buffers.ts";
 import type { Clock } from "../core/clock.ts";
 import { directBlockBytes } from "../core/direct-io.ts";
@@ -23,7 +26,7 @@ import { assertAllows, type Signer, signReceipt, type TicketVerifier } from "../
 
 export interface NodeAppOptions {
   readonly name: GlobalName;
-  readonly store: ChunkStore;
+  readonly stores: ChunkStores;
   readonly tickets: TicketVerifier;
   /** Asked for every receipt, so that a renewed key is used at once. */
   readonly signer: () => Signer;
@@ -38,7 +41,7 @@ const buffersKeptMax = 6;
 const receiveBufferBytes = Math.ceil(storedChunkBytesMax / directBlockBytes) * directBlockBytes;
 
 export function createNodeApp(options: NodeAppOptions): Hono {
-  const { store, log } = options;
+  const { stores, log } = options;
   const receiving = createLimiter(receivingBytesMax);
   const buffers = createBufferPool({ bufferBytes: receiveBufferBytes, keepMax: buffersKeptMax });
   const app = new Hono();
@@ -51,13 +54,15 @@ export function createNodeApp(options: NodeAppOptions): Hono {
   const allow = (ticket: Ticket, operation: TicketOperation, ids: readonly ChunkId[]): void => {
     for (const id of ids) assertAllows(ticket, operation, id);
   };
-  const receiptFor = (chunks: readonly ChunkId[]): Uint8Array<ArrayBuffer> =>
-    signReceipt(options.signer(), { version: 1, node: options.name, chunks, storedAtMs: options.clock.wallMs() });
-  const idsOf = async (c: Context, operation: TicketOperation): Promise<ChunkId[]> => {
+  const receiptFor = (ticket: Ticket, chunks: readonly ChunkId[]): Uint8Array<ArrayBuffer> => {
+    const owner = ownerOf(ticket) === siteOf(options.name) ? undefined : ownerOf(ticket);
+    return signReceipt(options.signer(), { version: 1, node: options.name, owner, chunks, storedAtMs: options.clock.wallMs() });
+  };
+  const batchOf = async (c: Context, operation: TicketOperation): Promise<{ ids: ChunkId[]; store: ChunkStore }> => {
     const ticket = ticketOf(c);
     const { ids } = decodeMessage(chunkIdsSchema, new Uint8Array(await c.req.arrayBuffer()), "the request");
     allow(ticket, operation, ids);
-    return ids;
+    return { ids, store: stores.find(ownerOf(ticket)) };
   };
 
   app.put(dataPaths.chunk, async (c) => {
@@ -74,16 +79,19 @@ export function createNodeApp(options: NodeAppOptions): Hono {
       () =>
         buffers.lend(async (buffer) => {
           const data = await receive(c.req.raw, buffer.subarray(0, bytes), id);
+          const store = await stores.open(ownerOf(ticket));
           await store.put(id, data, { signal, verified: true });
         }),
       { permits: bytes, signal },
     );
-    return new Response(receiptFor([id]));
+    return new Response(receiptFor(ticket, [id]));
   });
 
   app.get(dataPaths.chunk, async (c) => {
     const id = parseChunkId(c.req.param("id"));
-    allow(ticketOf(c), "get", [id]);
+    const ticket = ticketOf(c);
+    allow(ticket, "get", [id]);
+    const store = stores.find(ownerOf(ticket));
     const located = store.locate(id);
     const file = located && Bun.file(located.path);
     // Of a file that is gone the server could only break off the answer; the store says what is wrong.
@@ -102,21 +110,22 @@ export function createNodeApp(options: NodeAppOptions): Hono {
         allow(ticket, "put", sent);
         const total = chunks.reduce((sum, chunk) => sum + chunk.data.length, 0);
         if (total > ticket.bytesMax) throw new CollectiveError("too_large", `the ticket allows ${ticket.bytesMax} bytes, not ${total}`);
+        const store = await stores.open(ownerOf(ticket));
         await store.putMany(chunks, { signal });
         return sent;
       },
       { permits: Math.min(bytes, batchBytesMax), signal },
     );
-    return new Response(receiptFor(ids));
+    return new Response(receiptFor(ticket, ids));
   });
 
   app.post(dataPaths.fetchMany, async (c) => {
-    const ids = await idsOf(c, "get");
+    const { ids, store } = await batchOf(c, "get");
     return messageResponse({ chunks: await fetchMany(store, ids, c.req.raw.signal) });
   });
 
   app.post(dataPaths.verify, async (c) => {
-    const ids = await idsOf(c, "verify");
+    const { ids, store } = await batchOf(c, "verify");
     const states = await store.verify(ids, { signal: c.req.raw.signal });
     for (const [index, state] of states.entries()) {
       if (state === "damaged") log.warn("damaged copy quarantined", { chunk: ids[index] });
@@ -124,7 +133,10 @@ export function createNodeApp(options: NodeAppOptions): Hono {
     return messageResponse({ states });
   });
 
-  app.post(dataPaths.delete, async (c) => messageResponse(await store.delete(await idsOf(c, "delete"))));
+  app.post(dataPaths.delete, async (c) => {
+    const { ids, store } = await batchOf(c, "delete");
+    return messageResponse(await store.delete(ids));
+  });
   return app;
 }
 

@@ -5,7 +5,7 @@
 import { type CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { heartbeatIntervalMs } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
-import type { Heartbeat } from "../../protocol/schema.ts";
+import type { Heartbeat, NodeTrust } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
@@ -29,7 +29,7 @@ export interface RegistrationOptions {
   readonly trust: {
     /** Of what is in force; undefined before the first. */
     readonly revision: string | undefined;
-    replace(by: { readonly revision: string; readonly authorityPems: readonly string[] }): void;
+    replace(by: NodeTrust): void;
   };
   /** Takes the coordinator's current certificate, by whose key tickets are verified. */
   readonly onCoordinator: (certificatePem: string) => void;

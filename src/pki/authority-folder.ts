@@ -11,8 +11,15 @@ import { writePublicFile, writeSecretFile } from "./keys.ts";
 
 export const authorityFiles = { certificate: "ca.pem", key: "ca.key" } as const;
 
+type KeyAndCertificate = Pick<Authority, "certificatePem" | "privateKeyPem">;
+
 /** Throws `not_found` when the folder holds no authority, `configuration` for one that is incomplete or does not fit. */
 export async function loadAuthorityDir(dir: string): Promise<Authority> {
+  return loadAuthority(await readAuthorityDir(dir));
+}
+
+/** The same, whatever kind of authority it is. */
+export async function readAuthorityDir(dir: string): Promise<KeyAndCertificate> {
   const certificatePem = await readOptional(join(dir, authorityFiles.certificate));
   if (certificatePem === undefined) {
     throw new CollectiveError("not_found", `no certificate authority in ${dir}`, { hint: "make one with `collective auth init`" });
@@ -20,11 +27,11 @@ export async function loadAuthorityDir(dir: string): Promise<Authority> {
   const privateKeyPem = await readOptional(join(dir, authorityFiles.key));
   if (privateKeyPem === undefined)
     throw new CollectiveError("configuration", `${join(dir, authorityFiles.key)} is missing`, { hint: "restore it from a backup" });
-  return loadAuthority({ certificatePem, privateKeyPem });
+  return { certificatePem, privateKeyPem };
 }
 
 /** Durable on return. Throws `already_exists`: replacing an authority would orphan every certificate it has issued. */
-export async function saveAuthority(dir: string, authority: Authority): Promise<void> {
+export async function saveAuthority(dir: string, authority: KeyAndCertificate): Promise<void> {
   if ((await readOptional(join(dir, authorityFiles.certificate))) !== undefined) {
     throw new CollectiveError("already_exists", `there is a certificate authority in ${dir} already`);
   }

@@ -172,7 +172,7 @@ async function publicKeyOfRequest(csrPem: string): Promise<CryptoKey> {
 }
 
 /** 128 bits whose first two are 01: positive, and never shorter when written without leading zeros. */
-function newSerial(): string {
+export function newSerial(): string {
   const bytes = systemRandom.bytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
   return Buffer.from(bytes).toString("hex");

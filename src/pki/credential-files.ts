@@ -2,6 +2,7 @@
 import { readdir, readFile, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
+import { trustedSitesMax } from "../../protocol/limits.ts";
 import { syncFolder, writePublicFile } from "./keys.ts";
 import { readAuthority } from "./trust-bundle.ts";
 
@@ -13,9 +14,6 @@ export const credentialFiles = {
   authorityNext: "ca.next.pem",
   trust: "trust",
 } as const;
-
-/** Sites whose authorities one folder may hold. */
-const trustedSitesMax = 10_000;
 
 export async function readOptional(path: string): Promise<string | undefined> {
   try {

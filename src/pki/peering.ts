@@ -23,19 +23,25 @@ export function openPeering(bytes: Uint8Array, publicKeyRaw: Uint8Array): Peerin
   return decodeMessage(peeringClaimSchema, body, "the proof", "not_authenticated");
 }
 
+export interface CoordinatorPems {
+  readonly authorityPem: string;
+  readonly coordinatorPem: string;
+}
+
 /**
- * Whose coordinator this is. The dates are not looked at: it says which key the authority has certified, and
- * whoever connects with it shows a certificate that is valid. Throws `not_authenticated`, `configuration`.
+ * Whose coordinator this is: a member of the authority's site. The dates are not looked at: it says which key the authority
+ * has certified, and whoever connects with it shows a certificate that is valid. Throws `not_authenticated`, `configuration`.
  */
-export function coordinatorOf(
-  member: GlobalName,
-  { authorityPem, coordinatorPem }: { readonly authorityPem: string; readonly coordinatorPem: string },
-): VerifiedIdentity {
+export function readCoordinator({ authorityPem, coordinatorPem }: CoordinatorPems): VerifiedIdentity {
   const { notBeforeMs } = readCertificate(coordinatorPem);
   const identity = createTrustBundle([authorityPem]).identify({ pem: coordinatorPem }, notBeforeMs, Number.MAX_SAFE_INTEGER);
-  if (identity.kind === "coordinator" && identity.name === member) return identity;
-  throw new CollectiveError(
-    "not_authenticated",
-    `the certificate is that of the ${identity.kind} ${identity.name}, not of ${member}'s coordinator`,
-  );
+  if (identity.kind === "coordinator") return identity;
+  throw new CollectiveError("not_authenticated", `the certificate is that of the ${identity.kind} ${identity.name}, not of a coordinator`);
+}
+
+/** The same, and it is this member's. */
+export function coordinatorOf(member: GlobalName, pems: CoordinatorPems): VerifiedIdentity {
+  const identity = readCoordinator(pems);
+  if (identity.name === member) return identity;
+  throw new CollectiveError("not_authenticated", `the certificate is that of the coordinator ${identity.name}, not of ${member}'s`);
 }

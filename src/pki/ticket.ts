@@ -2,13 +2,13 @@
  * Signing and verifying tickets and receipts.
  *
  * Invariants of the verifier: a ticket is believed only while the coordinator of its issuer has the
- * key it was signed with, on the node it names, and within its dates; a cached verdict saves only
- * the signature check, the rest is asked again on every use.
+ * key it was signed with, on the node it names, within its dates, and for what its issuer may allow
+ * (ticket-rules.ts); a cached verdict saves only the signature check, the rest is asked again on every use.
  */
 import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { openEnvelope, type SignedKind, sealEnvelope, signedInput } from "../../protocol/envelope.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
-import type { ChunkId, GlobalName, Site } from "../../protocol/ids.ts";
+import { type ChunkId, type GlobalName, type Site, siteOf } from "../../protocol/ids.ts";
 import { clockSkewMsMax } from "../../protocol/limits.ts";
 import {
   decodeReceipt,
@@ -21,6 +21,7 @@ import {
 } from "../../protocol/ticket.ts";
 import type { Clock } from "../core/clock.ts";
 import { privateKeyFromPem, publicKeyFromRaw, rawPublicKeyOf } from "./keys.ts";
+import { assertMayIssue } from "./ticket-rules.ts";
 
 export interface Signer {
   readonly publicKeyRaw: Uint8Array;
@@ -41,7 +42,7 @@ export function signReceipt(signer: Signer, receipt: Receipt): Uint8Array<ArrayB
   return seal(signer, "receipt", encodeReceipt(receipt));
 }
 
-/** Throws `not_authenticated` unless it is a receipt signed with this key. The caller compares `node` with whose key that is. */
+/** Throws `not_authenticated` unless it is a receipt signed with this key. The caller compares `node` with whose key that is, and whose the chunks are. */
 export function openReceipt(bytes: Uint8Array, publicKeyRaw: Uint8Array): Receipt {
   const { signature, body } = openEnvelope("receipt", bytes);
   if (!verify(null, signedInput("receipt", body), publicKeyFromRaw(publicKeyRaw), signature)) {
@@ -69,8 +70,8 @@ export interface TicketVerifierOptions {
 export interface TicketVerifier {
   /**
    * The ticket, if it may be used here and now. Throws `not_authenticated` when it is not its
-   * issuer's or was withdrawn, `permission_denied` when it is for another node or another time. What it allows is
-   * for `assertAllows` to say.
+   * issuer's or was withdrawn, `permission_denied` when it is for another node or another time, or its issuer may not
+   * allow that. What it allows is for `assertAllows` to say.
    */
   verify(bytes: Uint8Array): Ticket;
 }
@@ -115,6 +116,7 @@ export function createTicketVerifier(options: TicketVerifierOptions): TicketVeri
       const verdict = known ?? verifySignature(bytes);
       const { ticket, signedWith } = verdict;
       if (known && !keysOf(ticket.issuer).some((raw) => Buffer.compare(raw, signedWith) === 0)) throw forged(ticket.issuer);
+      assertMayIssue(ticket, siteOf(audience));
       assertInPlaceAndTime(ticket, audience, clock.wallMs());
       if (isWithdrawn(ticket))
         throw new CollectiveError("not_authenticated", `the ticket was withdrawn: rights of ${ticket.holder} have changed since`, {

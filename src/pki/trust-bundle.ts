@@ -87,7 +87,7 @@ export function readAuthority(pem: string): { readonly site: Site; readonly cert
   if (!info.isAuthority || fields.mayCertify !== true) throw refuse("is not a certificate authority");
   if (fields.constrainedTo === undefined) throw refuse("is not bound to one site by critical name constraints");
   if (fields.hasUnknownCritical) throw refuse("has a critical extension that is not known here");
-  if (!sameBytes(fields.issuerRaw, fields.subjectRaw) || !signedBy(certificate, certificate)) throw refuse("is not signed by itself");
+  if (!sameBytes(fields.issuerRaw, fields.subjectRaw) || !isSignedBy(certificate, certificate)) throw refuse("is not signed by itself");
   return { site: fields.constrainedTo, certificate };
 }
 
@@ -123,8 +123,8 @@ function identify(request: {
   const anchor = anchors.get(site);
   if (!anchor) throw refused(`the certificate is for ${identity.name}, but no certificate authority of ${site} is trusted here`);
   if (!issuedBy(leaf, anchor)) throw wrongIssuer(leaf, identity, [...anchors.values()]);
-  checkDates(`the certificate authority of ${site}`, anchor.certificate, { nowMs, skewMs });
-  checkDates(`the certificate of ${identity.name}`, leaf, { nowMs, skewMs, hint: renewalHint });
+  assertDates(`the certificate authority of ${site}`, anchor.certificate, { nowMs, skewMs });
+  assertDates(`the certificate of ${identity.name}`, leaf, { nowMs, skewMs, hint: renewalHint });
   checkPurposes(leaf, identity);
   if (fields.hasOtherNames || !fields.dnsNames.every((name) => name === site || name.endsWith(`.${site}`))) {
     throw refused(`the certificate of ${identity.name} carries names outside ${site}`);
@@ -143,10 +143,10 @@ function parseLeaf(leaf: { readonly pem: string } | { readonly raw: Uint8Array }
 }
 
 function issuedBy(leaf: ParsedCertificate, anchor: Anchor): boolean {
-  return sameBytes(leaf.fields.issuerRaw, anchor.certificate.fields.subjectRaw) && signedBy(leaf, anchor.certificate);
+  return sameBytes(leaf.fields.issuerRaw, anchor.certificate.fields.subjectRaw) && isSignedBy(leaf, anchor.certificate);
 }
 
-function signedBy(certificate: ParsedCertificate, authority: ParsedCertificate): boolean {
+export function isSignedBy(certificate: ParsedCertificate, authority: ParsedCertificate): boolean {
   try {
     return certificate.x509.verify(authority.x509.publicKey);
   } catch {
@@ -156,7 +156,7 @@ function signedBy(certificate: ParsedCertificate, authority: ParsedCertificate):
 
 function wrongIssuer(leaf: ParsedCertificate, identity: Identity, anchors: readonly Anchor[]): CollectiveError {
   const site = siteOf(identity.name);
-  const signer = anchors.find((anchor) => signedBy(leaf, anchor.certificate));
+  const signer = anchors.find((anchor) => isSignedBy(leaf, anchor.certificate));
   if (signer && signer.site !== site) {
     return refused(
       `the certificate in the name of ${identity.name} is signed by the certificate authority of ${signer.site}, which does not speak for ${site}`,
@@ -176,7 +176,8 @@ interface DateCheck {
   readonly hint?: string;
 }
 
-function checkDates(what: string, certificate: ParsedCertificate, now: DateCheck): void {
+/** Throws `not_authenticated`, marked as a matter of dates. */
+export function assertDates(what: string, certificate: ParsedCertificate, now: DateCheck): void {
   const { notBeforeMs, notAfterMs } = certificate.info;
   if (now.nowMs > notAfterMs + now.skewMs) throw outOfDate(`${what} expired on ${timeText(notAfterMs)}`, now.hint);
   if (now.nowMs < notBeforeMs - now.skewMs) {

@@ -14,11 +14,10 @@ import { join } from "node:path";
 import type { ChunkId } from "../../protocol/ids.ts";
 import { gibibyte, kibibyte, mebibyte } from "../../protocol/limits.ts";
 import { chunkIdOf, nextTurn } from "../../src/chunk/checks.ts";
-import { createDiskChunkStore } from "../../src/chunk/disk.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
-import { systemClock } from "../../src/core/clock.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { openDatabase } from "../../src/db/database.ts";
+import { openDiskStore } from "../support/disk-store.ts";
 
 interface Figure {
   readonly what: string;
@@ -103,7 +102,7 @@ async function plainFull(dir: string, count: number): Promise<Figure> {
 }
 
 async function chunks(dir: string): Promise<Figure[]> {
-  const store = await createDiskChunkStore({ dir: join(dir, "store"), capacityBytes: 64 * gibibyte, log: silentLog, clock: systemClock });
+  const store = await openDiskStore(join(dir, "store"), { capacityBytes: 64 * gibibyte });
   const figures: Figure[] = [];
   for (const [name, bytes, count, concurrency] of [
     ["4 KiB", 4 * kibibyte, 10_000, 64],

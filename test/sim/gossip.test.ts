@@ -125,6 +125,13 @@ test("the WAN profile bears loss and latency, and finds a death within a minute"
   expect(measureDeath(world, 11, 120 * secondMs).dead.all).toBeLessThan(60 * secondMs);
 });
 
+test("members of different profiles bear each other, and a death is known to all within the patience of the slower ones", () => {
+  const profile = (index: number) => (index % 2 === 0 ? lanProfile : wanProfile);
+  const world = createGossipWorld({ seed: 5, members: 12, profile, loss: 0.05, drift: 0.02, latencyMs: { min: 10, max: 150 } });
+  expect(measureQuiet(world, 10 * 60 * secondMs).falseDeaths).toBe(0);
+  expect(measureDeath(world, 11, 120 * secondMs).dead.all).toBeLessThan(40 * secondMs);
+});
+
 test("a member that leaves is gone at once, without a suspicion", () => {
   const world = worldOf(1, 10);
   world.run(1_000);

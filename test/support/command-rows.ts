@@ -174,6 +174,7 @@ export const commandRows: Readonly<Record<string, readonly CommandCase[] | strin
   "auth log": forAdmin(() => ["auth", "log"]),
   "federation peer": [
     { args: () => ["federation", "peer", "list"], ok: ofHome, denied: without(people, ofHome) },
+    { args: () => ["federation", "peer", "connect", "nobody@nowhere.collective.local"], ok: [], denied: others },
     { args: () => ["federation", "peer", "remove", "nobody@nowhere.collective.local"], ok: [], denied: others },
   ],
   "federation status": [{ args: () => ["federation", "status"], ok: ofHome, denied: without(people, ofHome) }],

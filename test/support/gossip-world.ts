@@ -18,7 +18,8 @@ import { gossipSizeBytes } from "./gossip-size.ts";
 export interface WorldOptions {
   readonly seed: number;
   readonly members: number;
-  readonly profile: GossipProfile;
+  /** Of all members, or of each by its number. */
+  readonly profile: GossipProfile | ((index: number) => GossipProfile);
   /** Share of messages, requests and answers alike, that never arrive. */
   readonly loss?: number;
   readonly latencyMs?: { readonly min: number; readonly max: number };
@@ -85,7 +86,7 @@ type SimEvent =
   | { readonly kind: "timeout"; readonly index: number; readonly exchange: number; readonly call: number };
 
 export function createGossipWorld(options: WorldOptions): GossipWorld {
-  const { seed, profile, loss = 0, latencyMs = { min: 1, max: 10 }, drift = 0 } = options;
+  const { seed, loss = 0, latencyMs = { min: 1, max: 10 }, drift = 0 } = options;
   const random = createSeededRandom(seed);
   const queue = createEventQueue<SimEvent>();
   const calls = new Map<number, { readonly index: number; readonly exchange: number }>();
@@ -101,10 +102,12 @@ export function createGossipWorld(options: WorldOptions): GossipWorld {
     random: member.random,
     seal: simSeal,
   });
-  const newMember = (name: GlobalName): SimMember => {
+  const profileOf = (index: number): GossipProfile => (typeof options.profile === "function" ? options.profile(index) : options.profile);
+  const newMember = (index: number): SimMember => {
+    const name = nameOf(index);
     const own = { random: createSeededRandom(random.int(2 ** 32)), rate: 1 + drift * (2 * random.next() - 1) };
     const state = createGossipState(
-      { profile, member: name, addresses: [`${name.split("@")[1]}:8001`], counterStart: 1 },
+      { profile: profileOf(index), member: name, addresses: [`${name.split("@")[1]}:8001`], counterStart: 1 },
       environmentOf(own),
     );
     return { ...own, name, state, running: true, pausedUntilMs: 0, group: 0, wakeMs: Number.POSITIVE_INFINITY };
@@ -197,13 +200,13 @@ export function createGossipWorld(options: WorldOptions): GossipWorld {
     },
     join: (via) => {
       const index = members.length;
-      members.push(newMember(nameOf(index)));
+      members.push(newMember(index));
       indexOf.set(nameOf(index), index);
       start(index, via);
       return index;
     },
     restart: (index, via) => {
-      members[index] = newMember(nameOf(index));
+      members[index] = newMember(index);
       start(index, via);
     },
     partition: (groupOf) => {
@@ -215,7 +218,7 @@ export function createGossipWorld(options: WorldOptions): GossipWorld {
     },
   };
   for (let index = 0; index < options.members; index++) {
-    members.push(newMember(nameOf(index)));
+    members.push(newMember(index));
     indexOf.set(nameOf(index), index);
   }
   shareRoster(members);

@@ -9,6 +9,7 @@ import type { TicketedNode } from "../../protocol/schema.ts";
 import { type TicketOperation, ticketIdBytes } from "../../protocol/ticket.ts";
 import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
+import { type ChunkStores, createChunkStores } from "../../src/chunk/stores.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
 import { createAccessHandlers } from "../../src/coordinator/access-handlers.ts";
 import { createBootstrapHandlers } from "../../src/coordinator/bootstrap-handlers.ts";
@@ -18,8 +19,10 @@ import { createFederation } from "../../src/coordinator/federation.ts";
 import { createFederationHandlers } from "../../src/coordinator/federation-handlers.ts";
 import { createInviteHandlers } from "../../src/coordinator/invite-handlers.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
+import { nodeTrustSince } from "../../src/coordinator/node-trust.ts";
 import { createPeers } from "../../src/coordinator/peers.ts";
 import { createRevocations } from "../../src/coordinator/revocations.ts";
+import { createRootHandlers } from "../../src/coordinator/root-peering.ts";
 import type { CoordinatorService } from "../../src/coordinator/service.ts";
 import { createSystemHandlers } from "../../src/coordinator/system-handlers.ts";
 import { createTicketOffice } from "../../src/coordinator/tickets.ts";
@@ -30,6 +33,7 @@ import type { TrustPolicy } from "../../src/core/config.ts";
 import { type Log, silentLog } from "../../src/core/log.ts";
 import { type Random, systemRandom } from "../../src/core/random.ts";
 import { openDatabase } from "../../src/db/database.ts";
+import { lanProfile } from "../../src/gossip/profile.ts";
 import { metadataApplicationId, metadataMigrations } from "../../src/meta/migrations.ts";
 import { createSqliteMetadata } from "../../src/meta/sqlite.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
@@ -41,9 +45,11 @@ import { type ControlServer, startControlServer } from "../../src/net/control-se
 import { createDataClient } from "../../src/net/data-client.ts";
 import { type DataServer, startDataServer } from "../../src/net/data-server.ts";
 import { createNodeApp } from "../../src/node/app.ts";
+import { createCoordinatorTrust } from "../../src/node/trust.ts";
 import { createWithdrawals } from "../../src/node/withdrawals.ts";
 import { type Authority, createAuthority } from "../../src/pki/authority.ts";
 import { assembleCredentials, type Credentials, withTrusted } from "../../src/pki/credentials.ts";
+import type { Membership } from "../../src/pki/federation-root.ts";
 import { createSigner, createTicketVerifier, type Signer, signTicket } from "../../src/pki/ticket.ts";
 import { alice, type HandClock, handClock, leafOf } from "./pki.ts";
 
@@ -89,6 +95,8 @@ export interface TestMemberOptions {
   readonly member?: GlobalName;
   /** Of trust in members that others vouch for. */
   readonly policy?: TrustPolicy;
+  /** What a federation root has signed for the member. */
+  readonly membershipOf?: ((authority: Authority) => Promise<Membership>) | undefined;
   readonly metadata?: (clock: HandClock) => MetadataStore;
   readonly authority?: Authority;
   /** Authorities of other sites, for the coordinator and its nodes. */
@@ -99,14 +107,19 @@ export interface TestMemberOptions {
 
 export interface TestNodeOptions {
   readonly capacityBytes?: number;
+  /** Of the member's own chunks. */
   readonly store?: ChunkStore;
+  /** In place of `store` and those in memory for guests. */
+  readonly stores?: ChunkStores;
   /** Stands in front of the data API; answers undefined to let a request pass. */
   readonly intercept?: (request: Request) => Response | undefined | Promise<Response | undefined>;
 }
 
 export interface TestNode {
   readonly name: GlobalName;
+  /** Of the member's own chunks. */
   readonly store: ChunkStore;
+  readonly stores: ChunkStores;
   readonly server: DataServer;
   readonly address: string;
   readonly credentials: Credentials;
@@ -142,6 +155,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     ...{ member, authorityPem: authority.certificatePem, peers, metadata, directory, random: systemRandom, log: silentLog },
     ...{
       policy: options.policy ?? ("introduced" as const),
+      profile: lanProfile,
       clock: systemClock,
       address: () => address,
       credentials: () => credentials,
@@ -166,6 +180,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     signer: () => signer,
     peers,
     federation,
+    membership: options.membershipOf && (await options.membershipOf(authority)),
     nodes: createDataClient(() => credentials),
     get bootstrapAddress() {
       return bootstrapAddress;
@@ -193,7 +208,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     credentials,
     clock,
     admit: revocations.assertInForce,
-    app: (identify) => createControlApp({ handlers, identify, log: silentLog }),
+    app: (identify, strangerOf) =>
+      createControlApp({ handlers, identify, rootHandlers: createRootHandlers(service), strangerOf, log: silentLog }),
   });
   address = `${loopback}:${server.port}`;
   // Its connections end by a clock that goes on.
@@ -255,19 +271,22 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
   const { service, clock } = around;
   const name = nameAt(around.local, service.member);
   const capacityBytes = options.capacityBytes ?? gibibyte;
-  const store = options.store ?? createMemoryChunkStore({ capacityBytes });
+  const site = siteOf(service.member);
+  const openGuest = async (): Promise<ChunkStore> => createMemoryChunkStore({ capacityBytes });
+  const own = options.store ?? createMemoryChunkStore({ capacityBytes });
+  const stores = options.stores ?? createChunkStores({ site, own, guests: new Map(), unusable: [], openGuest });
   const credentials = await around.credentialsOf({ kind: "node", name }, { trusted: around.trusted });
   const signer = createSigner(credentials.privateKeyPem);
-  const site = siteOf(service.member);
   const withdrawals = createWithdrawals();
+  const trust = createCoordinatorTrust({ log: silentLog, onChange: () => server.reload(trust.addTo(credentials)) });
   const tickets = createTicketVerifier({
     audience: name,
-    coordinatorKeyFor: (issuer) => (issuer === site ? around.signer.publicKeyRaw : undefined),
+    coordinatorKeyFor: (issuer) => (issuer === site ? around.signer.publicKeyRaw : trust.keyOf(issuer)),
     isWithdrawn: withdrawals.isWithdrawn,
     clock,
     cacheEntriesMax: 16,
   });
-  const app = createNodeApp({ name, store, tickets, signer: () => signer, clock, log: silentLog });
+  const app = createNodeApp({ name, stores, tickets, signer: () => signer, clock, log: silentLog });
   const server = await startDataServer({
     host: loopback,
     port: 0,
@@ -278,18 +297,21 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
   const address = `${loopback}:${server.port}`;
   const node: TestNode = {
     name,
-    store,
+    store: stores.find(site),
+    stores,
     server,
     address,
     credentials,
     signer,
     register: async () => {
-      const { usedBytes, freeBytes, chunkCount } = store.usage();
-      const fresh = await withdrawalsSince(service.metadata, withdrawals.revision);
+      const { usedBytes, freeBytes, chunkCount } = stores.usage();
+      const fresh = await withdrawalsSince({ metadata: service.metadata, site }, withdrawals.revision);
       if (fresh) withdrawals.replace(fresh);
+      const trusted = nodeTrustSince(service, trust.revision);
+      if (trusted) trust.replace(trusted);
       await service.directory.record(
         { name, publicKeyRaw: signer.publicKeyRaw },
-        { address, capacityBytes, usedBytes, freeBytes, chunkCount, version: "0.0.0-test" },
+        { address, capacityBytes, usedBytes, freeBytes, chunkCount, version: "0.0.0-test", guests: stores.guests() },
       );
     },
     kill: () => server.stop(),
@@ -304,6 +326,8 @@ export interface TicketRequest {
   readonly node?: GlobalName;
   readonly chunks: readonly ChunkId[];
   readonly issuer?: Site;
+  readonly owner?: Site;
+  readonly holder?: string;
   readonly bytesMax?: number;
   readonly notBeforeMs?: number;
   readonly expiresMs?: number;
@@ -318,8 +342,9 @@ export function ticketed(member: TestMember, node: Pick<TestNode, "name" | "addr
     version: 1,
     id: systemRandom.bytes(ticketIdBytes),
     issuer: request.issuer ?? siteOf(member.member),
+    owner: request.owner,
     audience: request.node ?? node.name,
-    holder: member.member,
+    holder: request.holder ?? member.member,
     operation: request.operation,
     chunks: request.chunks,
     bytesMax: request.bytesMax ?? batchBytesMax,

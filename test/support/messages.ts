@@ -1,5 +1,5 @@
 /** One valid message of every kind, to send, to compare and to spoil. */
-import { chunkIdToBytes, parseGlobalName, parseInode } from "../../protocol/ids.ts";
+import { chunkIdToBytes, parseGlobalName, parseInode, siteOf } from "../../protocol/ids.ts";
 import { parseSubjectPattern } from "../../protocol/rights.ts";
 import type { RouteInput, RouteName, RouteOutput, routes } from "../../protocol/routes.ts";
 import { defaultStorePolicy } from "../../protocol/schema.ts";
@@ -52,10 +52,14 @@ export const sampleInputs: Inputs = {
   grantAccess: { inode, subject: "*@garage.collective.local", rights: ["read", "write"], validityMs: 60_000 },
   listAccess: { inode },
   revokeAccess: { inode, subject: "dora@home.collective.local" },
-  heartbeat: { address: "127.0.0.1:7001", capacityBytes: 100, usedBytes: 10, freeBytes: 90, chunkCount: 3, version: "0.1.0" },
+  heartbeat: {
+    ...{ address: "127.0.0.1:7001", capacityBytes: 100, usedBytes: 10, freeBytes: 90, chunkCount: 3, version: "0.1.0" },
+    guests: [{ site: "garage.collective.local", usedBytes: 5, chunkCount: 2 }],
+  },
   status: {},
   gossip: { message: bytes },
   addPeer: { code: "2075M-Q451R" },
+  connectPeer: { member: "bob@garage.collective.local", address: "nas.example:8001" },
   removePeer: { member: "bob@garage.collective.local" },
   listPeers: {},
   findPeer: { member: "bob@garage.collective.local" },
@@ -141,8 +145,8 @@ export const sampleOutputs: Outputs = {
   revokeAccess: {},
   heartbeat: {
     ...{ nowMs: 1_000, coordinatorCertificatePem: "-----BEGIN CERTIFICATE-----" },
-    withdrawals: { revision: "r", list: [{ holder: "*@garage.collective.local", untilMs: 1_000 }] },
-    trust: { revision: "r", authorityPems: ["-----BEGIN CERTIFICATE-----"] },
+    withdrawals: { revision: "r", lists: [{ issuer: siteOf(name), list: [{ holder: "*@garage.collective.local", untilMs: 1_000 }] }] },
+    trust: { revision: "r", authorities: [{ authorityPem: "-----BEGIN CERTIFICATE-----", coordinatorPem: "-----BEGIN CERTIFICATE-----" }] },
   },
   status: {
     ...{ member: name, address: "127.0.0.1:8001", version: "0.1.0", uptimeMs: 5, health: "degraded", healthScore: 80, reasons: ["one"] },
@@ -151,14 +155,25 @@ export const sampleOutputs: Outputs = {
   },
   gossip: { message: bytes },
   addPeer: { member: name, address: "127.0.0.1:8001" },
+  connectPeer: { address: "127.0.0.1:8001", trust: "introduced", introducer: name },
   removePeer: {},
   listPeers: {
     peers: [
       {
-        ...{ member: name, address: "127.0.0.1:8001", state: "suspect", introducer: null, addedMs: 1_000, latencyMs: 1.5, shares: true },
+        ...{
+          member: name,
+          address: "127.0.0.1:8001",
+          state: "suspect",
+          introducer: null,
+          underRoot: false,
+          addedMs: 1_000,
+          latencyMs: 1.5,
+          shares: true,
+        },
         nodes: [{ name, address: "127.0.0.1:7001", state: "alive", capacityBytes: 10, freeBytes: 5 }],
       },
     ],
+    vouched: [{ member: name, address: null, introducers: [name] }],
   },
   findPeer: { address: "127.0.0.1:8001", authorityPem: "-----BEGIN CERTIFICATE-----" },
   renewCertificate: certificate,

@@ -3,13 +3,15 @@
  * environment but for what is given, in a home of its own.
  *
  * Invariants: no process and no file outlives the test that made it (`await using`); processes are ended
- * by their id only; waiting means waiting for a condition, never for a time.
+ * by their id only; waiting means waiting for a condition, never for a time. All run at debug level, and
+ * what they say is searched for secrets (transcripts.ts).
  */
 import { constants, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { capture } from "./capture.ts";
+import { asUsual, loudest, record, watchHome } from "./transcripts.ts";
 
 const loopback = "127.0.0.1:0";
 const runTimeoutMs = 60_000;
@@ -21,7 +23,6 @@ export type Environment = Readonly<Record<string, string>>;
 
 let copiedExecutable: string | undefined;
 const running = new Set<Bun.Subprocess>();
-const recordings = new Set<Transcript[]>();
 
 /** Path of a copy of dist/collective that has no source tree and no node_modules around it; made once. */
 export function executable(): string {
@@ -41,24 +42,6 @@ export function cleanUp(): void {
   copiedExecutable = undefined;
 }
 
-/** Everything one process was told by its arguments and has said. */
-export interface Transcript {
-  readonly args: readonly string[];
-  stdout(): string;
-  stderr(): string;
-}
-
-/** Collects what is started until it is disposed. */
-export function recordProcesses(): Disposable & { readonly transcripts: readonly Transcript[] } {
-  const transcripts: Transcript[] = [];
-  recordings.add(transcripts);
-  return { transcripts, [Symbol.dispose]: () => void recordings.delete(transcripts) };
-}
-
-function record(transcript: Transcript): void {
-  for (const transcripts of recordings) transcripts.push(transcript);
-}
-
 export interface TemporaryHome extends AsyncDisposable {
   /** A folder for anything the test needs; removed with all that is in it. */
   readonly path: string;
@@ -70,11 +53,15 @@ export async function temporaryHome(): Promise<TemporaryHome> {
   const path = await mkdtemp(join(tmpdir(), "collective-home-"));
   const home = join(path, "home");
   mkdirSync(home);
-  return {
-    path,
-    env: { HOME: home, COLLECTIVE_HOME: join(home, ".collective") },
-    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
+  const watched = watchHome(path);
+  const dispose = async (): Promise<void> => {
+    try {
+      watched.search();
+    } finally {
+      await rm(path, { recursive: true, force: true });
+    }
   };
+  return { path, env: { HOME: home, COLLECTIVE_HOME: join(home, ".collective") }, [Symbol.asyncDispose]: dispose };
 }
 
 export interface RunOptions {
@@ -107,7 +94,7 @@ export async function run(args: readonly string[], { env, cwd, stdin, timeoutMs 
     if (timedOut) throw new Error(`collective ${args.join(" ")} took longer than ${timeoutMs} ms\n${tailOf(stderr)}`);
     const stdout = new TextDecoder().decode(stdoutBytes);
     record({ args, stdout: () => stdout, stderr: () => stderr });
-    return { exitCode, stdout, stdoutBytes, stderr };
+    return { exitCode, stdout, stdoutBytes, stderr: asUsual(args, stderr) };
   } finally {
     clearTimeout(timer);
     running.delete(child);
@@ -146,6 +133,7 @@ export function start(args: readonly string[], { env, cwd, stdin }: StartOptions
   const stdout = capture(child.stdout);
   const stderr = capture(child.stderr);
   record({ args, stdout: stdout.text, stderr: stderr.text });
+  const shownStderr = (): string => asUsual(args, stderr.text());
   const exited = Promise.all([child.exited, stdout.ended, stderr.ended]).then(([exitCode]) => {
     running.delete(child);
     return exitCode;
@@ -175,7 +163,7 @@ export function start(args: readonly string[], { env, cwd, stdin }: StartOptions
     pid: child.pid,
     exited,
     stdout: stdout.text,
-    stderr: stderr.text,
+    stderr: shownStderr,
     waitForLine,
     stop,
     kill,
@@ -184,7 +172,7 @@ export function start(args: readonly string[], { env, cwd, stdin }: StartOptions
 }
 
 function spawnOptions(env: Environment, cwd: string | undefined) {
-  const base = { PATH: process.env.PATH ?? "", TMPDIR: tmpdir(), LANG: "C.UTF-8", HOME: "/nonexistent" };
+  const base = { PATH: process.env.PATH ?? "", TMPDIR: tmpdir(), LANG: "C.UTF-8", HOME: "/nonexistent", ...loudest };
   return { cwd: cwd ?? tmpdir(), env: { ...base, ...env }, stdout: "pipe", stderr: "pipe" } as const;
 }
 

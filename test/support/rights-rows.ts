@@ -309,6 +309,10 @@ export const rows: { readonly [K in RouteName]: readonly Case<K>[] } = {
     },
   ],
   addPeer: [{ what: "", input: ({ peerCode }) => ({ code: peerCode }), ok: [admin], denied: others }],
+  connectPeer: [
+    { what: "whom nobody vouches for", input: () => ({ member: "nobody@nowhere.collective.local" }), ok: [], denied: others },
+    { what: "that is a peer", input: () => ({ member: bob }), ok: [admin], denied: others },
+  ],
   removePeer: [{ what: "", input: () => ({ member: carol }), ok: [admin], denied: others }],
   listPeers: [{ what: "", input: () => ({}), ok: ofHome, denied: ofGarage }],
   findPeer: [{ what: "", input: () => ({ member: bob }), ok: ofHome, denied: ofGarage }],

@@ -5,10 +5,9 @@
  */
 import { Database } from "bun:sqlite";
 import { createPrivateKey } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { parseInviteCode } from "../../protocol/invite.ts";
-import type { Transcript } from "./process.ts";
+import type { Transcript } from "./transcripts.ts";
 
 export interface Secret {
   readonly what: string;
@@ -16,17 +15,14 @@ export interface Secret {
   readonly forms: readonly string[];
   /** A word of the commands whose standard output it is meant to stand on. */
   readonly printedBy?: string;
+  /** Words of the commands that may be given it by whoever types them. */
+  readonly givenTo?: readonly string[];
 }
 
 /** Private keys and datastore keys in all folders below. Databases must not be open any more. */
 export function secretsBelow(folder: string): Secret[] {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .flatMap(({ parentPath, name }) => {
-      const path = join(parentPath, name);
-      if (name === "metadata.db") return storeKeys(path);
-      return name.endsWith(".pem") || name.endsWith(".key") ? privateKeys(path) : [];
-    });
+  const files = new Bun.Glob("**/{metadata.db,*.pem,*.key}").scanSync({ cwd: folder, dot: true, absolute: true });
+  return [...files].flatMap((path) => (path.endsWith(".db") ? storeKeys(path) : privateKeys(path)));
 }
 
 /** A secret of bytes in the forms that programs print bytes in. */
@@ -42,7 +38,12 @@ export function inviteCode(what: string, code: string): Secret {
   const inside = code.split("-").slice(6, 10);
   const texts = ["-", "", " "].map((joint) => inside.join(joint));
   const { forms } = secretBytes(what, parseInviteCode(code).secret);
-  return { what, forms: [...forms, ...texts, ...texts.map((text) => text.toLowerCase())], printedBy: "generate" };
+  return {
+    what,
+    forms: [...forms, ...texts, ...texts.map((text) => text.toLowerCase())],
+    printedBy: "generate",
+    givenTo: ["redeem", "revoke", "add", "--join"],
+  };
 }
 
 function privateKeys(path: string): Secret[] {
@@ -67,17 +68,19 @@ const forbidden: readonly { readonly what: string; readonly pattern: RegExp }[] 
   { what: "bytes of a program", pattern: /Uint8Array|<Buffer / },
 ];
 
-/** One line for each place where a secret shows. Standard output of commands that print file content is not looked at for forms. */
+/** One line for each place where a secret shows. What the caller gave, arguments and content of files, is not looked at for forms. */
 export function leaksIn(transcripts: readonly Transcript[], secrets: readonly Secret[]): string[] {
   return transcripts.flatMap((transcript) => {
     const command = transcript.args.slice(0, 3).join(" ");
     const places = { arguments: transcript.args.join("\n"), stdout: transcript.stdout(), stderr: transcript.stderr() };
     return Object.entries(places).flatMap(([place, text]) => {
-      const meant = (secret: Secret) => place === "stdout" && secret.printedBy !== undefined && transcript.args.includes(secret.printedBy);
+      const meant = ({ printedBy, givenTo = [] }: Secret) =>
+        (place === "stdout" && printedBy !== undefined && transcript.args.includes(printedBy)) ||
+        (place === "arguments" && givenTo.some((word) => transcript.args.includes(word)));
       const found = secrets.filter((secret) => !meant(secret) && secret.forms.some((form) => text.includes(form)));
       const known = found.map(({ what }) => what);
-      const isContent = place === "stdout" && transcript.args.includes("read");
-      const shapes = isContent ? [] : forbidden.filter(({ pattern }) => pattern.test(text)).map(({ what }) => what);
+      const isGiven = place === "arguments" || (place === "stdout" && transcript.args.includes("read"));
+      const shapes = isGiven ? [] : forbidden.filter(({ pattern }) => pattern.test(text)).map(({ what }) => what);
       return [...known, ...shapes].map((what) => `${command}: ${what} in its ${place}`);
     });
   });

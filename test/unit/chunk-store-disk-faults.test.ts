@@ -16,15 +16,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ChunkId, parseChunkId } from "../../protocol/ids.ts";
 import { gibibyte, inlineStoredBytesMax, mebibyte } from "../../protocol/limits.ts";
-import { createDiskChunkStore, type DiskChunkStoreOptions } from "../../src/chunk/disk.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
-import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
 import { failure, testChunk } from "../conformance/chunk-store.ts";
+import { type DiskStoreOptions, openDiskStore } from "../support/disk-store.ts";
 
 interface Folder extends Disposable {
   readonly dir: string;
-  open(options?: Partial<DiskChunkStoreOptions>): Promise<ChunkStore>;
+  open(options?: DiskStoreOptions): Promise<ChunkStore>;
   fileOf(id: ChunkId): string;
   /** Files of the chunk tree, quarantine and temporaries. */
   files(): string[];
@@ -34,7 +32,7 @@ function folder(parent = tmpdir()): Folder {
   const dir = mkdtempSync(join(parent, "chunks-"));
   return {
     dir,
-    open: (options = {}) => createDiskChunkStore({ dir, capacityBytes: gibibyte, log: silentLog, clock: systemClock, ...options }),
+    open: (options) => openDiskStore(dir, options),
     fileOf: (id) => join(dir, "chunks", id.slice(0, 2), id.slice(2, 4), id),
     files: () => readdirSync(dir, { recursive: true, encoding: "utf8" }).filter((name) => /\/[^/]{3,}$/.test(name)),
     [Symbol.dispose]: () => rmSync(dir, { recursive: true, force: true }),

@@ -3,15 +3,13 @@
  * and prints `+id` and `-id` after each was acknowledged. Arguments: folder, seed.
  */
 import { writeSync } from "node:fs";
-import { gibibyte, inlineStoredBytesMax } from "../../protocol/limits.ts";
-import { createDiskChunkStore } from "../../src/chunk/disk.ts";
-import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
+import { inlineStoredBytesMax } from "../../protocol/limits.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
 import { testChunk } from "../conformance/chunk-store.ts";
+import { openDiskStore } from "../support/disk-store.ts";
 
 const [dir = "", seed = "0"] = process.argv.slice(2);
-const store = await createDiskChunkStore({ dir, capacityBytes: gibibyte, log: silentLog, clock: systemClock });
+const store = await openDiskStore(dir);
 const random = createSeededRandom(Number(seed));
 
 async function writer(): Promise<void> {

@@ -35,6 +35,8 @@ const coordinatorFile = {
     bootstrap_address: ":9001",
     data_dir: "./data/alice",
     bootstrap_peers: [{ member_id: "bob@garage.collective.local", address: "localhost:8002" }],
+    federation_root: "./root/alice.pem",
+    gossip_profile: "wan",
   },
 };
 const nodeFile = {
@@ -67,6 +69,7 @@ describe("defaults", () => {
         dataDir: "/home/a/.collective/data/alice",
         certValidityMs: 86_400_000,
         bootstrapPeers: [],
+        gossipProfile: "lan",
         trust: "introduced",
         context: true,
       },
@@ -116,7 +119,12 @@ describe("files of the contract", () => {
   test("coordinator", () => {
     const config = load({ configFile: fileOf(coordinatorFile) });
     expect(config.role).toBe("coordinator");
-    expect(config.coordinator?.dataDir).toBe("./data/alice");
+    expect(config.coordinator).toMatchObject({ dataDir: "./data/alice", federationRoot: "./root/alice.pem", gossipProfile: "wan" });
+    const flags = { "federation-root": "/other.pem", "gossip-profile": "lan" };
+    expect(load({ flags, configFile: fileOf(coordinatorFile) }).coordinator).toMatchObject({
+      federationRoot: "/other.pem",
+      gossipProfile: "lan",
+    });
     expect(config.coordinator?.bootstrapPeers as unknown).toEqual([
       { member: "bob@garage.collective.local", address: { host: "localhost", port: 8002 } },
     ]);

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect } from "node:http2";
 import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
 import type { ErrorCode } from "../../protocol/errors.ts";
-import { type GlobalName, globalName, parseLocalName, rootInode, siteOf } from "../../protocol/ids.ts";
+import { type GlobalName, globalName, parseLocalName, rootInode, type Site, siteOf } from "../../protocol/ids.ts";
 import { controlBodyBytesMax, uploadIdleMsMax } from "../../protocol/limits.ts";
 import { errorBodySchema, routes } from "../../protocol/routes.ts";
 import type { Authority } from "../../src/pki/authority.ts";
@@ -240,14 +240,15 @@ describe("receipts", () => {
     const [one, two] = [nameAt("signing-01"), nameAt("signing-02")];
     for (const name of [one, two]) {
       const publicKeyRaw = name === one ? signer.publicKeyRaw : createSigner(generateKeyPair().privateKeyPem).publicKeyRaw;
-      await member.service.directory.record({ name, publicKeyRaw }, sampleInputs.heartbeat);
+      await member.service.directory.record({ name, publicKeyRaw }, { ...sampleInputs.heartbeat, guests: [] });
     }
     const store = await createStore(member.metadata, "receipts");
     const chunk = chunkId("x");
-    const receipt = (change: { node?: typeof one; storedAtMs?: number; by?: typeof signer } = {}) =>
+    const receipt = (change: { node?: typeof one; owner?: Site; storedAtMs?: number; by?: typeof signer } = {}) =>
       signReceipt(change.by ?? signer, {
         version: 1,
         node: change.node ?? one,
+        owner: change.owner,
         chunks: [chunk],
         storedAtMs: change.storedAtMs ?? member.clock.nowMs,
       });
@@ -262,6 +263,8 @@ describe("receipts", () => {
       [one, forged, "not_authenticated"],
       [two, receipt(), "not_authenticated"],
       [one, receipt({ node: two }), "not_authenticated"],
+      // The node has the chunk, but for somebody else.
+      [one, receipt({ owner: garage }), "not_authenticated"],
       [one, receipt({ storedAtMs: member.clock.nowMs - uploadIdleMsMax - 1 }), "conflict"],
       [nameAt("node-99"), receipt(), "not_found"],
       [one, new Uint8Array(80), "not_authenticated"],

@@ -2,6 +2,8 @@ import { expect, test } from "bun:test";
 import type { GlobalName } from "../../protocol/ids.ts";
 import type { NodeState } from "../../protocol/schema.ts";
 import { judgeHealth } from "../../src/coordinator/health.ts";
+import { nodeHealth } from "../../src/node/metrics.ts";
+import { alice, garage } from "../support/pki.ts";
 
 const fine = { files: 10, chunks: 20, degradedChunks: 0, lostChunks: 0 };
 
@@ -39,4 +41,23 @@ test("the score falls with every reason and tells the states apart", () => {
 
 test("nodes that someone takes out of use on purpose are not missing", () => {
   expect(judgeHealth(nodes("alive", "draining"), fine).reasons.join()).not.toContain("dead");
+});
+
+test("a node serves on whatever it lacks, and says of which guest it has lost the index", () => {
+  const node = (freeBytes: number, connected: boolean, ...unusable: (typeof garage)[]) =>
+    nodeHealth({
+      member: alice,
+      stores: {
+        usage: () => ({ usedBytes: 0, capacityBytes: 1_000, freeBytes, chunkCount: 0, quarantinedCount: 0 }),
+        guests: () => [],
+        unusable: () => unusable,
+      },
+      isRegistered: () => connected,
+    });
+  expect(node(1_000, true)).toEqual({ health: "healthy", healthScore: 100, reasons: [] });
+  expect(node(1_000, true, garage)).toMatchObject({ health: "degraded", reasons: [expect.stringContaining(garage)] });
+  const worst = node(0, false, garage);
+  expect(worst.reasons).toHaveLength(3);
+  // The observability server calls it ready above 30.
+  expect(worst.healthScore).toBeGreaterThan(30);
 });

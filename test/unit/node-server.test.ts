@@ -6,13 +6,11 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, globalName, parseLocalName } from "../../protocol/ids.ts";
 import { mebibyte, smallChunkBytes } from "../../protocol/limits.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
-import { createDiskChunkStore } from "../../src/chunk/disk.ts";
 import { createMemoryChunkStore, type MemoryChunkStore } from "../../src/chunk/memory.ts";
-import { systemClock } from "../../src/core/clock.ts";
-import { silentLog } from "../../src/core/log.ts";
 import { createDataClient, type DataClient } from "../../src/net/data-client.ts";
 import { assembleCredentials, type Credentials } from "../../src/pki/credentials.ts";
 import { type TestChunk, testChunk } from "../conformance/chunk-store.ts";
+import { openDiskStore } from "../support/disk-store.ts";
 import { nameAt, startTestMember, type TestMember, type TestNode, type TicketRequest, ticketed } from "../support/member.ts";
 import { expectCode } from "../support/metadata.ts";
 import { alice, authorityOf, bob, garage, hourMs, leafOf, rogueLeaf, testFolder } from "../support/pki.ts";
@@ -70,7 +68,7 @@ describe("a node's own trouble", () => {
 
   test("with a file that is gone is told as a chunk that is gone", async () => {
     await using folder = await testFolder();
-    const disk = await createDiskChunkStore({ dir: folder.path, capacityBytes: 64 * mebibyte, log: silentLog, clock: systemClock });
+    const disk = await openDiskStore(folder.path);
     const holed = await member.startNode("holed-01", { store: disk });
     const large = chunk(mebibyte);
     const target = (operation: TicketRequest["operation"]) => ticketed(member, holed, { operation, chunks: [large.id] });

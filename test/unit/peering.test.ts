@@ -73,7 +73,7 @@ describe("a code for members", () => {
     const code = parseInviteCode(await codeOf(atHome));
     const client = createBootstrapClient(atGarage.service);
     const found = await client.find(code);
-    const claim = { member: bob, address: atGarage.address, inviter: siteOf(alice), secretHash: secretHashOf(code.secret) };
+    const claim = { member: bob, address: atGarage.address, inviter: siteOf(alice), basis: secretHashOf(code.secret) };
     const shown = {
       ...{ secret: code.secret, member: bob, address: atGarage.address },
       ...{ authorityPem: atGarage.authority.certificatePem, coordinatorPem: atGarage.credentials.certificatePem },
@@ -82,7 +82,7 @@ describe("a code for members", () => {
     const proofs = {
       "by another key": signPeering(thief, claim),
       "for another member's code": signPeering(atGarage.signer, { ...claim, inviter: siteOf(carol) }),
-      "for another code": signPeering(atGarage.signer, { ...claim, secretHash: new Uint8Array(32) }),
+      "for another code": signPeering(atGarage.signer, { ...claim, basis: new Uint8Array(32) }),
       "with another address": signPeering(atGarage.signer, { ...claim, address: "evil.example:1" }),
     };
     for (const [what, proof] of Object.entries(proofs))
@@ -138,9 +138,8 @@ describe("removing a member", () => {
     await atHome.client().call(routes.removePeer, { member: bob });
     await expect(join(atGarage, old)).rejects.toMatchObject({ code: "permission_denied" });
     const shown = { authorityPem: atGarage.authority.certificatePem, coordinatorPem: atGarage.credentials.certificatePem };
-    await expect(atHome.metadata.introducePeer({ member: bob, ...shown, address: atGarage.address }, carol)).rejects.toMatchObject({
-      code: "conflict",
-    });
+    const vouchedFor = { member: bob, ...shown, address: atGarage.address, introducer: carol };
+    await expect(atHome.metadata.admitPeer(vouchedFor)).rejects.toMatchObject({ code: "conflict" });
     atHome.clock.nowMs += 1;
     await join(atGarage, await codeOf(atHome));
     expect(peersOf(atHome)).toEqual([bob]);

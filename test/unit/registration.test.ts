@@ -10,12 +10,12 @@ import { createCoordinatorTrust } from "../../src/node/trust.ts";
 import { createWithdrawals } from "../../src/node/withdrawals.ts";
 import { until } from "../support/content.ts";
 import { failureOf } from "../support/metadata.ts";
-import { handClock } from "../support/pki.ts";
+import { handClock, home } from "../support/pki.ts";
 
 const heartbeat: Heartbeat = { address: "10.0.0.1:7001", capacityBytes: 10, usedBytes: 1, freeBytes: 9, chunkCount: 1, version: "0.1.0" };
 
 const accepted = { nowMs: 0, coordinatorCertificatePem: "pem" };
-const dorasTicket = { holder: "dora@home.collective.local", notBeforeMs: 1_000 };
+const dorasTicket = { issuer: home, operation: "get", holder: "dora@home.collective.local", notBeforeMs: 1_000 } as const;
 
 /** A coordinator that answers as the test says, and a clock that waits until it is told to go on. */
 function setUp(answer: () => Promise<unknown> = () => Promise.resolve(accepted)) {
@@ -150,7 +150,9 @@ describe("a node", () => {
     const { registration, turn, become, seen, withdrawals, beats } = setUp();
     const list = [{ holder: "*@home.collective.local", untilMs: 1_000 }];
     await registration.registered;
-    become(() => Promise.resolve({ nowMs: 0, coordinatorCertificatePem: "new", withdrawals: { revision: "r1", list } }));
+    become(() =>
+      Promise.resolve({ nowMs: 0, coordinatorCertificatePem: "new", withdrawals: { revision: "r1", lists: [{ issuer: home, list }] } }),
+    );
     await turn();
     await until(() => beats() === 2 && withdrawals.revision === "r1", "the list to arrive");
     expect(seen).toEqual(["pem", "new, dora's withdrawn"]);

@@ -13,7 +13,7 @@ import { content, ingestFile, readContent } from "../support/content.ts";
 import { nameAt, startTestMember, type TestMember, type TestNode } from "../support/member.ts";
 import { sampleInputs } from "../support/messages.ts";
 import { createStore, expectCode, newUpload } from "../support/metadata.ts";
-import { alice, hourMs, leafOf } from "../support/pki.ts";
+import { alice, home, hourMs, leafOf } from "../support/pki.ts";
 
 let member: TestMember;
 beforeAll(async () => {
@@ -250,11 +250,11 @@ test("heartbeats carry withdrawals only to whom does not have them", async () =>
   const node = await other.startNode("node-01");
   const client = other.client(node.credentials);
   const first = await client.call(routes.heartbeat, sampleInputs.heartbeat);
-  expect(first.withdrawals?.list).toEqual([]);
+  expect(first.withdrawals?.lists).toEqual([{ issuer: home, list: [] }]);
   const beat = (withdrawals: string | undefined) => client.call(routes.heartbeat, { ...sampleInputs.heartbeat, withdrawals });
   expect((await beat(first.withdrawals?.revision)).withdrawals).toBeUndefined();
   await other.client().call(routes.revoke, { who: "dora", kind: "user" });
   const second = await beat(first.withdrawals?.revision);
-  expect(second.withdrawals?.list).toEqual([{ holder: nameAt("dora"), untilMs: other.clock.nowMs }]);
+  expect(second.withdrawals?.lists).toEqual([{ issuer: home, list: [{ holder: nameAt("dora"), untilMs: other.clock.nowMs }] }]);
   expect((await beat(second.withdrawals?.revision)).withdrawals).toBeUndefined();
 });

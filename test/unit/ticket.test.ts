@@ -9,7 +9,9 @@ import {
   decodeTicket,
   encodeReceipt,
   encodeTicket,
+  ownerOf,
   type Receipt,
+  receiptOwnerOf,
   type Ticket,
   ticketOperations,
 } from "../../protocol/ticket.ts";
@@ -63,9 +65,15 @@ describe("bodies", () => {
     for (const operation of ticketOperations) {
       const ticket = ticketOf({ operation, chunks: [chunkA, chunkB], bytesMax: 2 ** 40 });
       expect(decodeTicket(encodeTicket(ticket))).toEqual(ticket);
+      const elsewhere = { ...ticket, owner: garage };
+      expect(decodeTicket(encodeTicket(elsewhere))).toEqual(elsewhere);
+      expect([ownerOf(ticket), ownerOf(elsewhere)]).toEqual([home, garage]);
     }
     const receipt: Receipt = { version: 1, node, chunks: [chunkB, chunkA], storedAtMs: nowMs };
     expect(decodeReceipt(encodeReceipt(receipt))).toEqual(receipt);
+    const elsewhere = { ...receipt, owner: garage };
+    expect(decodeReceipt(encodeReceipt(elsewhere))).toEqual(elsewhere);
+    expect([receiptOwnerOf(receipt), receiptOwnerOf(elsewhere)]).toEqual([home, garage]);
   });
 
   test("of the largest ticket fit the limit and the headers of HTTP", () => {
@@ -74,7 +82,15 @@ describe("bodies", () => {
     const audience = globalName(parseLocalName("n".repeat(63)), site);
     const bytes = signTicket(
       coordinator,
-      ticketOf({ issuer: site, audience, holder: "h".repeat(300), operation: "replicate", chunks, bytesMax: Number.MAX_SAFE_INTEGER }),
+      ticketOf({
+        issuer: site,
+        owner: site,
+        audience,
+        holder: "h".repeat(300),
+        operation: "replicate",
+        chunks,
+        bytesMax: Number.MAX_SAFE_INTEGER,
+      }),
     );
     expect(bytes.length).toBeLessThanOrEqual(signedBytesMax("ticket"));
     expect(Buffer.from(bytes).toString("base64url").length).toBeLessThan(8192);
@@ -99,6 +115,7 @@ describe("bodies", () => {
       version: 2,
       id: new Uint8Array(17),
       issuer: "Home",
+      owner: "..",
       audience: "x@y@z",
       holder: "",
       operation: "format",

@@ -1,10 +1,15 @@
 /** Which tickets a list of withdrawals takes back, and how that list travels. */
 import { expect, test } from "bun:test";
 import { withdrawalsMax } from "../../protocol/limits.ts";
+import { type Ticket, ticketOperations } from "../../protocol/ticket.ts";
 import { withdrawalsSince } from "../../src/coordinator/withdrawals.ts";
 import { createWithdrawals } from "../../src/node/withdrawals.ts";
+import { garage, home } from "../support/pki.ts";
 
-const ticket = (holder: string, notBeforeMs: number) => ({ holder, notBeforeMs });
+const ticket = (holder: string, notBeforeMs: number, change: Partial<Pick<Ticket, "issuer" | "owner" | "operation">> = {}) => ({
+  ...{ issuer: home, operation: "get" as const, holder, notBeforeMs },
+  ...change,
+});
 
 test("tickets of the holder, of a pattern of holders or of everybody, issued until then", () => {
   const withdrawals = createWithdrawals();
@@ -14,7 +19,7 @@ test("tickets of the holder, of a pattern of holders or of everybody, issued unt
     { holder: "*@garage.collective.local", untilMs: 20 },
     { holder: "*@*.club.org", untilMs: 30 },
   ];
-  withdrawals.replace({ revision: "1", list });
+  withdrawals.replace({ revision: "1", lists: [{ issuer: home, list }] });
   const table: readonly (readonly [string, number, boolean])[] = [
     ["dora@home.collective.local", 10, true],
     ["dora@home.collective.local", 11, false],
@@ -25,19 +30,40 @@ test("tickets of the holder, of a pattern of holders or of everybody, issued unt
     ["eve@club.org", 30, false],
   ];
   for (const [holder, notBeforeMs, withdrawn] of table) expect(withdrawals.isWithdrawn(ticket(holder, notBeforeMs))).toBe(withdrawn);
-  withdrawals.replace({ revision: "2", list: [{ holder: "*", untilMs: 40 }] });
+  withdrawals.replace({ revision: "2", lists: [{ issuer: home, list: [{ holder: "*", untilMs: 40 }] }] });
   expect(withdrawals.isWithdrawn(ticket("anybody", 40))).toBe(true);
   expect(withdrawals.isWithdrawn(ticket("dora@home.collective.local", 41))).toBe(false);
+  expect(withdrawals.isWithdrawn(ticket("dora@home.collective.local", 40, { issuer: garage }))).toBe(false);
+});
+
+test("a member takes back what it has issued and what would be put for it, and nothing of anybody else", () => {
+  const withdrawals = createWithdrawals();
+  withdrawals.replace({ revision: "1", lists: [{ issuer: garage, list: [{ holder: "*", untilMs: 10 }] }] });
+  const table: readonly (readonly [Partial<Ticket>, boolean])[] = [
+    [{ issuer: garage }, true],
+    [{ issuer: garage, operation: "delete" }, true],
+    [{ issuer: home, owner: garage, operation: "put" }, true],
+    // Otherwise a guest could keep its host from deleting or looking at what it has there.
+    ...ticketOperations.filter((one) => one !== "put").map((operation) => [{ issuer: home, owner: garage, operation }, false] as const),
+    ...ticketOperations.map((operation) => [{ issuer: home, operation }, false] as const),
+    [{ issuer: home, owner: home, operation: "put" }, false],
+  ];
+  for (const [change, withdrawn] of table)
+    expect([change, withdrawals.isWithdrawn(ticket("dora@garage.collective.local", 5, change))]).toEqual([change, withdrawn]);
+  withdrawals.replace({ revision: "2", lists: [{ issuer: home, list: [{ holder: "dora@garage.collective.local", untilMs: 10 }] }] });
+  expect(withdrawals.isWithdrawn(ticket("dora@garage.collective.local", 5, { owner: garage, operation: "put" }))).toBe(true);
+  expect(withdrawals.isWithdrawn(ticket("dora@garage.collective.local", 5, { issuer: garage }))).toBe(false);
 });
 
 test("a list is sent to whom has another one, and one that is too long becomes one for everybody", async () => {
   const list = [{ holder: "dora@home.collective.local", untilMs: 10 }];
-  const metadata = { listWithdrawals: async () => list };
-  const first = await withdrawalsSince(metadata, undefined);
-  expect(first?.list).toEqual(list);
-  expect(await withdrawalsSince(metadata, first?.revision)).toBeUndefined();
+  const source = { metadata: { listWithdrawals: async () => list }, site: home };
+  const first = await withdrawalsSince(source, undefined);
+  expect(first?.lists).toEqual([{ issuer: home, list }]);
+  expect(await withdrawalsSince(source, first?.revision)).toBeUndefined();
   list.push({ holder: "bob@garage.collective.local", untilMs: 5 });
-  expect((await withdrawalsSince(metadata, first?.revision))?.list).toEqual(list);
+  expect((await withdrawalsSince(source, first?.revision))?.lists[0]?.list).toEqual(list);
   const many = Array.from({ length: withdrawalsMax + 1 }, (_, index) => ({ holder: `p${index}@home.collective.local`, untilMs: index }));
-  expect((await withdrawalsSince({ listWithdrawals: async () => many }, "x"))?.list).toEqual([{ holder: "*", untilMs: withdrawalsMax }]);
+  const crowded = { metadata: { listWithdrawals: async () => many }, site: home };
+  expect((await withdrawalsSince(crowded, "x"))?.lists).toEqual([{ issuer: home, list: [{ holder: "*", untilMs: withdrawalsMax }] }]);
 });

@@ -18,6 +18,7 @@ import { jsonAuditEntry, renderAudit } from "../output/audit.ts";
 import { expiryOf, jsonCertificate, renderCertificate } from "../output/certificates.ts";
 import { printJson } from "../output/json.ts";
 import { openSession } from "../session.ts";
+import { initRoot, refuseBesideRoot, signMember } from "./_federation-root.ts";
 
 const info: Command = {
   name: "info",
@@ -42,14 +43,23 @@ const info: Command = {
 
 const init: Command = {
   name: "init",
-  description: "make a member's certificate authority, before its coordinator is started for the first time",
+  description: "make a member's certificate authority, before its coordinator is started for the first time; or the root of a federation",
   flags: [
     { name: "member", description: "whose authority", valueHint: "MEMBER" },
     { name: "data-dir", description: "where the coordinator will keep its data", valueHint: "DIR" },
+    { name: "root", description: "make a federation root, which signs the authorities of members and is kept offline" },
+    { name: "output", description: "folder for the federation root", valueHint: "DIR" },
     jsonFlag,
   ],
   example: "collective auth init --member alice@home.collective.local --data-dir ./data/alice",
-  run: async ({ io, given, on }) => {
+  run: async (invocation) => {
+    const { io, given, on } = invocation;
+    if (on("root")) {
+      refuseBesideRoot(invocation, ["member", "data-dir"]);
+      await initRoot(invocation);
+      return;
+    }
+    if (given("output") !== undefined) throw usage("--output goes with --root; an authority is made in --data-dir");
     const flags = { member: given("member"), "data-dir": given("data-dir") };
     const { member, coordinator } = loadServeConfig({ role: "coordinator", flags, environment: io.environment });
     if (!coordinator || member === undefined) throw new CollectiveError("internal", "the coordinator's configuration was not read");
@@ -64,7 +74,8 @@ const init: Command = {
 
 const cert: Command = {
   name: "cert",
-  description: "make a key and have it certified: by the coordinator, or by the authority in its data directory",
+  description:
+    "make a key and have it certified, by the coordinator or the authority in its data directory; or sign a member with a federation root",
   flags: [
     { name: "kind", description: "for what", valueHint: "KIND", values: identityKinds },
     { name: "name", description: "for whom: dora, node-01; for a coordinator its member", valueHint: "NAME" },
@@ -73,12 +84,26 @@ const cert: Command = {
       description: "how long it lives, 30s to 397d; by default as the coordinator is told, or a day with --data-dir",
       valueHint: "DURATION",
     },
-    { name: "output", description: "folder for key.pem, cert.pem and ca.pem, ./NAME by default", valueHint: "DIR" },
+    {
+      name: "output",
+      description: "folder for key.pem, cert.pem and ca.pem, ./NAME by default; with --root the file for --federation-root, ./SITE.pem",
+      valueHint: "DIR",
+    },
     { name: "data-dir", description: "sign with the authority in this data directory of a coordinator", valueHint: "DIR" },
+    { name: "root", description: "sign a member's authority with the federation root in this folder", valueHint: "DIR" },
+    { name: "member-ca", description: "the member's authority: authority/ca.pem in its coordinator's data directory", valueHint: "FILE" },
     jsonFlag,
   ],
   example: "collective auth cert --kind user --name dora --output ./dora",
-  run: async ({ io, given, on }) => {
+  run: async (invocation) => {
+    const { io, given, on } = invocation;
+    const rootDir = given("root");
+    if (rootDir !== undefined) {
+      refuseBesideRoot(invocation, ["kind", "name", "validity", "data-dir"]);
+      await signMember(invocation, rootDir);
+      return;
+    }
+    if (given("member-ca") !== undefined) throw usage("--member-ca goes with --root");
     const [kindText, name] = [given("kind"), given("name")];
     const kind = identityKinds.find((known) => known === kindText);
     if (!kind) throw usage("--kind is missing");

@@ -1,19 +1,21 @@
 import { text as textOf } from "node:stream/consumers";
 import { parseGlobalName } from "../../../protocol/ids.ts";
-import { routes } from "../../../protocol/routes.ts";
+import { type RouteOutput, routes } from "../../../protocol/routes.ts";
+import { parseTargetText } from "../../core/config-values.ts";
 import { type Command, type CommandGroup, jsonFlag, usage } from "../command.ts";
 import { printJson } from "../output/json.ts";
-import { jsonPeer, renderFederation, renderPeers } from "../output/peers.ts";
+import { jsonPeer, jsonVouched, renderFederation, renderPeers } from "../output/peers.ts";
 import { openSession } from "../session.ts";
 
 const peer: Command = {
   name: "peer",
-  description: "add, list and remove the members that this one trusts",
+  description: "add, connect, list and remove the members that this one trusts",
   positionals: [
-    { name: "ACTION", description: "add, list or remove" },
+    { name: "ACTION", description: "add, connect, list or remove" },
     {
       name: "CODE-OR-MEMBER",
-      description: "to add: the other member's code, - reads it from standard input; to remove: the member's name",
+      description:
+        "to add: the other member's code, - reads it from standard input; to connect: the name of a member that trusted ones vouch for or that is under the same federation root, then HOST:PORT if need be; to remove: the member's name",
       optional: true,
       variadic: true,
     },
@@ -39,6 +41,23 @@ const add: Action = async ({ io, on }, words) => {
   else io.stdout.write(`${added.member} at ${added.address} is a peer now; each trusts the other\n`);
 };
 
+const connect: Action = async ({ io, on }, [name, place, ...more]) => {
+  if (name === undefined || more.length > 0)
+    throw usage("name one member to connect to, like bob@garage.collective.local, and its address if need be");
+  const member = parseGlobalName(name);
+  const address = place === undefined ? undefined : parseTargetText(place);
+  const { remote } = await openSession(io);
+  const connected = await remote.control.call(routes.connectPeer, { member, address }, { signal: io.signal });
+  if (on("json")) printJson({ member, ...connected }, io.stdout);
+  else io.stdout.write(`${connectedText(member, connected)}\n`);
+};
+
+function connectedText(member: string, { address, trust, introducer }: RouteOutput<typeof routes.connectPeer>): string {
+  if (trust === "before") return `${member} is a peer already; it is looked for at ${address}, too`;
+  if (trust === "root") return `${member} at ${address} is a peer now; each trusts the other, under one federation root`;
+  return `${member} at ${address} is trusted now, on the word of ${introducer}; whether it trusts this member is its own decision`;
+}
+
 const remove: Action = async ({ io, on }, [name, ...more]) => {
   if (name === undefined || more.length > 0) throw usage("name one member to remove, like bob@garage.collective.local");
   const member = parseGlobalName(name);
@@ -51,29 +70,29 @@ const remove: Action = async ({ io, on }, [name, ...more]) => {
 const list: Action = async ({ io, on }, words) => {
   if (words.length > 0) throw usage("federation peer list takes no name");
   const { remote } = await openSession(io);
-  const { peers } = await remote.control.call(routes.listPeers, {}, { signal: io.signal });
-  if (on("json")) printJson(peers.map(jsonPeer), io.stdout);
-  else io.stdout.write(`${renderPeers(peers, io.out)}\n`);
+  const listed = await remote.control.call(routes.listPeers, {}, { signal: io.signal });
+  if (on("json")) printJson([...listed.peers.map(jsonPeer), ...listed.vouched.map(jsonVouched)], io.stdout);
+  else io.stdout.write(`${renderPeers(listed, io.out)}\n`);
 };
 
-const actions = { add, list, remove };
+const actions = { add, connect, list, remove };
 
-export const status: Command = {
+const status: Command = {
   name: "status",
   description: "how the federation is, as this member sees it",
   flags: [jsonFlag],
   example: "collective federation status",
   run: async ({ io, on }) => {
     const { remote, member } = await openSession(io);
-    const { peers } = await remote.control.call(routes.listPeers, {}, { signal: io.signal });
-    if (on("json")) printJson({ member, peers: peers.map(jsonPeer) }, io.stdout);
-    else io.stdout.write(`${renderFederation({ member, peers }, io.out)}\n`);
+    const { peers, vouched } = await remote.control.call(routes.listPeers, {}, { signal: io.signal });
+    if (on("json")) printJson({ member, peers: peers.map(jsonPeer), vouched: vouched.map(jsonVouched) }, io.stdout);
+    else io.stdout.write(`${renderFederation({ member, peers, vouched }, io.out)}\n`);
   },
 };
 
 const group: CommandGroup = {
   name: "federation",
-  description: "other members: become peers by one code, see how they are, end trust",
+  description: "other members: become peers, see how they are, end trust",
   commands: [peer, status],
 };
 export default group;

@@ -9,7 +9,7 @@ import { openSession, type Session } from "../session.ts";
 
 const command: Command = {
   name: "status",
-  description: "how the collective is: health and why, nodes, datastores",
+  description: "how the collective is: health and why, nodes, other members, datastores",
   flags: [{ name: "coordinator", description: "ask this one in place of the context's", valueHint: "HOST:PORT" }, jsonFlag],
   example: "collective status --json",
   run: async ({ io, given, on }) => {
@@ -22,7 +22,7 @@ const command: Command = {
       return;
     }
     const { stores } = await session.remote.control.call(routes.listStores, {}, { signal: io.signal });
-    io.stdout.write(`${renderStatus({ status, stores, latencyMs, nowMs: io.clock.wallMs() }, io.out)}\n`);
+    io.stdout.write(`${renderStatus({ status, peers, stores, latencyMs, nowMs: io.clock.wallMs() }, io.out)}\n`);
   },
 };
 export default command;

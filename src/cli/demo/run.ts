@@ -6,8 +6,7 @@ import { nodeDeadAfterMs } from "../../../protocol/limits.ts";
 import { routes } from "../../../protocol/routes.ts";
 import { ownCommand } from "../../core/program.ts";
 import { formatDuration } from "../../core/units.ts";
-import { type Command, toCitty } from "../command.ts";
-import { status as federationStatus } from "../commands/federation.ts";
+import { toCitty } from "../command.ts";
 import status from "../commands/status.ts";
 import type { Io } from "../io.ts";
 import { renderTable } from "../output/table.ts";
@@ -50,7 +49,7 @@ interface Play extends Pick<DemoOptions, "members" | "nodes"> {
 
 async function play(stage: Stage, { members: memberCount, nodes: nodeCount, tree }: Play): Promise<void> {
   const { io, folder, say } = stage;
-  const { bold, good } = io.out.colours;
+  const { bold, dim, good } = io.out.colours;
   const who = memberCount > 1 ? `${countOf(memberCount, "member")}, each with one` : "one";
   say(`${bold("A collective of your own")}: ${who} coordinator and ${countOf(nodeCount, "node")}, all processes of this machine`);
   const environment = demoEnvironment(io.environment, folder.home);
@@ -72,8 +71,8 @@ async function play(stage: Stage, { members: memberCount, nodes: nodeCount, tree
   await compareAll(stage, { sources, victim, nodeCount });
 
   if (victim) await noticed(stage, { owner, victim });
-  await show(stage, owner, "status", status);
-  if (members.length > 1) await show(stage, owner, "federation status", federationStatus);
+  say(`\n${dim("$ collective status")}`);
+  await runCommand(toCitty(status, owner.io), { rawArgs: [] });
   if (io.out.isTerminal) await stayUp(stage, { owner, reader });
   say(good("done"));
 }
@@ -96,11 +95,6 @@ async function noticed({ io, say }: Stage, { owner, victim }: { owner: CastMembe
     if (nodes.some((node) => localNameOf(node.name) === victim.name && node.state !== "alive")) return;
     await io.clock.sleep(pollIntervalMs, io.signal);
   }
-}
-
-async function show({ io, say }: Stage, member: CastMember, line: string, command: Command): Promise<void> {
-  say(`\n${io.out.colours.dim(`$ collective ${line}`)}`);
-  await runCommand(toCitty(command, member.io), { rawArgs: [] });
 }
 
 async function stayUp({ io, folder, say }: Stage, { owner, reader }: { owner: CastMember; reader: CastMember }): Promise<void> {

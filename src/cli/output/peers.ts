@@ -1,7 +1,8 @@
 /** Other members, for people and for scripts. */
 
-import type { PeerState, PeerSummary } from "../../../protocol/federation-routes.ts";
+import type { PeerState, PeerSummary, VouchedMember } from "../../../protocol/federation-routes.ts";
 import type { GlobalName } from "../../../protocol/ids.ts";
+import { formatSize } from "../../core/units.ts";
 import type { Colours } from "./colour.ts";
 import { type Cell, renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -13,12 +14,17 @@ export function jsonPeer(peer: PeerSummary): Record<string, unknown> {
     address: peer.address,
     state: peer.state,
     latency_ms: peer.latencyMs === null ? null : roundedMs(peer.latencyMs),
-    trust: peer.introducer === null ? "direct" : "introduced",
+    trust: peer.underRoot ? "root" : peer.introducer === null ? "direct" : "introduced",
     introducer: peer.introducer,
     added: new Date(peer.addedMs).toISOString(),
     shares: peer.shares,
     nodes: jsonNodes(peer),
   };
+}
+
+/** In the same list, for scripts that look for one member: it has an address and nothing else that could be told. */
+export function jsonVouched({ member, address, introducers }: VouchedMember): Record<string, unknown> {
+  return { member, address, state: "unknown", trust: "none", introducer: introducers[0], introducers };
 }
 
 const statesOfContract = { alive: "alive", suspect: "suspect", dead: "dead", left: "dead", unknown: "suspect" } as const satisfies Record<
@@ -63,37 +69,57 @@ function stateCell(state: PeerState, colours: Colours): Cell {
   return { text: state, paint: colours[paintOf[state]] };
 }
 
-export function renderPeers(peers: readonly PeerSummary[], { columns: width, colours, unicode }: Terminal): string {
-  if (peers.length === 0) return "no peers yet; ask another member for a code, and use it: collective federation peer add CODE";
+export interface KnownMembers {
+  readonly peers: readonly PeerSummary[];
+  readonly vouched: readonly VouchedMember[];
+}
+
+export function renderPeers(known: KnownMembers, terminal: Terminal): string {
+  if (known.peers.length === 0) return "no peers yet; ask another member for a code, and use it: collective federation peer add CODE";
+  return renderPeerTable(known, terminal);
+}
+
+export function renderPeerTable({ peers, vouched }: KnownMembers, { columns: width, colours, unicode }: Terminal): string {
   return renderTable({
     columns: [
       { header: "MEMBER", flexible: true },
       { header: "STATE" },
       { header: "LATENCY", align: "right" },
       { header: "NODES", align: "right" },
+      { header: "CAPACITY", align: "right" },
       { header: "TRUST", flexible: true },
       { header: "ADDRESS" },
     ],
-    rows: peers.map((peer) => [
-      peer.member,
-      stateCell(peer.state, colours),
-      peer.latencyMs === null ? "-" : `${peer.latencyMs.toFixed(1)} ms`,
-      `${peer.nodes.filter(({ state }) => state === "alive").length} of ${peer.nodes.length}`,
-      peer.introducer === null ? "by a code" : `introduced by ${peer.introducer}`,
-      peer.address,
-    ]),
+    rows: [
+      ...peers.map((peer) => [
+        peer.member,
+        stateCell(peer.state, colours),
+        peer.latencyMs === null ? "-" : `${peer.latencyMs.toFixed(1)} ms`,
+        `${peer.nodes.filter(({ state }) => state === "alive").length} of ${peer.nodes.length}`,
+        formatSize(peer.nodes.reduce((sum, { capacityBytes }) => sum + capacityBytes, 0)),
+        trustText(peer),
+        peer.address,
+      ]),
+      ...vouched.map(({ member, address, introducers }) => [
+        ...[member, { text: "-", paint: colours.dim }, "-", "-", "-"],
+        `known through ${introducers.join(", ")}, not trusted`,
+        address ?? "-",
+      ]),
+    ],
     width,
     colours,
     unicode,
   });
 }
 
-export function renderFederation(
-  { member, peers }: { readonly member: GlobalName; readonly peers: readonly PeerSummary[] },
-  terminal: Terminal,
-): string {
+function trustText({ introducer, underRoot }: PeerSummary): string {
+  if (underRoot) return "under the federation root";
+  return introducer === null ? "by a code" : `introduced by ${introducer}`;
+}
+
+export function renderFederation({ member, peers, vouched }: KnownMembers & { readonly member: GlobalName }, terminal: Terminal): string {
   const alive = peers.filter(({ state }) => state === "alive").length;
   const sharing = peers.filter(({ shares }) => shares).length;
   const summary = `${terminal.colours.bold(member)}  ${alive} of ${countOf(peers.length, "other member")} alive, ${sharing} share something with you`;
-  return `${summary}\n\n${renderPeers(peers, terminal)}`;
+  return `${summary}\n\n${renderPeers({ peers, vouched }, terminal)}`;
 }
