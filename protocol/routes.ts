@@ -276,8 +276,12 @@ export const routes = {
   }),
 
   heartbeat: route("/v1/nodes/heartbeat", {
-    /** `withdrawals` and `trust`: the revisions that the node has. */
-    input: heartbeatSchema.extend({ withdrawals: z.string().max(64).optional(), trust: z.string().max(64).optional() }),
+    /** `withdrawals` and `trust`: the revisions that the node has. `roundTripMs`: how long the heartbeat before took. */
+    input: heartbeatSchema.extend({
+      withdrawals: z.string().max(64).optional(),
+      trust: z.string().max(64).optional(),
+      roundTripMs: z.number().nonnegative().optional(),
+    }),
     output: z.object({
       nowMs: z.number(),
       coordinatorCertificatePem: z.string(),

@@ -11,6 +11,7 @@ import type { Random } from "../core/random.ts";
 import { type ControlClient, type ControlClientOptions, createControlClient } from "../net/control-client.ts";
 import { createDataClient, type DataClient } from "../net/data-client.ts";
 import type { Credentials } from "../pki/credentials.ts";
+import { createNodeLatencies, type NodeLatencies } from "./node-latency.ts";
 
 export interface Remote {
   readonly control: ControlClient;
@@ -24,6 +25,7 @@ export interface Remote {
   noteFailure(node: GlobalName): void;
   hasFailedLately(node: GlobalName): boolean;
   failedLately(): GlobalName[];
+  readonly latencies: NodeLatencies;
 }
 
 export interface RemoteOptions {
@@ -76,6 +78,7 @@ export function createRemote(options: RemoteOptions): Remote {
     },
     noteFailure: (node) => void failedUntilMs.set(node, clock.monotonicMs() + failureRememberedMs),
     hasFailedLately: (node) => (failedUntilMs.get(node) ?? 0) > clock.monotonicMs(),
+    latencies: createNodeLatencies(clock),
     failedLately: () => [...failedUntilMs.keys()].filter((node) => remote.hasFailedLately(node)),
   };
   return remote;

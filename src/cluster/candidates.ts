@@ -14,15 +14,17 @@ export interface StorageNode {
   readonly memberFreeBytes: number;
 }
 
+type OwnNode = Pick<NodeSummary, "name" | "state" | "freeBytes"> & { readonly latencyMs?: number };
+
 /** A member's own nodes: nothing but their disks limits them. */
-export function ownNodes(member: GlobalName, nodes: readonly Pick<NodeSummary, "name" | "state" | "freeBytes">[]): StorageNode[] {
-  return nodes.map(({ name, state, freeBytes }) => ({
+export function ownNodes(member: GlobalName, nodes: readonly OwnNode[]): StorageNode[] {
+  return nodes.map(({ name, state, freeBytes, latencyMs = 0 }) => ({
     name,
     member,
     site: siteOf(name),
     state,
     freeBytes,
-    latencyMs: 0,
+    latencyMs,
     memberFreeBytes: Number.POSITIVE_INFINITY,
   }));
 }

@@ -1,5 +1,6 @@
 /** What the handlers of the control API share. */
 import type { GlobalName, Identity } from "../../protocol/ids.ts";
+import type { Popularity } from "../cluster/popularity.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
@@ -46,7 +47,9 @@ export interface CoordinatorService {
   readonly federation: Federation;
   /** Of a federation root, where the member is under one. */
   readonly membership: Membership | undefined;
-  /** For garbage and checks: the coordinator never moves file bytes. */
+  /** Of what was located since the start. */
+  readonly popularity: Popularity;
+  /** For garbage, checks and copies from node to node: the coordinator never moves file bytes. */
   readonly nodes: DataClient;
   /** `host:port` that invite codes lead to. */
   readonly bootstrapAddress: string;

@@ -44,9 +44,9 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
       await access.of(caller).needSomewhere(["read", "write"], store);
       return await metadata.storeKey(store);
     },
-    heartbeat: async ({ withdrawals: revision, trust: trustRevision, ...heartbeat }, { caller }) => {
+    heartbeat: async ({ withdrawals: revision, trust: trustRevision, roundTripMs, ...heartbeat }, { caller }) => {
       requireNode(caller, siteOf(member));
-      await directory.record(caller, heartbeat);
+      await directory.record(caller, heartbeat, roundTripMs);
       const withdrawals = await withdrawalsSince({ metadata, site: siteOf(member) }, revision);
       return {
         nowMs: service.clock.wallMs(),

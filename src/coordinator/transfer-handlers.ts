@@ -5,14 +5,17 @@
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, type GlobalName, type Inode, siteOf } from "../../protocol/ids.ts";
 import { chunksPerTicketMax, uploadIdleMsMax } from "../../protocol/limits.ts";
-import type { CopyState, NodeState, OfferedChunk } from "../../protocol/schema.ts";
+import type { CopyState, OfferedChunk } from "../../protocol/schema.ts";
 import { receiptOwnerOf } from "../../protocol/ticket.ts";
 import { ownNodes } from "../cluster/candidates.ts";
+import { readsForCopy } from "../cluster/extra-copies.ts";
 import { chooseNodes } from "../cluster/placement.ts";
+import { readOrder } from "../cluster/read-order.ts";
 import type { ConfirmedCopies } from "../meta/store.ts";
 import type { Caller, ControlHandlers } from "../net/control-app.ts";
 import { openReceipt } from "../pki/ticket.ts";
 import { createAccess, earliest, type Permission } from "./access.ts";
+import { withLatency } from "./directory.ts";
 import { createFreeSpace } from "./free-space.ts";
 import { needWriteIn } from "./namespace-handlers.ts";
 import type { CoordinatorService } from "./service.ts";
@@ -32,7 +35,7 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
       const offer = async () => {
         const beingDeleted: ChunkId[] = [];
         const answer = await metadata.offer({ upload, store, chunks, confirmed }, ({ id, storedBytes }, copies) => {
-          const nodes = ownNodes(member, space.list());
+          const nodes = ownNodes(member, withLatency(directory, space.list()));
           const placed = chooseNodes({ chunk: id, storedBytes, policy, home: member, nodes, copies, exclude: excluded });
           const found = placed.nodes.length + copies.filter((copy) => copy.state === "stored").length;
           if (found < policy.replicas && hasDeletions(service, copies)) beingDeleted.push(id);
@@ -74,7 +77,8 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
     locate: async ({ files }, { caller }) => {
       const clearance = access.of(caller);
       const permissions: Permission[] = [];
-      const stateOf = new Map(directory.list().map((node) => [node.name, node.state]));
+      const nodes = new Map(withLatency(directory, directory.list()).map((node) => [node.name, node]));
+      const nowMs = service.clock.monotonicMs();
       let chunksLeft = chunksPerTicketMax;
       const wanted: { id: ChunkId; nodes: GlobalName[] }[] = [];
       const located = [];
@@ -88,7 +92,13 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
         const extents = chunksLeft > 0 ? await metadata.extents(file.inode, { ...file, limit: chunksLeft }) : [];
         chunksLeft -= extents.length;
         located.push({ attr, store: attr.store, extents });
-        for (const extent of extents) wanted.push({ id: extent.chunk, nodes: readOrder(extent, stateOf) });
+        for (const extent of extents) {
+          const { chunk: id, storedBytes, codec } = extent;
+          const reads = service.popularity.note({ id, storedBytes, codec, store: attr.store }, nowMs);
+          const holding = extent.copies.flatMap(({ node, state }) => (state === "stored" ? (nodes.get(node) ?? []) : []));
+          const turn = reads < readsForCopy ? 0 : service.random.int(holding.length);
+          wanted.push({ id, nodes: readOrder(id, holding, turn) });
+        }
       }
       const issued = tickets.issue({ holder: caller.name, permission: earliest(permissions), operation: "get", chunks: wanted });
       let next = 0;
@@ -127,7 +137,10 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
 }
 
 /** Has a node read and hash copies, and records what it found. A damaged one is in its quarantine then. */
-async function checkCopies(service: CoordinatorService, request: { node: GlobalName; chunks: readonly ChunkId[]; signal: AbortSignal }) {
+export async function checkCopies(
+  service: CoordinatorService,
+  request: { node: GlobalName; chunks: readonly ChunkId[]; signal: AbortSignal },
+) {
   const { node, chunks, signal } = request;
   const { nodes } = service.tickets.issue({
     holder: service.member,
@@ -176,7 +189,10 @@ async function deletionsDone(
  * Receipts that do not hold are an error, not ignored: the client would believe its chunks safe. Those of a
  * node that was revoked meanwhile count for nothing; the commit then sees whether other copies are enough.
  */
-function confirmedBy(service: CoordinatorService, receipts: readonly { node: GlobalName; receipt: Uint8Array }[]): ConfirmedCopies[] {
+export function confirmedBy(
+  service: CoordinatorService,
+  receipts: readonly { node: GlobalName; receipt: Uint8Array }[],
+): ConfirmedCopies[] {
   const counting = receipts.filter(({ node }) => !service.directory.isRevoked(node));
   return counting.map(({ node, receipt }) => {
     const known = service.directory.get(node);
@@ -229,17 +245,4 @@ function nowhereToStore(service: CoordinatorService, { chunk, excluded, caller }
       details: { freeBytes, neededBytes: chunk.storedBytes },
     },
   );
-}
-
-const readRank: Readonly<Record<NodeState, number>> = { alive: 0, draining: 0, suspect: 1, dead: 2 };
-
-/** Copies in the order to try them: likely alive first, and among those by chunk, so that load spreads. */
-function readOrder(
-  extent: { readonly chunk: ChunkId; readonly copies: readonly { readonly node: GlobalName; readonly state: CopyState }[] },
-  stateOf: ReadonlyMap<GlobalName, NodeState>,
-): GlobalName[] {
-  const nodes = extent.copies.filter((copy) => copy.state === "stored").map((copy) => copy.node);
-  const turn = nodes.length === 0 ? 0 : Number.parseInt(extent.chunk.slice(0, 6), 16) % nodes.length;
-  const turned = [...nodes.slice(turn), ...nodes.slice(0, turn)];
-  return turned.sort((a, b) => readRank[stateOf.get(a) ?? "dead"] - readRank[stateOf.get(b) ?? "dead"]);
 }

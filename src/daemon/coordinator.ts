@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Identity, localNameOf, siteOf } from "../../protocol/ids.ts";
 import { openContexts } from "../client/context-file.ts";
+import { createPopularity, readCounting } from "../cluster/popularity.ts";
 import { createAccessHandlers } from "../coordinator/access-handlers.ts";
 import { createBootstrapHandlers } from "../coordinator/bootstrap-handlers.ts";
 import { startBootstrapPeers } from "../coordinator/bootstrap-peers.ts";
@@ -124,6 +125,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       peers,
       federation,
       membership,
+      popularity: createPopularity(readCounting),
       nodes: createDataClient(() => credentials),
       get bootstrapAddress() {
         return bootstrapAddress;

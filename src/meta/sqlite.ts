@@ -15,6 +15,7 @@ import { rememberingContext } from "./requests.ts";
 import { createNameRevocation } from "./revoked-names.ts";
 import type { ChunkTotals, MetadataParts, MetadataStore } from "./store.ts";
 import { createStoreRegistry } from "./stores.ts";
+import { createSurplus } from "./surplus.ts";
 
 /** `db` must have been opened with `metadataMigrations`; closing the store closes it. */
 export function createSqliteMetadata({ db, clock }: { readonly db: CollectiveDatabase; readonly clock: Clock }): MetadataStore {
@@ -31,6 +32,7 @@ function createParts(context: MetadataContext): MetadataParts {
   return {
     ...createNamespace(context),
     ...createChunkMap(context),
+    ...createSurplus(context),
     ...createStoreRegistry(context),
     ...createNodeRegistry(context),
     ...createEnrolmentRegistry(context),

@@ -136,6 +136,31 @@ export interface ChunkMap {
   reclaim(): Promise<boolean>;
 }
 
+export interface SurplusChunk {
+  readonly id: ChunkId;
+  readonly storedBytes: number;
+  readonly copies: readonly { readonly node: GlobalName; readonly state: CopyState }[];
+}
+
+export interface CopyRelease {
+  readonly chunk: ChunkId;
+  /** Whose copy goes. */
+  readonly node: GlobalName;
+  /** Whose copies make it dispensable. */
+  readonly kept: readonly GlobalName[];
+}
+
+/** Copies beyond what a store asks for. */
+export interface Surplus {
+  /** Chunks in use with more stored copies than the store asks for, by their ids, those greater than `after`. */
+  surplusOf(store: Inode, page: { readonly after?: ChunkId | undefined; readonly limit: number }): Promise<SurplusChunk[]>;
+  /**
+   * Takes copies out of use, to be deleted as garbage, each only while as many of `kept` are stored as the store asks for.
+   * Answers how many went.
+   */
+  releaseCopies(store: Inode, releases: readonly CopyRelease[]): Promise<number>;
+}
+
 export interface StoreRegistry {
   createStore(request: { readonly name: string; readonly policy: StorePolicy; readonly owner: string }): Promise<Store>;
   /** Copies on `unusable` nodes do not count. */
@@ -176,6 +201,7 @@ export interface ChunkTotals {
 export interface MetadataParts
   extends Namespace,
     ChunkMap,
+    Surplus,
     StoreRegistry,
     NodeRegistry,
     EnrolmentRegistry,

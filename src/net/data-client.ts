@@ -12,6 +12,8 @@ import {
   dataPaths,
   deletedManySchema,
   fetchedManySchema,
+  type Replicated,
+  replicatedSchema,
   type VerifiedState,
   verifiedManySchema,
 } from "../../protocol/data.ts";
@@ -47,6 +49,13 @@ export interface DataClient {
   getMany(target: TicketedNode, ids: readonly ChunkId[], options?: FetchCallOptions): Promise<(Uint8Array | null)[]>;
   verify(target: TicketedNode, ids: readonly ChunkId[], options?: DataCallOptions): Promise<VerifiedState[]>;
   delete(target: TicketedNode, ids: readonly ChunkId[], options?: DataCallOptions): Promise<{ deletedBytes: number }>;
+  /** Has the target fetch chunks from `source`, whose ticket is for the target to show there. At most `batchBytesMax` in all. */
+  replicate(target: TicketedNode, request: ReplicateRequest, options?: DataCallOptions): Promise<Replicated>;
+}
+
+export interface ReplicateRequest {
+  readonly source: TicketedNode;
+  readonly chunks: readonly { readonly id: ChunkId; readonly storedBytes: number }[];
 }
 
 interface RequestParts {
@@ -101,6 +110,10 @@ export function createDataClient(credentials: () => Credentials): DataClient {
       (await batch(target, { path: dataPaths.verify, body: chunkIdList(ids), answer: verifiedManySchema, signal })).states,
     delete: (target, ids, { signal } = {}) =>
       batch(target, { path: dataPaths.delete, body: chunkIdList(ids), answer: deletedManySchema, signal }),
+    replicate: (target, { source, chunks }, { signal } = {}) => {
+      const body = { source, chunks: chunks.map(({ id, storedBytes }) => ({ id: chunkIdToBytes(id), storedBytes })) };
+      return batch(target, { path: dataPaths.replicate, body, answer: replicatedSchema, signal });
+    },
   };
 }
 

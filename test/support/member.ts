@@ -11,6 +11,7 @@ import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
 import { type ChunkStores, createChunkStores } from "../../src/chunk/stores.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
+import { createPopularity, readCounting } from "../../src/cluster/popularity.ts";
 import { createAccessHandlers } from "../../src/coordinator/access-handlers.ts";
 import { createBootstrapHandlers } from "../../src/coordinator/bootstrap-handlers.ts";
 import { createCertificateHandlers } from "../../src/coordinator/certificate-handlers.ts";
@@ -181,6 +182,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     peers,
     federation,
     membership: options.membershipOf && (await options.membershipOf(authority)),
+    popularity: createPopularity(readCounting),
     nodes: createDataClient(() => credentials),
     get bootstrapAddress() {
       return bootstrapAddress;
@@ -286,7 +288,8 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
     clock,
     cacheEntriesMax: 16,
   });
-  const app = createNodeApp({ name, stores, tickets, signer: () => signer, clock, log: silentLog });
+  const sources = createDataClient(() => credentials);
+  const app = createNodeApp({ name, stores, tickets, sources, signer: () => signer, clock, log: silentLog });
   const server = await startDataServer({
     host: loopback,
     port: 0,

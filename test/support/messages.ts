@@ -194,5 +194,7 @@ export const sampleBatches = {
   fetchedMany: { chunks: [bytes, null] },
   verifiedMany: { states: ["ok", "missing"] },
   deletedMany: { deletedBytes: 5 },
+  replicate: { source: ticketed, chunks: [{ id: chunkIdToBytes(chunkId("a")), storedBytes: 74 }] },
+  replicated: { receipt: bytes, failed: [{ id: chunkIdToBytes(chunkId("b")), code: "not_found", message: "no" }] },
   error: { code: "conflict", message: "no", hint: "try", details: { version: 3 } },
 } as const;
