@@ -19,6 +19,7 @@ import {
   touchDirectory,
   typeCodes,
 } from "./context.ts";
+import { usedAtHosts } from "./hosts.ts";
 import { assertQuota, copiesOfChunk } from "./namespace.ts";
 import { reclaimStep } from "./reclaim.ts";
 import type { ChooseNodes, ChunkMap, ConfirmedCopies, Garbage } from "./store.ts";
@@ -29,6 +30,7 @@ export function createChunkMap(context: MetadataContext): ChunkMap {
   const { db } = context;
   return {
     offer: (announcement, choose) => db.writeRelaxed(() => offer(context, announcement, choose)),
+    offerAlso: (store, copies) => db.writeRelaxed(() => copies.map((one) => offerAlso(context, store, one))),
     commit: (request) => db.write(() => commit(context, request)),
     copiesOf: async (store, chunks) =>
       chunks.map((id) => {
@@ -130,6 +132,7 @@ function offer(
 ): { targets: (readonly GlobalName[])[]; stored: number[] } {
   const upload = touchUpload(context, announcement);
   confirm(context, announcement.store, announcement.confirmed);
+  const used = usedAtHosts(context);
   const targets: (readonly GlobalName[])[] = [];
   const stored: number[] = [];
   for (const offered of announcement.chunks) {
@@ -140,7 +143,7 @@ function offer(
     ).get(hash, announcement.store, offered.storedBytes, chunkCodecs.indexOf(offered.codec));
     if (!chunk) throw new CollectiveError("internal", "the chunk was not recorded");
     statement<never, [number, number]>(context, "INSERT OR IGNORE INTO pin (chunk, upload) VALUES (?, ?)").run(chunk.id, upload);
-    const nodes = choose(offered, copiesToChooseBy(context, { id: chunk.id, hash }));
+    const nodes = choose(offered, copiesToChooseBy(context, { id: chunk.id, hash }), used);
     for (const node of nodes) {
       statement<never, number[]>(
         context,
@@ -152,6 +155,21 @@ function offer(
     stored.push(chunk.copies);
   }
   return { targets, stored };
+}
+
+function offerAlso(context: MetadataContext, store: Inode, { node, chunks }: ConfirmedCopies): ConfirmedCopies {
+  const id = nodeId(context, node);
+  const standing = chunks.filter((chunk) => {
+    const row = statement<{ chunk: number }, [number, Uint8Array, number]>(
+      context,
+      `INSERT INTO copy (chunk, node, state) SELECT id, ?1, ${copyStateCodes.offered} FROM chunk
+       WHERE hash = ?2 AND store = ?3 AND NOT ${deletingThere}
+       ON CONFLICT (chunk, node) DO UPDATE SET state = iif(state = ${copyStateCodes.damaged}, ${copyStateCodes.offered}, state)
+       RETURNING chunk`,
+    ).get(id, chunkIdToBytes(chunk), store);
+    return row !== null;
+  });
+  return { node, chunks: standing };
 }
 
 function commit(
