@@ -95,17 +95,20 @@ function touchUpload(
 const deletingThere = `EXISTS (SELECT 1 FROM chunk AS same JOIN copy ON copy.chunk = same.id
   WHERE same.hash = chunk.hash AND copy.node = ?1 AND copy.state = ${copyStateCodes.deleting})`;
 
-/** Where these bytes are being deleted, for whatever store, nothing is confirmed: they may vanish at any moment. */
-function confirm(context: MetadataContext, store: number, confirmed: readonly ConfirmedCopies[]): void {
+/**
+ * Of what the upload has announced, in whatever store. Where these bytes are being deleted, for whatever store, nothing is
+ * confirmed: they may vanish at any moment.
+ */
+function confirm(context: MetadataContext, upload: number, confirmed: readonly ConfirmedCopies[]): void {
   for (const { node, chunks } of confirmed) {
     const id = nodeId(context, node);
     for (const chunk of chunks) {
       statement<never, [number, Uint8Array, number]>(
         context,
         `INSERT INTO copy (chunk, node, state) SELECT id, ?1, ${copyStateCodes.stored} FROM chunk
-         WHERE hash = ?2 AND store = ?3 AND NOT ${deletingThere}
+         WHERE hash = ?2 AND EXISTS (SELECT 1 FROM pin WHERE pin.chunk = chunk.id AND pin.upload = ?3) AND NOT ${deletingThere}
          ON CONFLICT (chunk, node) DO UPDATE SET state = ${copyStateCodes.stored}`,
-      ).run(id, chunkIdToBytes(chunk), store);
+      ).run(id, chunkIdToBytes(chunk), upload);
     }
   }
 }
@@ -131,7 +134,7 @@ function offer(
   choose: ChooseNodes,
 ): { targets: (readonly GlobalName[])[]; stored: number[] } {
   const upload = touchUpload(context, announcement);
-  confirm(context, announcement.store, announcement.confirmed);
+  confirm(context, upload, announcement.confirmed);
   const used = usedAtHosts(context);
   const targets: (readonly GlobalName[])[] = [];
   const stored: number[] = [];
@@ -183,15 +186,13 @@ function commit(
   },
 ): { attrs: Attr[]; degradedChunks: number } {
   const upload = touchUpload(context, request);
+  confirm(context, upload, request.confirmed);
   let degradedChunks = 0;
   const attrs: Attr[] = [];
-  const confirmedIn = new Set<number>();
   for (const file of request.files) {
     const parent = directoryRow(context, file.parent);
     if (parent.id === rootInode)
       throw new CollectiveError("invalid_argument", "only datastores can stand in the root", { hint: "write to /STORE/NAME" });
-    if (!confirmedIn.has(parent.store)) confirm(context, parent.store, request.confirmed);
-    confirmedIn.add(parent.store);
     const { inode, degraded } = commitFile(context, { file, store: parent.store, owner: request.owner });
     degradedChunks += degraded;
     attrs.push(attrOf(inodeRow(context, inode)));
