@@ -13,13 +13,18 @@ import { type GlobalName, type Identity, localNameOf, siteOf } from "../../proto
 import { openContexts } from "../client/context-file.ts";
 import { createPopularity, readCounting } from "../cluster/popularity.ts";
 import { createAccessHandlers } from "../coordinator/access-handlers.ts";
+import { createAllNodes } from "../coordinator/all-nodes.ts";
 import { createBootstrapHandlers } from "../coordinator/bootstrap-handlers.ts";
 import { startBootstrapPeers } from "../coordinator/bootstrap-peers.ts";
 import { createCertificateHandlers } from "../coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
 import { createFederation } from "../coordinator/federation.ts";
 import { createFederationHandlers } from "../coordinator/federation-handlers.ts";
+import { createFreeSpace } from "../coordinator/free-space.ts";
 import { observeHealth } from "../coordinator/health.ts";
+import { createHostHandlers } from "../coordinator/host-handlers.ts";
+import { createHostedSpace } from "../coordinator/hosted-space.ts";
+import { createHosting } from "../coordinator/hosting.ts";
 import { createInviteHandlers } from "../coordinator/invite-handlers.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { observedHandlers, registerCoordinatorMetrics } from "../coordinator/metrics.ts";
@@ -30,6 +35,7 @@ import { createRootHandlers } from "../coordinator/root-peering.ts";
 import type { CoordinatorService } from "../coordinator/service.ts";
 import { createSystemHandlers } from "../coordinator/system-handlers.ts";
 import { createTicketOffice } from "../coordinator/tickets.ts";
+import { createToldRevocations } from "../coordinator/told-revocations.ts";
 import { createTransferHandlers } from "../coordinator/transfer-handlers.ts";
 import type { CoordinatorConfig } from "../core/config.ts";
 import { formatHostPort, parseHostPort } from "../core/units.ts";
@@ -96,19 +102,22 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     let signer = createSigner(credentials.privateKeyPem);
     const revocations = await createRevocations(metadata);
     const directory = await createNodeDirectory({ metadata, revocations, clock, log });
-    const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random });
+    const hosted = createHostedSpace({ directory, clock });
     // What is told before both ports listen; only a port that the system is to choose is not known yet.
     let address = advertisedControl(config, config.address.port);
     let bootstrapAddress = advertisedBootstrap(config, config.bootstrapAddress.port);
     const membership = await membershipIn(config.federationRoot, authorityPem);
     const federation = createFederation({
-      ...{ member, authorityPem, peers, metadata, directory, clock, random, log },
+      ...{ member, authorityPem, peers, metadata, directory, hosted, clock, random, log },
       policy: config.trust,
       profile: gossipProfiles[config.gossipProfile],
       address: () => address,
       credentials: () => credentials,
       signer: () => signer,
     });
+    const toldRevocations = createToldRevocations({ peers, federation, clock });
+    const allNodes = await createAllNodes({ metadata, directory, peers, federation, clock });
+    const { giveToGet } = config;
     const service: CoordinatorService = {
       member,
       get address() {
@@ -117,8 +126,14 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       version,
       metadata,
       directory,
+      allNodes,
+      freeSpace: createFreeSpace(directory),
+      hosted,
+      hosting: createHosting({ member, metadata, directory, allNodes, peers, federation, giveToGet, clock }),
+      giveToGet,
       revocations,
-      tickets,
+      toldRevocations,
+      tickets: createTicketOffice({ member, signer: () => signer, allNodes, clock, random }),
       certificates: { authorityPem, issue: (request) => certificates.run({ job: "issue", dataDir: config.dataDir, ...request }) },
       credentials: () => credentials,
       signer: () => signer,
@@ -148,6 +163,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
         ...createCertificateHandlers(service),
         ...createInviteHandlers(service),
         ...createFederationHandlers(service),
+        ...createHostHandlers(service),
       },
       { metrics: around.metrics, clock },
     );
@@ -162,7 +178,10 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       ...config.address,
       credentials,
       clock,
-      admit: revocations.assertInForce,
+      admit: (caller) => {
+        revocations.assertInForce(caller);
+        toldRevocations.assertInForce(caller);
+      },
       app: (identify, strangerOf) => createControlApp({ handlers, identify, rootHandlers: createRootHandlers(service), strangerOf, log }),
     }).catch(async (error: unknown) => {
       await bootstrap.stop();

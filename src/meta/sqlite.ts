@@ -7,6 +7,7 @@ import { createChunkMap } from "./chunk-map.ts";
 import { type MetadataContext, statement, usableCopies } from "./context.ts";
 import { createEnrolmentRegistry } from "./enrolments.ts";
 import { createGrantRegistry } from "./grants.ts";
+import { createHostRegistry } from "./hosts.ts";
 import { createInviteRegistry } from "./invites.ts";
 import { createNamespace } from "./namespace.ts";
 import { createNodeRegistry } from "./nodes.ts";
@@ -35,6 +36,7 @@ function createParts(context: MetadataContext): MetadataParts {
     ...createSurplus(context),
     ...createStoreRegistry(context),
     ...createNodeRegistry(context),
+    ...createHostRegistry(context),
     ...createEnrolmentRegistry(context),
     ...createNameRevocation(context),
     ...createGrantRegistry(context),
