@@ -5,10 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type MountedMemory, mountingImpossible, mountMemory } from "../support/e2e-mount.ts";
 import { posixChecks } from "../support/posix-checks.ts";
-import { matrixChecks } from "../support/posix-matrix.ts";
 
 const reason = mountingImpossible();
-const checks = Object.entries({ ...posixChecks, ...matrixChecks });
+const checks = Object.entries(posixChecks);
 
 describe.skipIf(reason !== undefined)(`POSIX on a mount${reason ? ` (${reason})` : ""}`, () => {
   let mounted: MountedMemory;

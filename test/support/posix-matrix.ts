@@ -4,7 +4,7 @@
  */
 import * as fs from "node:fs";
 import { join } from "node:path";
-import type { PosixCheck } from "./posix-checks.ts";
+import type { PosixChecks } from "./posix-probe.ts";
 import { attempt, sys } from "./syscalls.ts";
 
 /** Makes the thing at a path; what it stands for is in the name. */
@@ -130,7 +130,7 @@ function prepare(directory: string, mode: number, make: () => void): void {
 
 const directoryModes = [0o755, 0o555, 0o1777, 0o2775];
 
-export const matrixChecks: Readonly<Record<string, PosixCheck>> = Object.fromEntries([
+export const matrixChecks: PosixChecks = Object.fromEntries([
   ...Object.entries(oneOperations).map(([operation, run]) => [
     `${operation}, on everything by everybody`,
     (base: string) =>
