@@ -79,7 +79,7 @@ export function createFuseBench(
       read: () => 0,
       write: (head, headBytes, pieces) => {
         const bytes = Buffer.concat([head.subarray(0, headBytes), ...pieces]);
-        const errno = -bytes.readInt32LE(fuse_out_header.error);
+        const errno = Math.abs(bytes.readInt32LE(fuse_out_header.error));
         const refused = errno === 0 ? refusal : 0;
         if (errno === 0) refusal = 0;
         if (refused !== 0) return refused;

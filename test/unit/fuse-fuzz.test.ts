@@ -57,10 +57,12 @@ const samples: readonly (readonly [opcode: number, body: Buffer])[] = [
 
 test("100,000 spoilt requests give nothing but clean answers", () => {
   const random = createSeededRandom(20261121);
-  const fs = createMemoryFileSystem();
-  const bench = createFuseBench(fs, { trace: () => undefined });
+  const start = () => createFuseBench(createMemoryFileSystem(), { trace: () => undefined });
+  let bench = start();
   let errors = 0;
   for (let round = 0; round < 100_000; round++) {
+    // Listing all the names that were made by then would take most of the time.
+    if (round % 2_000 === 0) bench = start();
     const [opcode, body] = samples[random.int(samples.length)] ?? [0, Buffer.alloc(0)];
     const unique = 100 + 2 * round;
     const intact = message(opcode, { unique, nodeid: 1 + random.int(4), uid: random.int(2) * 1_000 }, body);
@@ -71,14 +73,13 @@ test("100,000 spoilt requests give nothing but clean answers", () => {
     if (opcode === op.FUSE_FALLOCATE || opcode === op.FUSE_COPY_FILE_RANGE || opcode === op.FUSE_WRITE) capNumbers(spoilt);
     bench.answers.length = 0;
     bench.pass(spoilt);
-    expect(bench.answers.length).toBeLessThanOrEqual(1);
+    if (bench.answers.length > 1) throw new Error(`round ${round}: answered twice`);
     for (const { errno } of bench.answers) {
       if (errno !== 0) errors += 1;
       if (errno !== 0 && !known.has(errno)) throw new Error(`round ${round}: errno ${errno}`);
     }
   }
   expect(errors).toBeGreaterThan(10_000);
-  bench.session.end();
 }, 120_000);
 
 /** Clears the upper half of every number of 8 bytes in the body. */
