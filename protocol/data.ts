@@ -3,10 +3,10 @@
  * of single chunks are raw stored bytes, batches are msgpack.
  */
 import { z } from "zod";
-import { CollectiveError } from "./errors.ts";
+import { CollectiveError, errorCodes } from "./errors.ts";
 import { type ChunkId, chunkIdFromBytes, chunkIdToBytes } from "./ids.ts";
-import { chunksPerTicketMax } from "./limits.ts";
-import { bytesSchema } from "./schema.ts";
+import { chunksPerTicketMax, storedChunkBytesMax } from "./limits.ts";
+import { bytesSchema, ticketedNodeSchema } from "./schema.ts";
 
 export const dataPaths = {
   /** PUT stores one chunk and answers a receipt; GET answers its stored bytes. */
@@ -17,6 +17,8 @@ export const dataPaths = {
   fetchMany: "/v1/batch/fetch",
   verify: "/v1/batch/verify",
   delete: "/v1/batch/delete",
+  /** POST of `replicateSchema`: the node fetches chunks from another one; answers `replicatedSchema`. */
+  replicate: "/v1/batch/replicate",
 } as const;
 
 const rawIdSchema = bytesSchema.transform((bytes, context): ChunkId => {
@@ -36,6 +38,22 @@ export const chunkIdsSchema = z.object({ ids: z.array(rawIdSchema).min(1).max(ch
 export const fetchedManySchema = z.object({ chunks: z.array(bytesSchema.nullable()).max(chunksPerTicketMax) });
 export const verifiedManySchema = z.object({ states: z.array(z.enum(["ok", "damaged", "missing"])).max(chunksPerTicketMax) });
 export const deletedManySchema = z.object({ deletedBytes: z.number() });
+/** `source` is a node that holds the chunks, with a ticket to get them there. */
+export const replicateSchema = z.object({
+  source: ticketedNodeSchema,
+  chunks: z
+    .array(z.object({ id: rawIdSchema, storedBytes: z.number().int().positive().max(storedChunkBytesMax) }))
+    .min(1)
+    .max(chunksPerTicketMax),
+});
+const replicationFailureSchema = z.object({ id: rawIdSchema, code: z.enum(errorCodes), message: z.string() });
+/** One receipt for all that is stored now, none when nothing is; and why the rest is not. */
+export const replicatedSchema = z.object({
+  receipt: bytesSchema.nullable(),
+  failed: z.array(replicationFailureSchema).max(chunksPerTicketMax),
+});
+export type ReplicationFailure = z.output<typeof replicationFailureSchema>;
+export type Replicated = z.output<typeof replicatedSchema>;
 export type VerifiedState = "ok" | "damaged" | "missing";
 
 export function chunkIdList(ids: readonly ChunkId[]): { ids: Uint8Array[] } {

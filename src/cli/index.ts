@@ -43,7 +43,11 @@ export const commands: Readonly<Record<string, Listed>> = {
   get: { section: files, description: "fetch files and trees", load: async () => (await import("./commands/get.ts")).default },
   rm: { section: files, description: "remove files and trees", load: async () => (await import("./commands/rm.ts")).default },
   mv: { section: files, description: "move or rename", load: async () => (await import("./commands/mv.ts")).default },
-  cp: { section: files, description: "copy inside the collective", load: async () => (await import("./commands/cp.ts")).default },
+  cp: {
+    section: files,
+    description: "copy inside a member or between members",
+    load: async () => (await import("./commands/cp.ts")).default,
+  },
   stat: { section: files, description: "everything about one file", load: async () => (await import("./commands/stat.ts")).default },
   du: { section: files, description: "how much a tree takes", load: async () => (await import("./commands/du.ts")).default },
   df: { section: files, description: "how full the nodes are", load: async () => (await import("./commands/df.ts")).default },

@@ -8,6 +8,7 @@ import { openContexts } from "../client/context-file.ts";
 import { type OwnCredentials, openOwnCredentials } from "../client/own-credentials.ts";
 import { createPeerRemotes } from "../client/peer-remotes.ts";
 import { createRemote, type Remote } from "../client/remote.ts";
+import type { RemotePlace } from "../client/remote-tree.ts";
 import { formatHostPort } from "../core/units.ts";
 import { chooseContext } from "./contexts.ts";
 import type { Io } from "./io.ts";
@@ -21,16 +22,7 @@ export interface Session {
   /** Throws `unsupported` for a path at another member. */
   path(text: string): RemotePath;
   /** Where a path leads, at this member or at a peer of it. */
-  at(text: string): Promise<RemotePlace>;
-  /** Throws `unsupported` for paths at different members. */
-  allAt<const T extends readonly string[]>(texts: T): Promise<{ remote: Remote; paths: { [K in keyof T]: readonly string[] } }>;
-}
-
-export interface RemotePlace {
-  /** Undefined is the session's own. */
-  readonly member: GlobalName | undefined;
-  readonly remote: Remote;
-  readonly components: readonly string[];
+  at(text: string, signal?: AbortSignal): Promise<RemotePlace>;
 }
 
 export interface SessionOptions {
@@ -46,10 +38,10 @@ export async function openSession(io: Io, { coordinator }: SessionOptions = {}):
   const chosen = await chooseContext({ flags: { context, coordinator }, environment: io.environment, contexts });
   const { member, name } = chosen;
   if (member === undefined || name === undefined) throw new CollectiveError("internal", "no context was chosen");
-  const { clock, random, log, signal } = io;
+  const { clock, random, log } = io;
   const credentials = await openOwnCredentials({
     folder: dirname(chosen.credentials.keyFile),
-    certify: (csrPem) => remote.control.call(routes.renewCertificate, { csrPem }, { signal }),
+    certify: (csrPem) => remote.control.call(routes.renewCertificate, { csrPem }, { signal: io.signal }),
     clock,
     random,
     log,
@@ -59,7 +51,7 @@ export async function openSession(io: Io, { coordinator }: SessionOptions = {}):
   const remote = createRemote({ member, address, credentials: current, beforeCall: renewIfDue, clock, random, log });
   const peers = createPeerRemotes({ own: remote, credentials: current, beforeCall: renewIfDue });
   const isOwn = (path: RemotePath): boolean => path.member === undefined || siteOf(path.member) === siteOf(member);
-  const at = async (text: string): Promise<RemotePlace> => {
+  const at: Session["at"] = async (text, signal = io.signal) => {
     const path = parsePath(text);
     const other = isOwn(path) ? undefined : path.member;
     const there = other === undefined ? remote : await peers.remoteOf(other, signal);
@@ -77,19 +69,5 @@ export async function openSession(io: Io, { coordinator }: SessionOptions = {}):
       throw new CollectiveError("unsupported", `this is for ${member}'s own paths, ${path.member} is another member`);
     },
     at,
-    allAt: async <const T extends readonly string[]>(texts: T) => {
-      const [first, ...others] = await Promise.all(texts.map(at));
-      const elsewhere = others.find((place) => place.member !== first?.member);
-      if (elsewhere)
-        throw new CollectiveError(
-          "unsupported",
-          `${first?.member ?? member} and ${elsewhere.member ?? member} cannot take part in one command`,
-          {
-            hint: "name paths of one member, and copy between members by way of this machine",
-          },
-        );
-      const paths = texts.map((text) => parsePath(text).components) as { [K in keyof T]: readonly string[] };
-      return { remote: first?.remote ?? remote, paths };
-    },
   };
 }

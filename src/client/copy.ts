@@ -1,18 +1,19 @@
 /**
- * Copies files and trees inside a member, as cp(1) does, and keeps their modes and times. Inside a
- * datastore a copy is a second name for the same chunks and moves none; between datastores, whose
- * keys differ, the content passes through this machine.
+ * Copies files and trees inside a member and between members, as cp(1) does, and keeps their modes and times. Inside a
+ * datastore a copy is a second name for the same chunks and moves none; between datastores, whose keys differ, the
+ * content passes through this machine. Each member decides what may be read or written at it.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
+import { formatPath } from "../../protocol/path.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import { forEachLimited } from "../core/limiter.ts";
 import { makeDirectories } from "./directories.ts";
 import { listDirectory, statPath } from "./files.ts";
 import type { Remote } from "./remote.ts";
-import { isWithin, shownPath, type TargetPlace, targetPlaceOf } from "./remote-tree.ts";
-import { createStoreTransfer } from "./store-transfer.ts";
+import { isSameFile, isWithin, type RemotePlace, type TargetPlace, targetPlaceOf } from "./remote-tree.ts";
+import { createStoreTransfer, type StoreTransfer } from "./store-transfer.ts";
 
 export interface CopyOptions {
   readonly signal?: AbortSignal | undefined;
@@ -20,10 +21,13 @@ export interface CopyOptions {
   readonly onFound?: ((found: { readonly files: number; readonly bytes: number }) => void) | undefined;
   /** Bytes are of content that went through this machine. */
   readonly onProgress?: ((done: { readonly files: number; readonly bytes: number }) => void) | undefined;
+  /** Each thing that is copied, as it was found. */
+  readonly onEntry?: ((entry: FoundEntry) => void) | undefined;
 }
 
 export interface CopyTotals {
   readonly degradedChunks: number;
+  readonly because: readonly string[];
 }
 
 /** One file or link, and where it goes. */
@@ -33,9 +37,16 @@ export interface CopyItem {
   readonly name: string;
 }
 
-interface Copier {
-  add(item: CopyItem): Promise<void>;
-  finish(): Promise<CopyTotals>;
+/** A file or directory where it was found. */
+export interface FoundEntry {
+  /** Undefined for the one that the copy begins with. */
+  readonly directory: Inode | undefined;
+  readonly name: string;
+  readonly attr: Attr;
+}
+
+interface Copier extends StoreTransfer {
+  readonly movesBytes: boolean;
 }
 
 /** Requests in flight: the coordinator writes those that arrive together to disk together. */
@@ -43,55 +54,58 @@ const requestsInFlightMax = 32;
 
 /** Throws `is_a_directory` for a directory unless `recursive`. What stands at the target is replaced; directories are merged. */
 export async function copyPath(
-  remote: Remote,
-  request: { readonly from: readonly string[]; readonly to: readonly string[]; readonly recursive: boolean },
+  request: { readonly from: RemotePlace; readonly to: RemotePlace; readonly recursive: boolean },
   options: CopyOptions = {},
 ): Promise<CopyTotals> {
   const { from, to } = request;
-  const attr = await statPath(remote, from, options.signal);
-  if (attr.type === "directory" && !request.recursive) {
-    throw new CollectiveError("is_a_directory", `${shownPath(from)} is a directory`, { hint: "copy directories with -r" });
+  const source = { remote: from.remote, attr: await statPath(from.remote, from.components, options.signal) };
+  if (source.attr.type === "directory" && !request.recursive) {
+    throw new CollectiveError("is_a_directory", `${formatPath(from)} is a directory`, { hint: "copy directories with -r" });
   }
-  const place = await targetPlaceOf(remote, { from, to }, options.signal);
-  if (attr.type === "directory" && isWithin(place.components, from)) {
-    throw new CollectiveError("invalid_argument", `${shownPath(from)} cannot be copied into itself`);
+  const place = await targetPlaceOf(from.components, to, options.signal);
+  if (source.attr.type === "directory" && isWithin(place, from)) {
+    throw new CollectiveError("invalid_argument", `${formatPath(from)} cannot be copied into itself`);
   }
-  if (place.existing?.inode === attr.inode) {
-    throw new CollectiveError("invalid_argument", `${shownPath(from)} and ${shownPath(place.components)} are the same file`);
+  if (isSameFile(place, source)) {
+    throw new CollectiveError("invalid_argument", `${formatPath(from)} and ${formatPath(place)} are the same file`);
   }
-  return await copyTo(remote, { attr, place }, options);
+  return await copyTo(source, place, options);
+}
+
+/** What is to be copied, where it was found. */
+export interface CopySource {
+  readonly remote: Remote;
+  readonly attr: Attr;
 }
 
 /** The copying itself, for a target that has been looked at. */
-export async function copyTo(
-  remote: Remote,
-  { attr, place }: { readonly attr: Attr; readonly place: TargetPlace },
-  options: CopyOptions = {},
-): Promise<CopyTotals> {
+export async function copyTo(source: CopySource, place: TargetPlace, options: CopyOptions = {}): Promise<CopyTotals> {
   const { signal } = options;
+  const { remote: from, attr } = source;
+  const { remote: to, name } = place;
+  options.onEntry?.({ directory: undefined, name, attr });
   if (attr.type !== "directory") {
-    const store = storeOf(place);
-    options.onFound?.({ files: 1, bytes: store === attr.store ? 0 : attr.sizeBytes });
-    const copier = createCopier(remote, { source: attr.store, target: store }, options);
-    await copier.add({ attr, parent: place.parent.inode, name: place.name });
+    const copier = createCopier({ source, to, store: storeOf(place) }, options);
+    options.onFound?.({ files: 1, bytes: copier.movesBytes ? attr.sizeBytes : 0 });
+    await copier.add({ attr, parent: place.parent.inode, name });
     return await copier.finish();
   }
   if (place.existing && place.existing.type !== "directory") {
-    throw new CollectiveError("not_a_directory", `${shownPath(place.components)} exists and is not a directory`);
+    throw new CollectiveError("not_a_directory", `${formatPath(place)} exists and is not a directory`);
   }
-  const usage = await remote.control.call(routes.usage, { inode: attr.inode }, { signal });
-  const top = await makeOne(remote, { attr, parent: place.parent.inode, name: place.name }, signal);
-  options.onFound?.({ files: usage.files, bytes: top.store === attr.store ? 0 : usage.logicalBytes });
-  const copier = createCopier(remote, { source: attr.store, target: top.store ?? top.inode }, options);
-  await copyTree(remote, { source: attr, target: top, copier }, signal);
+  const usage = await from.control.call(routes.usage, { inode: attr.inode }, { signal });
+  const target = await makeOne(to, { attr, parent: place.parent.inode, name }, signal);
+  const copier = createCopier({ source, to, store: target.store ?? target.inode }, options);
+  options.onFound?.({ files: usage.files, bytes: copier.movesBytes ? usage.logicalBytes : 0 });
+  await copyTree({ from, to, source: attr, target, copier }, options);
   return await copier.finish();
 }
 
 function storeOf(place: TargetPlace): Inode {
-  if (place.existing?.type === "directory") throw new CollectiveError("is_a_directory", `${shownPath(place.components)} is a directory`);
+  if (place.existing?.type === "directory") throw new CollectiveError("is_a_directory", `${formatPath(place)} is a directory`);
   if (place.store !== undefined) return place.store;
   throw new CollectiveError("invalid_argument", "only datastores can stand in the root", {
-    hint: `make one and copy into it: collective mkdir /${place.name}`,
+    hint: `make one and copy into it: collective mkdir ${formatPath(place)}`,
   });
 }
 
@@ -102,24 +116,27 @@ async function makeOne(remote: Remote, { attr, parent, name }: CopyItem, signal:
 }
 
 interface TreeCopy {
+  readonly from: Remote;
+  readonly to: Remote;
   readonly source: Attr;
   readonly target: Attr;
   readonly copier: Copier;
 }
 
-async function copyTree(remote: Remote, { source, target, copier }: TreeCopy, signal: AbortSignal | undefined): Promise<void> {
+async function copyTree({ from, to, source, target, copier }: TreeCopy, { signal, onEntry }: CopyOptions): Promise<void> {
   const waiting: { readonly source: Attr; readonly target: Attr }[] = [{ source, target }];
   const directories = [...waiting];
   for (let next = waiting.pop(); next; next = waiting.pop()) {
     const below: { readonly name: string; readonly attr: Attr }[] = [];
-    for await (const { name, attr } of listDirectory(remote, next.source.inode, signal)) {
+    for await (const { name, attr } of listDirectory(from, next.source.inode, signal)) {
       if (signal?.aborted) throw new CollectiveError("cancelled", "cancelled");
+      onEntry?.({ directory: next.source.inode, name, attr });
       if (attr.type === "directory") below.push({ name, attr });
       else await copier.add({ attr, parent: next.target.inode, name });
     }
     const parent = next.target.inode;
     const made = await makeDirectories(
-      remote,
+      to,
       below.map(({ name, attr }) => ({ parent, name, mode: attr.mode })),
       signal,
     );
@@ -134,19 +151,24 @@ async function copyTree(remote: Remote, { source, target, copier }: TreeCopy, si
   // Only now: what is put into a directory changes its time.
   await forEachLimited(directories, requestsInFlightMax, async (pair) => {
     const { mode, mtimeNs } = pair.source;
-    await remote.control.call(routes.setAttr, { inode: pair.target.inode, mode, mtimeNs }, { signal });
+    await to.control.call(routes.setAttr, { inode: pair.target.inode, mode, mtimeNs }, { signal });
   });
 }
 
-function createCopier(
-  remote: Remote,
-  { source, target }: { readonly source: Inode | undefined; readonly target: Inode },
-  options: CopyOptions,
-): Copier {
-  return source === target ? createCloner(remote, options) : createStoreTransfer(remote, target, options);
+interface CopyEnds {
+  readonly source: CopySource;
+  readonly to: Remote;
+  /** At `to`. */
+  readonly store: Inode;
 }
 
-function createCloner(remote: Remote, { signal, onProgress }: CopyOptions): Copier {
+function createCopier({ source, to, store }: CopyEnds, options: CopyOptions): Copier {
+  const isSameStore = source.remote === to && source.attr.store === store;
+  const copier = isSameStore ? createCloner(to, options) : createStoreTransfer({ from: source.remote, to, store }, options);
+  return { ...copier, movesBytes: !isSameStore };
+}
+
+function createCloner(remote: Remote, { signal, onProgress }: CopyOptions): StoreTransfer {
   const running = new Set<Promise<void>>();
   let failure: { readonly error: unknown } | undefined;
   const assertGoing = (): void => {
@@ -170,7 +192,7 @@ function createCloner(remote: Remote, { signal, onProgress }: CopyOptions): Copi
     finish: async () => {
       await Promise.all(running);
       assertGoing();
-      return { degradedChunks: 0 };
+      return { degradedChunks: 0, because: [] };
     },
   };
 }

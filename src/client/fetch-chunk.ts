@@ -8,9 +8,9 @@ import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
 import { hashChunk } from "../codec/sealed-chunk.ts";
+import { watchStall } from "../core/stall-watch.ts";
 import { ticketRefused } from "../net/errors.ts";
 import type { Remote } from "./remote.ts";
-import { watchStall } from "./stall-watch.ts";
 
 export interface WantedChunk {
   readonly id: ChunkId;
@@ -37,11 +37,20 @@ export async function fetchChunk(remote: Remote, chunk: WantedChunk, options: Fe
   let damaged = 0;
   const nodes = inOrder(remote, chunk.nodes);
   for (const node of nodes) {
+    const askedMs = remote.clock.monotonicMs();
+    let hasAnswered = false;
     // With the last copy there is nothing to lose by waiting.
     using stall = node === nodes.at(-1) ? undefined : watchStall(remote.clock, { stallMs: stallPatienceMs, signal });
     try {
-      const patience = stall ? { signal: stall.signal, onBytes: stall.moved } : { signal };
-      const bytes = await remote.data.get(node, chunk.id, into.subarray(0, chunk.storedBytes), patience);
+      const onBytes = (): void => {
+        stall?.moved();
+        if (!hasAnswered) remote.latencies.note(node.node, remote.clock.monotonicMs() - askedMs);
+        hasAnswered = true;
+      };
+      const bytes = await remote.data.get(node, chunk.id, into.subarray(0, chunk.storedBytes), {
+        signal: stall?.signal ?? signal,
+        onBytes,
+      });
       if (isWhole(into.subarray(0, bytes), chunk)) return bytes;
       last = new CollectiveError("corrupt", `${node.node} sent a damaged copy of chunk ${chunk.id}`);
     } catch (thrown) {
@@ -59,8 +68,10 @@ export function isWhole(stored: Uint8Array, chunk: Pick<WantedChunk, "id" | "sto
   return stored.length === chunk.storedBytes && hashChunk(stored) === chunk.id;
 }
 
-function inOrder(remote: Remote, nodes: readonly TicketedNode[]): TicketedNode[] {
-  return [...nodes.filter((node) => !remote.hasFailedLately(node.node)), ...nodes.filter((node) => remote.hasFailedLately(node.node))];
+/** As the coordinator has put them, but for what this client knows better. */
+export function inOrder(remote: Remote, nodes: readonly TicketedNode[]): TicketedNode[] {
+  const likely = nodes.filter((node) => !remote.hasFailedLately(node.node));
+  return [...remote.latencies.inOrder(likely), ...nodes.filter((node) => remote.hasFailedLately(node.node))];
 }
 
 /** Reporting must never fail or hold up the read that found it. */

@@ -22,6 +22,9 @@ export interface PeerRemotesOptions {
   readonly beforeCall: () => Promise<void>;
 }
 
+/** Whoever waits is a person; and a pause is shorter than a retry waits, so work under way outlives a restart there as well. */
+const patience = { firstAnswerTimeoutMs: 10_000, circuit: { failuresMax: 3, firstPauseMs: 500, pauseMsMax: 2_000 } };
+
 export function createPeerRemotes({ own, credentials, beforeCall }: PeerRemotesOptions): PeerRemotes {
   const { clock, random, log } = own;
   const remotes = new Map<GlobalName, Promise<Remote>>();
@@ -30,7 +33,7 @@ export function createPeerRemotes({ own, credentials, beforeCall }: PeerRemotesO
     // It speaks for that site alone, or it could stand in for another one.
     if (readAuthority(authorityPem).site !== siteOf(member))
       throw new CollectiveError("not_authenticated", `the certificate authority of ${member} is not one of ${siteOf(member)}`);
-    return createRemote({ member, address, credentials: trusting(credentials, authorityPem), beforeCall, clock, random, log });
+    return createRemote({ member, address, credentials: trusting(credentials, authorityPem), beforeCall, patience, clock, random, log });
   };
   return {
     remoteOf: (member, signal) => {

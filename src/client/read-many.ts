@@ -3,12 +3,12 @@ import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { largeChunkBytes, smallChunkBytes, storedChunkBytesMax } from "../../protocol/limits.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import { openChunk } from "../codec/sealed-chunk.ts";
+import { watchStall } from "../core/stall-watch.ts";
 import { ticketRefused } from "../net/errors.ts";
 import { type LocatedChunk, locate, readFailure } from "./download.ts";
-import { fetchChunk, isWhole, noteBadCopy, stallPatienceMs } from "./fetch-chunk.ts";
+import { fetchChunk, inOrder, isWhole, noteBadCopy, stallPatienceMs } from "./fetch-chunk.ts";
 import type { Remote } from "./remote.ts";
 import { rightsEnded } from "./rights-ended.ts";
-import { watchStall } from "./stall-watch.ts";
 
 /** Files that `readMany` takes: one small chunk. */
 export function isSmallFile(attr: Attr): boolean {
@@ -72,7 +72,7 @@ async function fetchAll(
   { signal, throwsRefusal }: ReadOptions,
 ): Promise<Map<LocatedChunk, Uint8Array>> {
   const found = new Map<LocatedChunk, Uint8Array>();
-  const byNode = Map.groupBy(chunks, (chunk) => chunk.nodes.find((node) => !remote.hasFailedLately(node.node)) ?? chunk.nodes[0]);
+  const byNode = Map.groupBy(chunks, (chunk) => inOrder(remote, chunk.nodes)[0]);
   await Promise.all(
     [...byNode].map(async ([node, group]) => {
       if (!node) return;

@@ -1,6 +1,6 @@
 /** Trees at a member, and the places that `cp` and `mv` mean by a target. */
 import { CollectiveError } from "../../protocol/errors.ts";
-import type { Inode } from "../../protocol/ids.ts";
+import type { GlobalName, Inode } from "../../protocol/ids.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import { listDirectory, type Place, placeOf } from "./files.ts";
 import type { Remote } from "./remote.ts";
@@ -24,29 +24,38 @@ export async function* walkTree(remote: Remote, start: Inode, signal?: AbortSign
   }
 }
 
-export interface TargetPlace extends Place {
+/** A path at some member. */
+export interface RemotePlace {
+  /** Undefined is the own one. */
+  readonly member: GlobalName | undefined;
+  /** The same object for the same member. */
+  readonly remote: Remote;
   readonly components: readonly string[];
 }
 
+export interface TargetPlace extends Place, RemotePlace {}
+
 /** As in cp(1) and mv(1): an existing directory takes the source inside it by its name, anything else is the new name. */
-export async function targetPlaceOf(
-  remote: Remote,
-  { from, to }: { readonly from: readonly string[]; readonly to: readonly string[] },
-  signal?: AbortSignal,
-): Promise<TargetPlace> {
+export async function targetPlaceOf(from: readonly string[], to: RemotePlace, signal?: AbortSignal): Promise<TargetPlace> {
+  const { remote, components } = to;
   const name = from.at(-1);
   if (name === undefined) throw new CollectiveError("invalid_argument", "the root is not a file or directory that can be copied or moved");
-  if (to.length > 0) {
-    const place = await placeOf(remote, to, signal);
-    if (place.existing?.type !== "directory") return { ...place, components: to };
+  if (components.length > 0) {
+    const place = await placeOf(remote, components, signal);
+    if (place.existing?.type !== "directory") return { ...to, ...place };
   }
-  const inside = [...to, name];
-  return { ...(await placeOf(remote, inside, signal)), components: inside };
+  const inside = [...components, name];
+  return { ...to, ...(await placeOf(remote, inside, signal)), components: inside };
 }
 
 /** True for the ancestor itself, too. */
-export function isWithin(components: readonly string[], ancestor: readonly string[]): boolean {
-  return ancestor.length <= components.length && ancestor.every((name, index) => components[index] === name);
+export function isWithin(place: RemotePlace, ancestor: RemotePlace): boolean {
+  return place.remote === ancestor.remote && ancestor.components.every((name, index) => place.components[index] === name);
+}
+
+/** Inode numbers mean something at one member alone. */
+export function isSameFile(place: TargetPlace, source: { readonly remote: Remote; readonly attr: Attr }): boolean {
+  return place.remote === source.remote && place.existing?.inode === source.attr.inode;
 }
 
 /** How a path is shown to people. */

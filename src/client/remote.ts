@@ -8,9 +8,10 @@ import { type ChunkKeys, deriveChunkKeys } from "../codec/sealed-chunk.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
-import { type ControlClient, createControlClient } from "../net/control-client.ts";
+import { type ControlClient, type ControlClientOptions, createControlClient } from "../net/control-client.ts";
 import { createDataClient, type DataClient } from "../net/data-client.ts";
 import type { Credentials } from "../pki/credentials.ts";
+import { createNodeLatencies, type NodeLatencies } from "./node-latency.ts";
 
 export interface Remote {
   readonly control: ControlClient;
@@ -24,6 +25,7 @@ export interface Remote {
   noteFailure(node: GlobalName): void;
   hasFailedLately(node: GlobalName): boolean;
   failedLately(): GlobalName[];
+  readonly latencies: NodeLatencies;
 }
 
 export interface RemoteOptions {
@@ -34,6 +36,8 @@ export interface RemoteOptions {
   readonly credentials: () => Credentials;
   /** See `ControlClientOptions.beforeCall`. */
   readonly beforeCall?: () => Promise<void>;
+  /** With a coordinator that may well not be there. */
+  readonly patience?: Pick<ControlClientOptions, "circuit" | "firstAnswerTimeoutMs">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -50,6 +54,7 @@ export function createRemote(options: RemoteOptions): Remote {
     beforeCall: options.beforeCall,
     clock,
     random,
+    ...options.patience,
   });
   const keys = new Map<Inode, Promise<ChunkKeys | undefined>>();
   const failedUntilMs = new Map<GlobalName, number>();
@@ -73,6 +78,7 @@ export function createRemote(options: RemoteOptions): Remote {
     },
     noteFailure: (node) => void failedUntilMs.set(node, clock.monotonicMs() + failureRememberedMs),
     hasFailedLately: (node) => (failedUntilMs.get(node) ?? 0) > clock.monotonicMs(),
+    latencies: createNodeLatencies(clock),
     failedLately: () => [...failedUntilMs.keys()].filter((node) => remote.hasFailedLately(node)),
   };
   return remote;

@@ -1,6 +1,6 @@
 /**
- * Carries files into another datastore: read with the keys of the one, sealed with those of the
- * other. Small files are read many at a time while the group before them is sealed, so memory is
+ * Carries files into another datastore, at the same member or another: read with the keys of the one, sealed
+ * with those of the other, and never on this machine's disk. Small files are read many at a time while the group before them is sealed, so memory is
  * bounded by two groups and what `createIngest` holds.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
@@ -25,8 +25,15 @@ export interface StoreTransfer {
 
 const groupBytesMax = 4 * mebibyte;
 
-export function createStoreTransfer(remote: Remote, store: Inode, { signal, onProgress }: CopyOptions): StoreTransfer {
-  const ingest = createIngest(remote, { signal, onProgress: (bytes) => onProgress?.({ files: 0, bytes }) });
+export interface TransferEnds {
+  readonly from: Remote;
+  readonly to: Remote;
+  /** At `to`. */
+  readonly store: Inode;
+}
+
+export function createStoreTransfer({ from, to, store }: TransferEnds, { signal, onProgress }: CopyOptions): StoreTransfer {
+  const ingest = createIngest(to, { signal, onProgress: (bytes) => onProgress?.({ files: 0, bytes }) });
   let group: CopyItem[] = [];
   let groupBytes = 0;
   let links: CopyItem[] = [];
@@ -43,7 +50,7 @@ export function createStoreTransfer(remote: Remote, store: Inode, { signal, onPr
     groupBytes = 0;
     if (items.length === 0) return;
     const reading = readMany(
-      remote,
+      from,
       items.map((item) => item.attr),
       signal,
     );
@@ -59,7 +66,7 @@ export function createStoreTransfer(remote: Remote, store: Inode, { signal, onPr
     await before;
     const { inode, version, sizeBytes } = item.attr;
     // Asked for beyond its end, a file that has grown is not cut off; the version says so if it has.
-    const content = readRange(remote, { inode, offset: 0, lengthBytes: fileBytesMax, ifVersion: version }, signal);
+    const content = readRange(from, { inode, offset: 0, lengthBytes: fileBytesMax, ifVersion: version }, signal);
     try {
       await addFile(item, piecesSource(content, sizeBytes));
     } finally {
@@ -71,7 +78,7 @@ export function createStoreTransfer(remote: Remote, store: Inode, { signal, onPr
     links = [];
     if (items.length === 0) return;
     const made = items.map(({ attr, parent, name }) => ({ parent, name, target: targetOf(attr), mtimeNs: attr.mtimeNs }));
-    await remote.control.call(routes.makeSymlinks, { links: made }, { signal });
+    await to.control.call(routes.makeSymlinks, { links: made }, { signal });
     onProgress?.({ files: items.length, bytes: 0 });
   };
 
@@ -93,8 +100,8 @@ export function createStoreTransfer(remote: Remote, store: Inode, { signal, onPr
         await sendLinks();
         await sendGroup();
         await before;
-        const { degradedChunks } = await ingest.finish();
-        return { degradedChunks };
+        const { degradedChunks, because } = await ingest.finish();
+        return { degradedChunks, because };
       })();
       return finished;
     },

@@ -19,6 +19,7 @@
 import type { ChunkId, GlobalName } from "../../protocol/ids.ts";
 import type { CopyState } from "../../protocol/schema.ts";
 import { nodesWithRoom, type StorageNode } from "./candidates.ts";
+import { latencyRing, latencyRingsMax } from "./latency.ts";
 import { membersLacking, type PlacementPolicy, type ShareRequest, sharesOf } from "./shares.ts";
 
 export interface PlacementRequest {
@@ -82,14 +83,10 @@ function nearEnough(candidates: readonly StorageNode[], request: ShareRequest): 
   return candidates.filter((node) => ringOf(node, home) <= outermost);
 }
 
-/** Up to here a node is as near as can be; further out each ring reaches twice as far. */
-const nearLatencyMs = 4;
-const ringsMax = 32;
-
 /** Own nodes come first, whatever their latency; equally near ones share the load. */
 function ringOf({ member, latencyMs }: StorageNode, home: GlobalName): number {
-  const ring = latencyMs <= nearLatencyMs ? 0 : Math.min(ringsMax - 1, Math.ceil(Math.log2(latencyMs / nearLatencyMs)));
-  return member === home ? ring : ringsMax + ring;
+  const ring = latencyRing(latencyMs);
+  return member === home ? ring : latencyRingsMax + ring;
 }
 
 function pick(

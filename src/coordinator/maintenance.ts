@@ -1,18 +1,21 @@
 /**
  * What a coordinator does by itself: void the tickets of grants that have ended, free what removed trees hold,
- * delete chunks nobody needs, and write down what heartbeats said. Each pass is bounded; a pass that fails is tried again.
+ * delete chunks nobody needs, give popular ones more copies for a while, and write down what heartbeats said. Each pass is bounded; a pass that fails is tried again.
  */
 import { type ErrorCode, toCollectiveError } from "../../protocol/errors.ts";
 import { chunksPerTicketMax, ticketLifetimeMs } from "../../protocol/limits.ts";
 import type { Log } from "../core/log.ts";
 import type { Garbage } from "../meta/store.ts";
+import { createPopularCopies } from "./popular-copies.ts";
 import type { CoordinatorService } from "./service.ts";
+import { createSurplusCopies } from "./surplus-copies.ts";
 
 export interface Maintenance {
   stop(): Promise<void>;
 }
 
 const passIntervalMs = 2_000;
+const copyIntervalMs = 5_000;
 const collectedCopiesMax = 2_000;
 const reclaimStepsMax = 50;
 const persistIntervalMs = 10_000;
@@ -39,33 +42,44 @@ function createTroubles(log: Log): Troubles {
 
 export function startMaintenance(service: CoordinatorService): Maintenance {
   const stopping = new AbortController();
+  const { signal } = stopping;
   const troubles = createTroubles(service.log);
-  const run = async (): Promise<void> => {
-    let persistedMs = service.clock.monotonicMs();
-    // Also what ended while this coordinator did not run, as long as a ticket of it may still be about.
-    let endedMs = service.clock.wallMs() - ticketLifetimeMs;
-    while (!stopping.signal.aborted) {
+  const repeat = async (what: string, intervalMs: number, pass: () => Promise<void>): Promise<void> => {
+    while (!signal.aborted) {
       try {
-        const nowMs = service.clock.wallMs();
-        await service.metadata.withdrawEnded(endedMs);
-        endedMs = nowMs;
-        await collect(service, troubles, stopping.signal);
-        if (service.clock.monotonicMs() - persistedMs >= persistIntervalMs) {
-          await service.directory.persist();
-          persistedMs = service.clock.monotonicMs();
-        }
-        troubles.succeeded("bookkeeping");
+        await pass();
+        troubles.succeeded(what);
       } catch (error) {
-        troubles.failed("bookkeeping", error);
+        if (!signal.aborted) troubles.failed(what, error);
       }
-      await service.clock.sleep(passIntervalMs, stopping.signal).catch(() => undefined);
+      await service.clock.sleep(intervalMs, signal).catch(() => undefined);
     }
   };
-  const running = run();
+  let persistedMs = service.clock.monotonicMs();
+  // Also what ended while this coordinator did not run, as long as a ticket of it may still be about.
+  let endedMs = service.clock.wallMs() - ticketLifetimeMs;
+  const bookkeeping = async (): Promise<void> => {
+    const nowMs = service.clock.wallMs();
+    await service.metadata.withdrawEnded(endedMs);
+    endedMs = nowMs;
+    await collect(service, troubles, signal);
+    if (service.clock.monotonicMs() - persistedMs >= persistIntervalMs) {
+      await service.directory.persist();
+      persistedMs = service.clock.monotonicMs();
+    }
+  };
+  const popular = createPopularCopies(service);
+  const surplus = createSurplusCopies(service);
+  const copying = async (): Promise<void> => {
+    await popular.add(signal);
+    await surplus.release(signal);
+  };
+  // Apart, because bytes take their time and tickets of rights that have ended must not wait for them.
+  const running = [repeat("bookkeeping", passIntervalMs, bookkeeping), repeat("copies of popular chunks", copyIntervalMs, copying)];
   return {
     stop: async () => {
       stopping.abort();
-      await running;
+      await Promise.all(running);
     },
   };
 }
@@ -82,7 +96,7 @@ async function collectFrom(
   { node, chunks }: Garbage,
   { troubles, signal }: { readonly troubles: Troubles; readonly signal: AbortSignal },
 ): Promise<void> {
-  if (service.directory.get(node)?.state !== "alive") return;
+  if (service.allNodes.get(node)?.state !== "alive") return;
   const what = `deleting garbage on ${node}`;
   try {
     for (let at = 0; at < chunks.length; at += chunksPerTicketMax) {

@@ -7,19 +7,21 @@ import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { gossipMessageBytesMax } from "../../protocol/gossip.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
 import { kibibyte } from "../../protocol/limits.ts";
-import { routes } from "../../protocol/routes.ts";
+import { type Route, type RouteInput, type RouteOutput, routes } from "../../protocol/routes.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import type { GossipTransport } from "../gossip/agent.ts";
 import type { MetadataStore } from "../meta/store.ts";
-import { type ControlClient, createControlClient } from "../net/control-client.ts";
+import { type CallOptions, type ControlClient, createControlClient } from "../net/control-client.ts";
 import type { Credentials } from "../pki/credentials.ts";
-import type { Peers } from "./peers.ts";
+import type { Peers, TrustedPeer } from "./peers.ts";
 
 export interface PeerClients extends GossipTransport {
   /** Of a message and its answer, smoothed; undefined before the first. */
   latencyMs(member: GlobalName): number | undefined;
+  /** Asks a peer's coordinator once, where it answered last. Throws as `ControlClient.call`, and `permission_denied` for one that is no peer. */
+  call<R extends Route>(member: GlobalName, route: R, input: RouteInput<R>, options: CallOptions): Promise<RouteOutput<R>>;
   /** A further address of a member, whether it is a peer already or not. */
   hint(member: GlobalName, address: string): void;
   /** Closes what leads to a member that is no peer any more. */
@@ -42,6 +44,8 @@ interface Connection {
   latencyMs: number | undefined;
 }
 
+/** Of calls; gossip has its own way of finding out who is there, and never waits for it. */
+const circuit = { failuresMax: 3, firstPauseMs: 1_000, pauseMsMax: 30_000 };
 /** Gossip tries again by itself. */
 const retryPolicy = { attemptsMax: 1, firstDelayMs: 0, delayMsMax: 0 };
 const answerBytesMax = gossipMessageBytesMax + kibibyte;
@@ -50,6 +54,11 @@ const newestShare = 0.2;
 
 export function createPeerClients({ peers, metadata, credentials, clock, random, log }: PeerClientsOptions): PeerClients {
   const connections = new Map<GlobalName, Connection>();
+  const peerOf = (member: GlobalName): TrustedPeer => {
+    const peer = peers.get(member);
+    if (!peer) throw new CollectiveError("permission_denied", `${member} is no peer`);
+    return peer;
+  };
   const hints = new Map<GlobalName, string>();
   const connectionTo = (member: GlobalName): Connection => {
     const known = connections.get(member) ?? { clients: new Map(), failures: new Map(), latencyMs: undefined };
@@ -59,7 +68,7 @@ export function createPeerClients({ peers, metadata, credentials, clock, random,
   const clientAt = (member: GlobalName, address: string): ControlClient => {
     const { clients } = connectionTo(member);
     const server = { kind: "coordinator", name: member } as const;
-    const client = clients.get(address) ?? createControlClient({ address, server, credentials, clock, random, retryPolicy });
+    const client = clients.get(address) ?? createControlClient({ address, server, credentials, clock, random, retryPolicy, circuit });
     clients.set(address, client);
     return client;
   };
@@ -73,8 +82,7 @@ export function createPeerClients({ peers, metadata, credentials, clock, random,
   };
   return {
     send: async ({ to, addresses, bytes, signal }) => {
-      const peer = peers.get(to);
-      if (!peer) throw new CollectiveError("permission_denied", `${to} is no peer`);
+      const peer = peerOf(to);
       let failure: unknown;
       const { failures } = connectionTo(to);
       const hint = hints.get(to);
@@ -83,7 +91,7 @@ export function createPeerClients({ peers, metadata, credentials, clock, random,
       for (const address of [...places].sort((a, b) => (failures.get(a) ?? 0) - (failures.get(b) ?? 0))) {
         const startedMs = clock.monotonicMs();
         try {
-          const { message } = await clientAt(to, address).call(routes.gossip, { message: bytes }, { signal, answerBytesMax });
+          const { message } = await clientAt(to, address).call(routes.gossip, { message: bytes }, { signal, answerBytesMax, probe: true });
           const tookMs = clock.monotonicMs() - startedMs;
           const connection = connectionTo(to);
           connection.latencyMs = tookMs * newestShare + (connection.latencyMs ?? tookMs) * (1 - newestShare);
@@ -98,6 +106,7 @@ export function createPeerClients({ peers, metadata, credentials, clock, random,
       }
       throw failure;
     },
+    call: async (member, route, input, options) => await clientAt(member, peerOf(member).address).call(route, input, options),
     latencyMs: (member) => connections.get(member)?.latencyMs,
     hint: (member, address) => void hints.set(member, address),
     forget: (member) => void connections.delete(member),

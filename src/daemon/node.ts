@@ -12,6 +12,7 @@ import { openDiskChunkStores } from "../chunk/disk-stores.ts";
 import type { NodeConfig } from "../core/config.ts";
 import { version } from "../core/version.ts";
 import { createControlClient } from "../net/control-client.ts";
+import { createDataClient } from "../net/data-client.ts";
 import { type DataServer, startDataServer } from "../net/data-server.ts";
 import { createNodeApp } from "../node/app.ts";
 import { nodeHealth, registerNodeMetrics } from "../node/metrics.ts";
@@ -107,7 +108,8 @@ export async function startNode(settings: NodeSettings, around: Surroundings): P
       clock,
       cacheEntriesMax: ticketsRememberedMax,
     });
-    const app = createNodeApp({ name, stores, tickets, signer: () => signer, clock, log });
+    const sources = createDataClient(() => credentials);
+    const app = createNodeApp({ name, stores, tickets, sources, signer: () => signer, clock, log });
     const serving = await startDataServer({ ...config.address, credentials, clock, fetch: (request) => app.fetch(request) });
     server = serving;
     const address = advertisedAddress({ advertise: config.advertise, listen: config.address, port: serving.port });

@@ -7,6 +7,7 @@ import { createChunkMap } from "./chunk-map.ts";
 import { type MetadataContext, statement, usableCopies } from "./context.ts";
 import { createEnrolmentRegistry } from "./enrolments.ts";
 import { createGrantRegistry } from "./grants.ts";
+import { createHostRegistry } from "./hosts.ts";
 import { createInviteRegistry } from "./invites.ts";
 import { createNamespace } from "./namespace.ts";
 import { createNodeRegistry } from "./nodes.ts";
@@ -15,6 +16,7 @@ import { rememberingContext } from "./requests.ts";
 import { createNameRevocation } from "./revoked-names.ts";
 import type { ChunkTotals, MetadataParts, MetadataStore } from "./store.ts";
 import { createStoreRegistry } from "./stores.ts";
+import { createSurplus } from "./surplus.ts";
 
 /** `db` must have been opened with `metadataMigrations`; closing the store closes it. */
 export function createSqliteMetadata({ db, clock }: { readonly db: CollectiveDatabase; readonly clock: Clock }): MetadataStore {
@@ -31,8 +33,10 @@ function createParts(context: MetadataContext): MetadataParts {
   return {
     ...createNamespace(context),
     ...createChunkMap(context),
+    ...createSurplus(context),
     ...createStoreRegistry(context),
     ...createNodeRegistry(context),
+    ...createHostRegistry(context),
     ...createEnrolmentRegistry(context),
     ...createNameRevocation(context),
     ...createGrantRegistry(context),

@@ -9,7 +9,17 @@
  */
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import type { RequestId } from "../../protocol/request-id.ts";
-import type { Attr, ChunkCodec, CopyState, DirectoryEntry, FileCommit, OfferedChunk, Store, StorePolicy } from "../../protocol/schema.ts";
+import type {
+  Attr,
+  ChunkCodec,
+  CopyState,
+  DirectoryEntry,
+  FileCommit,
+  Heartbeat,
+  OfferedChunk,
+  Store,
+  StorePolicy,
+} from "../../protocol/schema.ts";
 import type { AuditTrail, EnrolmentRegistry, GrantRegistry, InviteRegistry, PeerRegistry } from "./people.ts";
 
 export interface EntryRef {
@@ -74,10 +84,12 @@ export interface Namespace {
 /**
  * Chooses nodes for the copies that a chunk still lacks. `copies` also names, as `deleting`, each node that
  * is about to delete the same bytes for another store: what is written there now would go with them.
+ * `usedAtHosts`: what copies take at other members, in whatever state.
  */
 export type ChooseNodes = (
   chunk: OfferedChunk,
   copies: readonly { readonly node: GlobalName; readonly state: CopyState }[],
+  usedAtHosts: ReadonlyMap<GlobalName, number>,
 ) => readonly GlobalName[];
 
 export interface ConfirmedCopies {
@@ -111,6 +123,11 @@ export interface ChunkMap {
     choose: ChooseNodes,
   ): Promise<{ targets: (readonly GlobalName[])[]; stored: number[] }>;
   /**
+   * Records as offered what `offer` could not, because the consent of others had to be asked for: copies of chunks that it announced.
+   * Answers those that stand; where the same bytes are being deleted, none does. As durable as `offer`.
+   */
+  offerAlso(store: Inode, copies: readonly ConfirmedCopies[]): Promise<ConfirmedCopies[]>;
+  /**
    * Publishes files, all or none, durable when it resolves. `conflict` when another content stands there
    * than `replaces` says or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed.
    */
@@ -136,6 +153,31 @@ export interface ChunkMap {
   reclaim(): Promise<boolean>;
 }
 
+export interface SurplusChunk {
+  readonly id: ChunkId;
+  readonly storedBytes: number;
+  readonly copies: readonly { readonly node: GlobalName; readonly state: CopyState }[];
+}
+
+export interface CopyRelease {
+  readonly chunk: ChunkId;
+  /** Whose copy goes. */
+  readonly node: GlobalName;
+  /** Whose copies make it dispensable. */
+  readonly kept: readonly GlobalName[];
+}
+
+/** Copies beyond what a store asks for. */
+export interface Surplus {
+  /** Chunks in use with more stored copies than the store asks for, by their ids, those greater than `after`. */
+  surplusOf(store: Inode, page: { readonly after?: ChunkId | undefined; readonly limit: number }): Promise<SurplusChunk[]>;
+  /**
+   * Takes copies out of use, to be deleted as garbage, each only while as many of `kept` are stored as the store asks for.
+   * Answers how many went.
+   */
+  releaseCopies(store: Inode, releases: readonly CopyRelease[]): Promise<number>;
+}
+
 export interface StoreRegistry {
   createStore(request: { readonly name: string; readonly policy: StorePolicy; readonly owner: string }): Promise<Store>;
   /** Copies on `unusable` nodes do not count. */
@@ -156,12 +198,34 @@ export interface KnownNode {
   readonly chunkCount: number;
   readonly version: string;
   readonly lastSeenMs: number;
+  /** What it keeps for other members. Not kept: undefined until the node has said so. */
+  readonly guests?: Heartbeat["guests"];
 }
 
+/** Own nodes. */
 export interface NodeRegistry {
   listNodes(): Promise<KnownNode[]>;
   /** Inserts or replaces. */
   saveNodes(nodes: readonly KnownNode[]): Promise<void>;
+}
+
+/** A node of another member that keeps copies for this one. */
+export interface HostNode {
+  readonly name: GlobalName;
+  readonly member: GlobalName;
+  readonly publicKeyRaw: Uint8Array;
+  readonly address: string;
+}
+
+export interface HostRegistry {
+  listHostNodes(): Promise<HostNode[]>;
+  /** By member: what copies there take, in whatever state. */
+  usedAtHosts(): Promise<ReadonlyMap<GlobalName, number>>;
+  /** Inserts or replaces. */
+  saveHostNodes(nodes: readonly HostNode[]): Promise<void>;
+  /** What this member lends to others; 0 until it is set. */
+  pledge(): Promise<number>;
+  setPledge(bytes: number, by: GlobalName): Promise<void>;
 }
 
 export interface ChunkTotals {
@@ -176,8 +240,10 @@ export interface ChunkTotals {
 export interface MetadataParts
   extends Namespace,
     ChunkMap,
+    Surplus,
     StoreRegistry,
     NodeRegistry,
+    HostRegistry,
     EnrolmentRegistry,
     GrantRegistry,
     InviteRegistry,

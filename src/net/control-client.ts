@@ -1,5 +1,6 @@
 /**
- * Calls a coordinator. One pooled HTTP/2 connection serves all calls in flight.
+ * Calls a coordinator. One pooled HTTP/2 connection serves all calls in flight, for as long as it is good for anything;
+ * every call ends, in an answer or an error, within its time-out.
  *
  * A call whose answer was lost is repeated by itself: either nothing more comes of it, or it carries an id
  * by which the coordinator knows it (protocol/request-id.ts).
@@ -11,20 +12,26 @@ import { dnsNameOf, type Identity } from "../../protocol/ids.ts";
 import { controlTimeoutMs } from "../../protocol/limits.ts";
 import { formatRequestId, type RequestId, requestIdHeader, requestSlot, requestSlotBytes } from "../../protocol/request-id.ts";
 import { contentTypeMessage, type Route, routes } from "../../protocol/routes.ts";
+import type { CircuitPolicy } from "../core/circuit.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
 import { type RetryPolicy, retry } from "../core/retry.ts";
 import type { Credentials } from "../pki/credentials.ts";
 import { boundedBytes } from "./bounded-bytes.ts";
+import { type CircuitGuard, createCircuitGuard } from "./circuit-guard.ts";
 import { askTime, timeOfAnswer, withClockSkew } from "./clock-skew.ts";
+import { createConnectionWatch, numbered } from "./connection-watch.ts";
 import { neverAnswered, requestError, responseError } from "./errors.ts";
 import { type ClientTls, clientTls } from "./tls.ts";
 
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
+  /** `controlTimeoutMs` unless told. */
   readonly timeoutMs?: number;
   /** Of another member's coordinator, which may send anything. */
   readonly answerBytesMax?: number;
+  /** See `GuardOptions`. */
+  readonly probe?: boolean;
 }
 
 export interface ControlClient {
@@ -42,6 +49,10 @@ export interface ControlClientOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly retryPolicy?: RetryPolicy;
+  /** Holds calls back while nobody answers. */
+  readonly circuit?: CircuitPolicy;
+  /** The time-out of calls until the first answer; for one who may well not be there, as `timeoutMs` for one who is. */
+  readonly firstAnswerTimeoutMs?: number;
 }
 
 /** For a coordinator that has never answered this client: it is probably not there, and the person should know soon. */
@@ -51,47 +62,57 @@ const restartRetryPolicy: RetryPolicy = { attemptsMax: 12, firstDelayMs: 100, de
 
 export function createControlClient(options: ControlClientOptions): ControlClient {
   const facts = { peer: dnsNameOf(options.server), address: options.address };
+  const { clock, random, circuit } = options;
+  const guard: CircuitGuard = circuit ? createCircuitGuard({ policy: circuit, facts, clock, random }) : (call) => call();
+  const connections = createConnectionWatch(clock);
   let known: { readonly from: Credentials; readonly tls: ClientTls } | undefined;
   const currentTls = (route: Route): ClientTls => {
     const credentials = options.credentials();
-    if (!isRenewal(route)) assertUsable(credentials, options.clock.wallMs());
+    if (!isRenewal(route)) assertUsable(credentials, clock.wallMs());
     const usable = known?.from === credentials ? known : { from: credentials, tls: clientTls(credentials, options.server) };
     known = usable;
     return usable.tls;
   };
   let hasAnswered = false;
   const attempt = async (route: Route, body: Uint8Array<ArrayBuffer>, call: CallOptions & SentId): Promise<unknown> => {
-    const timeout = AbortSignal.timeout(call.timeoutMs ?? controlTimeoutMs);
+    const patienceMs = hasAnswered ? controlTimeoutMs : (options.firstAnswerTimeoutMs ?? controlTimeoutMs);
+    const timeout = AbortSignal.timeout(call.timeoutMs ?? patienceMs);
+    const connection = connections.number;
     const init = {
       method: "POST",
       body,
       headers: { "content-type": contentTypeMessage, ...call.idHeader },
       signal: call.signal ? AbortSignal.any([call.signal, timeout]) : timeout,
-      tls: currentTls(route),
+      tls: numbered(currentTls(route), connection),
       protocol: "http2",
     };
     let answeredMs: number | undefined;
+    connections.asked(connection);
     try {
       const response = await fetch(`https://${options.address}${route.path}`, init as RequestInit);
       hasAnswered = true;
+      connections.answered(connection);
+      connections.asked(connection);
       answeredMs = timeOfAnswer(response);
       if (!response.ok) throw await responseError(response, facts);
       const bytes = await boundedBytes(response, { ...facts, bytesMax: call.answerBytesMax ?? Number.POSITIVE_INFINITY });
+      connections.answered(connection);
       return decodeMessage(route.output, bytes, `the answer of ${facts.peer}`, "unavailable");
     } catch (thrown) {
       const error = requestError(thrown, facts);
+      if (error.code === "timed_out") connections.timedOut(connection);
       if (error.details.outOfDate !== true) throw error;
       const peerMs = answeredMs ?? (await askTime(options.address, facts.peer));
-      throw withClockSkew(error, { nowMs: options.clock.wallMs(), peerMs });
+      throw withClockSkew(error, { nowMs: clock.wallMs(), peerMs });
     }
   };
   const repeat = (route: Route, body: Uint8Array<ArrayBuffer>, call: CallOptions & SentId): Promise<unknown> => {
     const policy = options.retryPolicy ?? defaultRetryPolicy;
     let refusals = 0;
-    return retry(() => attempt(route, body, call), {
+    return retry(() => guard(() => attempt(route, body, call), call), {
       policy: hasAnswered ? (options.retryPolicy ?? restartRetryPolicy) : policy,
-      clock: options.clock,
-      random: options.random,
+      clock,
+      random,
       signal: call.signal,
       retryable: (error) => isTransient(error) && (neverAnswered(error) || ++refusals < policy.attemptsMax),
     });
@@ -99,7 +120,7 @@ export function createControlClient(options: ControlClientOptions): ControlClien
   /** Each as its last call has used it. A call takes one for itself until its caller has what it waits for. */
   const freeSlots: RequestId[] = [];
   const change = async (route: Route, body: Uint8Array<ArrayBuffer>, call: CallOptions): Promise<unknown> => {
-    const used = freeSlots.pop() ?? { slot: requestSlot(options.random.bytes(requestSlotBytes)), number: 0 };
+    const used = freeSlots.pop() ?? { slot: requestSlot(random.bytes(requestSlotBytes)), number: 0 };
     const next = { ...used, number: used.number + 1 };
     try {
       return await repeat(route, body, { ...call, idHeader: { [requestIdHeader]: formatRequestId(next) } });

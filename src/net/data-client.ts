@@ -12,6 +12,8 @@ import {
   dataPaths,
   deletedManySchema,
   fetchedManySchema,
+  type Replicated,
+  replicatedSchema,
   type VerifiedState,
   verifiedManySchema,
 } from "../../protocol/data.ts";
@@ -47,6 +49,13 @@ export interface DataClient {
   getMany(target: TicketedNode, ids: readonly ChunkId[], options?: FetchCallOptions): Promise<(Uint8Array | null)[]>;
   verify(target: TicketedNode, ids: readonly ChunkId[], options?: DataCallOptions): Promise<VerifiedState[]>;
   delete(target: TicketedNode, ids: readonly ChunkId[], options?: DataCallOptions): Promise<{ deletedBytes: number }>;
+  /** Has the target fetch chunks from `source`, whose ticket is for the target to show there. At most `batchBytesMax` in all. */
+  replicate(target: TicketedNode, request: ReplicateRequest, options?: DataCallOptions): Promise<Replicated>;
+}
+
+export interface ReplicateRequest {
+  readonly source: TicketedNode;
+  readonly chunks: readonly { readonly id: ChunkId; readonly storedBytes: number }[];
 }
 
 interface RequestParts {
@@ -68,7 +77,7 @@ export function createDataClient(credentials: () => Credentials): DataClient {
       ...(parts.body === undefined ? {} : { body: parts.body }),
       headers: { authorization: authorizationOf(target.ticket) },
       signal: parts.signal ? AbortSignal.any([parts.signal, timeout]) : timeout,
-      tls: tlsOf(server),
+      tls: tlsOf(server, target.authorityPem),
     };
     try {
       const response = await fetchAgainIfLost(`https://${target.address}${parts.path}`, init as RequestInit, facts);
@@ -101,6 +110,10 @@ export function createDataClient(credentials: () => Credentials): DataClient {
       (await batch(target, { path: dataPaths.verify, body: chunkIdList(ids), answer: verifiedManySchema, signal })).states,
     delete: (target, ids, { signal } = {}) =>
       batch(target, { path: dataPaths.delete, body: chunkIdList(ids), answer: deletedManySchema, signal }),
+    replicate: (target, { source, chunks }, { signal } = {}) => {
+      const body = { source, chunks: chunks.map(({ id, storedBytes }) => ({ id: chunkIdToBytes(id), storedBytes })) };
+      return batch(target, { path: dataPaths.replicate, body, answer: replicatedSchema, signal });
+    },
   };
 }
 
@@ -129,16 +142,18 @@ function chunkPath(id: ChunkId): string {
 }
 
 /** Options objects must stay the same for connections to be pooled, and change when the certificate does. */
-function createTlsCache(credentials: () => Credentials): (server: Identity) => ClientTls {
+function createTlsCache(credentials: () => Credentials): (server: Identity, authorityPem: string | undefined) => ClientTls {
   let from: Credentials | undefined;
-  const byName = new Map<GlobalName, ClientTls>();
-  return (server) => {
+  const byName = new Map<GlobalName, { readonly authorityPem: string | undefined; readonly tls: ClientTls }>();
+  return (server, authorityPem) => {
     const current = credentials();
     if (current !== from) byName.clear();
     from = current;
-    const known = byName.get(server.name) ?? clientTls(current, server);
-    byName.set(server.name, known);
-    return known;
+    const known = byName.get(server.name);
+    if (known && known.authorityPem === authorityPem) return known.tls;
+    const tls = clientTls(current, server, authorityPem);
+    byName.set(server.name, { authorityPem, tls });
+    return tls;
   };
 }
 

@@ -9,9 +9,9 @@
  */
 import { type Context, Hono } from "hono";
 import { decodeMessage } from "../../protocol/codec.ts";
-import { chunkIdsSchema, dataPaths, storeManySchema, ticketFromAuthorization } from "../../protocol/data.ts";
+import { chunkIdsSchema, dataPaths, replicateSchema, storeManySchema, ticketFromAuthorization } from "../../protocol/data.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
-import { type ChunkId, type GlobalName, parseChunkId, siteOf } from "../../protocol/ids.ts";
+import { type ChunkId, chunkIdToBytes, type GlobalName, parseChunkId, siteOf } from "../../protocol/ids.ts";
 import { batchBytesMax, mebibyte, storedChunkBytesMax } from "../../protocol/limits.ts";
 import { ownerOf, type Ticket, type TicketOperation } from "../../protocol/ticket.ts";
 import type { ChunkStore } from "../chunk/store.ts";
@@ -21,13 +21,17 @@ import type { Clock } from "../core/clock.ts";
 import { directBlockBytes } from "../core/direct-io.ts";
 import { createLimiter } from "../core/limiter.ts";
 import type { Log } from "../core/log.ts";
+import type { DataClient } from "../net/data-client.ts";
 import { errorResponse, messageResponse } from "../net/respond.ts";
 import { assertAllows, type Signer, signReceipt, type TicketVerifier } from "../pki/ticket.ts";
+import { createReplication } from "./replication.ts";
 
 export interface NodeAppOptions {
   readonly name: GlobalName;
   readonly stores: ChunkStores;
   readonly tickets: TicketVerifier;
+  /** Other nodes, to fetch from. */
+  readonly sources: Pick<DataClient, "get">;
   /** Asked for every receipt, so that a renewed key is used at once. */
   readonly signer: () => Signer;
   readonly clock: Clock;
@@ -44,6 +48,7 @@ export function createNodeApp(options: NodeAppOptions): Hono {
   const { stores, log } = options;
   const receiving = createLimiter(receivingBytesMax);
   const buffers = createBufferPool({ bufferBytes: receiveBufferBytes, keepMax: buffersKeptMax });
+  const replication = createReplication({ sources: options.sources, receiving, buffers, clock: options.clock });
   const app = new Hono();
   app.onError((error, c) => errorResponse(error, { log, path: c.req.path }));
   app.notFound((c) =>
@@ -131,6 +136,22 @@ export function createNodeApp(options: NodeAppOptions): Hono {
       if (state === "damaged") log.warn("damaged copy quarantined", { chunk: ids[index] });
     }
     return messageResponse({ states });
+  });
+
+  app.post(dataPaths.replicate, async (c) => {
+    const ticket = ticketOf(c);
+    const { source, chunks } = decodeMessage(replicateSchema, new Uint8Array(await c.req.arrayBuffer()), "the request");
+    allow(
+      ticket,
+      "replicate",
+      chunks.map((chunk) => chunk.id),
+    );
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.storedBytes, 0);
+    if (bytes > ticket.bytesMax) throw new CollectiveError("too_large", `the ticket allows ${ticket.bytesMax} bytes, not ${bytes}`);
+    const store = await stores.open(ownerOf(ticket));
+    const { stored, failed } = await replication.fetch({ store, source, chunks, signal: c.req.raw.signal });
+    const told = failed.map((failure) => ({ ...failure, id: chunkIdToBytes(failure.id) }));
+    return messageResponse({ receipt: stored.length === 0 ? null : receiptFor(ticket, stored), failed: told });
   });
 
   app.post(dataPaths.delete, async (c) => {

@@ -48,9 +48,15 @@ export function startRegistration(options: RegistrationOptions): Registration {
   const stopping = new AbortController();
   const first = Promise.withResolvers<void>();
   first.promise.catch(() => undefined);
+  /** Of the last heartbeat; undefined after one that failed, for the next one may first have to connect. */
+  let roundTripMs: number | undefined;
+  let isConnected = false;
   const beat = async (): Promise<void> => {
-    const heartbeat = { ...options.describe(), withdrawals: options.withdrawals.revision, trust: options.trust.revision };
+    const revisions = { withdrawals: options.withdrawals.revision, trust: options.trust.revision };
+    const heartbeat = { ...options.describe(), ...revisions, roundTripMs };
+    const startedMs = clock.monotonicMs();
     const answer = await options.coordinator.call(routes.heartbeat, heartbeat, { signal: stopping.signal, timeoutMs: heartbeatTimeoutMs });
+    roundTripMs = isConnected ? clock.monotonicMs() - startedMs : undefined;
     // Before the key by which tickets are verified, so that no ticket is believed that was taken back.
     if (answer.withdrawals) options.withdrawals.replace(answer.withdrawals);
     if (answer.trust) options.trust.replace(answer.trust);
@@ -64,7 +70,6 @@ export function startRegistration(options: RegistrationOptions): Registration {
     if (skew === undefined && wrongClock) log.info("the clock of this machine is right again");
     wrongClock = skew !== undefined;
   };
-  let isConnected = false;
   const run = async (): Promise<void> => {
     let failures = 0;
     let trouble: Trouble | undefined;

@@ -5,8 +5,10 @@ import type { HandClock } from "../support/pki.ts";
 import { chunkMapSuite } from "./metadata-chunks.ts";
 import { commitSuite } from "./metadata-commit.ts";
 import { grantsSuite } from "./metadata-grants.ts";
+import { hostsSuite } from "./metadata-hosts.ts";
 import { namespaceSuite } from "./metadata-namespace.ts";
 import { storesSuite } from "./metadata-stores.ts";
+import { surplusSuite } from "./metadata-surplus.ts";
 
 export interface MetadataUnderTest extends AsyncDisposable {
   /** Knows the nodes of `nodeNames`, and nothing else yet. */
@@ -33,6 +35,8 @@ export function metadataStoreSuite(options: MetadataSuiteOptions): void {
     describe("stores and nodes", () => storesSuite(check));
     describe("commit", () => commitSuite(check));
     describe("chunks", () => chunkMapSuite(check));
+    describe("surplus", () => surplusSuite(check));
     describe("grants", () => grantsSuite(check));
+    describe("hosts", () => hostsSuite(check));
   });
 }

@@ -48,7 +48,7 @@ function expectNothingLeft({ temporary, home }: Place, pids: readonly number[]):
 
 describe("demo", () => {
   test(
-    "fetches back what it stored while a node is dead, and a named folder stays to prove it",
+    "three members share as granted, one fetches back what another stored while a node is dead, and a named folder stays to prove it",
     async () => {
       await using place = await makePlace();
       makeTree(place.tree);
@@ -60,14 +60,21 @@ describe("demo", () => {
       expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
 
       const pids = pidsIn(stdout);
-      expect(pids).toHaveLength(4);
+      expect(pids).toHaveLength(12);
+      expect(stdout).toMatch(/^ {2}3 members see each other alive after .*, 2 of them introduced to each other by alice$/m);
+      const pairs = [...stdout.matchAll(/^ {2}(\w+) +(\w+) +5\.0 MiB, SHA-256 equal +refused: permission_denied +refused: not_found$/gm)];
+      expect(pairs.map(([, owner, reader]) => `${owner} ${reader}`)).toEqual([
+        ...["alice bob", "alice carol", "bob alice", "bob carol", "carol alice", "carol bob"],
+      ]);
+      expect(stdout).toContain("Fetching everything back as bob@garage.collective.local, whom alice@home.collective.local granted that");
       const [, victim, victimPid] = /^ {2}kill (node-\d+) \(pid (\d+)\) after [\d.]+ MiB$/m.exec(stdout) ?? [];
       expect(pids).toContain(Number(victimPid));
       expect(stdout).toContain("Every byte came back, though one of 3 nodes is dead.");
       expect(stdout).toMatch(/^ {2}get .* no read failed$/m);
       expect(stdout).toMatch(/, 0 different in /);
-      // The output of status, in which the coordinator has missed it too.
+      // The output of status, in which the coordinator has missed it, and no member.
       expect(stdout).toMatch(new RegExp(`^${victim}\\s+(suspect|dead)`, "m"));
+      for (const peer of ["bob@garage", "carol@office"]) expect(stdout).toMatch(new RegExp(`^${peer}\\.collective\\.local +alive`, "m"));
 
       expect(describeTree(join(folder, "fetched", "tree"))).toEqual(describeTree(place.tree));
       expect(readFileSync(join(folder, "fetched/random.bin")).equals(readFileSync(join(folder, "made/random.bin")))).toBe(true);
@@ -80,11 +87,16 @@ describe("demo", () => {
     "without anything to store it makes files of its own, and removes all there was",
     async () => {
       await using place = await makePlace();
-      const { exitCode, stdout, stderr } = await run(["demo", "--nodes", "1"], { env: place.env, cwd: place.tree, timeoutMs });
+      const { exitCode, stdout, stderr } = await run(["demo", "--members", "1", "--nodes", "1"], {
+        env: place.env,
+        cwd: place.tree,
+        timeoutMs,
+      });
       expect(exitCode).toBe(0);
       expect(stderr).toMatch(/^not storing the current directory, .* has no files$/m);
       expect(stdout).toMatch(/^ {2}1,001 files equal \(.*\), 25 symbolic links equal, 0 different/m);
       expect(stdout).not.toContain("kill node");
+      expect(stdout).not.toContain("federation");
       expectNothingLeft(place, pidsIn(stdout));
     },
     timeoutMs,
@@ -97,7 +109,7 @@ describe("demo", () => {
   ] as const) {
     test(`${signal} in the middle ends it with one line and leaves nothing`, async () => {
       await using place = await makePlace();
-      const demo = start(["demo"], { env: place.env, cwd: place.tree });
+      const demo = start(["demo", "--nodes", "1"], { env: place.env, cwd: place.tree });
       await demo.waitForLine(moment);
       process.kill(demo.pid, signal);
       // Under npm a Ctrl-C comes twice, from the terminal and from npm; that is still one.
@@ -110,7 +122,7 @@ describe("demo", () => {
 
   test("when it is killed itself, its processes end too", async () => {
     await using place = await makePlace();
-    await using demo: Handle = start(["demo"], { env: place.env, cwd: place.tree });
+    await using demo: Handle = start(["demo", "--members", "2", "--nodes", "1"], { env: place.env, cwd: place.tree });
     await demo.waitForLine(/^Storing/);
     const pids = pidsIn(demo.stdout());
     expect(pids.filter(isRunning)).toHaveLength(4);
@@ -126,7 +138,7 @@ describe("demo", () => {
     makeTree(place.tree);
     const pieces: Buffer[] = [];
     const output = (): string => Buffer.concat(pieces).toString().replaceAll("\r\n", "\n");
-    const demo = Bun.spawn([executable(), "demo", "--nodes", "2"], {
+    const demo = Bun.spawn([executable(), "demo", "--members", "2", "--nodes", "2"], {
       cwd: place.tree,
       env: { PATH: process.env.PATH ?? "", LANG: "C.UTF-8", NO_COLOR: "1", ...place.env },
       // Given so, it is the terminal that controls the process; a Terminal made before would not be.
@@ -137,6 +149,8 @@ describe("demo", () => {
       const [, home = ""] = /export COLLECTIVE_HOME=(\S+)/.exec(output()) ?? [];
       const used = await run(["read", "/demo/tree/line\nbreak"], { env: { ...place.env, COLLECTIVE_HOME: home } });
       expect(used.stdout).toBe("a name of two lines");
+      const asBob = ["--context", "bob", "read", "/@alice@home.collective.local/demo/tree/line\nbreak"];
+      expect((await run(asBob, { env: { ...place.env, COLLECTIVE_HOME: home } })).stdout).toBe("a name of two lines");
       demo.terminal?.write("\x03");
       expect(await demo.exited).toBe(0);
       expectNothingLeft(place, pidsIn(output()));
@@ -151,7 +165,7 @@ describe("demo", () => {
     writeFileSync(join(place.tree, "file"), "content");
     const { env, tree } = place;
     const attempt = (...args: string[]) => run(["demo", ...args], { env, cwd: place.home.path });
-    expectFailure(await attempt("--members", "3"), { code: "unsupported", says: /other members join with the federation/ });
+    expectFailure(await attempt("--members", "9"), { code: "invalid_argument", says: /--members is a number from 1 to 8, not "9"/ });
     expectFailure(await attempt("--nodes", "0"), { code: "invalid_argument", says: /--nodes is a number from 1 to 16, not "0"/ });
     expectFailure(await attempt("--nodes", "three"), { code: "invalid_argument", says: /"three"/ });
     expectFailure(await attempt("--tree", join(tree, "missing")), { code: "not_found", says: /missing/ });

@@ -3,8 +3,10 @@
 import { join } from "node:path";
 import { Writable } from "node:stream";
 import type { Identity } from "../../protocol/ids.ts";
+import { parsePath } from "../../protocol/path.ts";
 import { createMemoryChunkStore, type MemoryChunkStore } from "../../src/chunk/memory.ts";
 import { runCli } from "../../src/cli/run.ts";
+import type { Paths } from "../../src/client/complete-path.ts";
 import { openContexts } from "../../src/client/context-file.ts";
 import { filePlaceOf, statPath } from "../../src/client/files.ts";
 import { createIngest } from "../../src/client/ingest.ts";
@@ -68,6 +70,11 @@ export function runnerIn(home: string): Run {
     });
     return { exitCode, stdout: stdout.text(), stderr: stderr.text() };
   };
+}
+
+/** As somebody types them who knows of no other member. */
+export function ownPaths(remote: Remote): Paths {
+  return { remote, at: async (text) => ({ ...parsePath(text), member: undefined, remote }) };
 }
 
 /** With the administrator's context, as the coordinator's first start makes it. */

@@ -11,12 +11,18 @@ import { createMemoryChunkStore } from "../../src/chunk/memory.ts";
 import type { ChunkStore } from "../../src/chunk/store.ts";
 import { type ChunkStores, createChunkStores } from "../../src/chunk/stores.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
+import { createPopularity, readCounting } from "../../src/cluster/popularity.ts";
 import { createAccessHandlers } from "../../src/coordinator/access-handlers.ts";
+import { createAllNodes } from "../../src/coordinator/all-nodes.ts";
 import { createBootstrapHandlers } from "../../src/coordinator/bootstrap-handlers.ts";
 import { createCertificateHandlers } from "../../src/coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../../src/coordinator/directory.ts";
 import { createFederation } from "../../src/coordinator/federation.ts";
 import { createFederationHandlers } from "../../src/coordinator/federation-handlers.ts";
+import { createFreeSpace } from "../../src/coordinator/free-space.ts";
+import { createHostHandlers } from "../../src/coordinator/host-handlers.ts";
+import { createHostedSpace } from "../../src/coordinator/hosted-space.ts";
+import { createHosting } from "../../src/coordinator/hosting.ts";
 import { createInviteHandlers } from "../../src/coordinator/invite-handlers.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
 import { nodeTrustSince } from "../../src/coordinator/node-trust.ts";
@@ -95,6 +101,8 @@ export interface TestMemberOptions {
   readonly member?: GlobalName;
   /** Of trust in members that others vouch for. */
   readonly policy?: TrustPolicy;
+  /** 1 unless told. */
+  readonly giveToGet?: number;
   /** What a federation root has signed for the member. */
   readonly membershipOf?: ((authority: Authority) => Promise<Membership>) | undefined;
   readonly metadata?: (clock: HandClock) => MetadataStore;
@@ -147,12 +155,12 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
   let credentials = own;
   const revocations = await createRevocations(metadata);
   const directory = await createNodeDirectory({ metadata, revocations, clock, log: silentLog });
-  const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random: systemRandom });
+  const hosted = createHostedSpace({ directory, clock });
   let address = `${loopback}:0`;
   let bootstrapAddress = `${loopback}:0`;
   // By a clock that goes on, for tests that start it.
   const federation = createFederation({
-    ...{ member, authorityPem: authority.certificatePem, peers, metadata, directory, random: systemRandom, log: silentLog },
+    ...{ member, authorityPem: authority.certificatePem, peers, metadata, directory, hosted, random: systemRandom, log: silentLog },
     ...{
       policy: options.policy ?? ("introduced" as const),
       profile: lanProfile,
@@ -162,6 +170,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
       signer: () => signer,
     },
   });
+  const allNodes = await createAllNodes({ metadata, directory, peers, federation, clock });
+  const { giveToGet = 1 } = options;
   const service: CoordinatorService = {
     member,
     get address() {
@@ -170,8 +180,13 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     version: "0.0.0-test",
     metadata,
     directory,
+    allNodes,
+    freeSpace: createFreeSpace(directory),
+    hosted,
+    hosting: createHosting({ member, metadata, directory, allNodes, peers, federation, giveToGet, clock }),
+    giveToGet,
     revocations,
-    tickets,
+    tickets: createTicketOffice({ member, signer: () => signer, allNodes, clock, random: systemRandom }),
     certificates: {
       authorityPem: authority.certificatePem,
       issue: (request) => authority.issue({ ...request, nowMs: clock.wallMs() }),
@@ -181,6 +196,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     peers,
     federation,
     membership: options.membershipOf && (await options.membershipOf(authority)),
+    popularity: createPopularity(readCounting),
     nodes: createDataClient(() => credentials),
     get bootstrapAddress() {
       return bootstrapAddress;
@@ -200,6 +216,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     ...createCertificateHandlers(service),
     ...createAccessHandlers(service),
     ...createFederationHandlers(service),
+    ...createHostHandlers(service),
   };
   const handlers = options.wrapHandlers?.(made) ?? made;
   const server = await startControlServer({
@@ -286,7 +303,8 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
     clock,
     cacheEntriesMax: 16,
   });
-  const app = createNodeApp({ name, stores, tickets, signer: () => signer, clock, log: silentLog });
+  const sources = createDataClient(() => credentials);
+  const app = createNodeApp({ name, stores, tickets, sources, signer: () => signer, clock, log: silentLog });
   const server = await startDataServer({
     host: loopback,
     port: 0,
@@ -305,7 +323,7 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
     signer,
     register: async () => {
       const { usedBytes, freeBytes, chunkCount } = stores.usage();
-      const fresh = await withdrawalsSince({ metadata: service.metadata, site }, withdrawals.revision);
+      const fresh = await withdrawalsSince(service, withdrawals.revision);
       if (fresh) withdrawals.replace(fresh);
       const trusted = nodeTrustSince(service, trust.revision);
       if (trusted) trust.replace(trusted);

@@ -63,6 +63,12 @@ export const sampleInputs: Inputs = {
   removePeer: { member: "bob@garage.collective.local" },
   listPeers: {},
   findPeer: { member: "bob@garage.collective.local" },
+  showPledge: {},
+  setPledge: { pledgedBytes: 1_000 },
+  host: {
+    holder: "dora@home.collective.local",
+    nodes: [{ node: "node-01@garage.collective.local", chunks: [{ id: chunkId("a"), storedBytes: 74 }] }],
+  },
   renewCertificate: { csrPem: "-----BEGIN CERTIFICATE REQUEST-----" },
   revoke: { who: "mallory", kind: "user" },
   listAudit: { beforeSeq: 100, limit: 10 },
@@ -107,6 +113,8 @@ const grant: RouteOutput<typeof routes.grantAccess> = {
 };
 const certificate = { certificatePem: "-----BEGIN CERTIFICATE-----", authorityPem: "-----BEGIN CERTIFICATE-----" };
 
+const pledge = { pledgedBytes: 10, givenBytes: 5, takenBytes: 4, capacityBytes: 100, shareBytes: 10, giveToGet: 1 };
+
 export const sampleOutputs: Outputs = {
   resolve: { parent: attr, attr: null },
   list: { entries: [{ name: "a", attr }], more: true },
@@ -123,7 +131,7 @@ export const sampleOutputs: Outputs = {
     more: false,
   },
   allocate: { targets: [[0], []], stored: [0, 1], nodes: [ticketed] },
-  commit: { attrs: [attr], degradedChunks: 0 },
+  commit: { attrs: [attr], degradedChunks: 1, because: ["bob lends nothing"] },
   locate: {
     files: [
       {
@@ -152,6 +160,10 @@ export const sampleOutputs: Outputs = {
     ...{ member: name, address: "127.0.0.1:8001", version: "0.1.0", uptimeMs: 5, health: "degraded", healthScore: 80, reasons: ["one"] },
     nodes: [{ ...summary, name, state: "alive" }],
     totals: { files: 1, chunks: 2, degradedChunks: 3, lostChunks: 0 },
+    elsewhere: {
+      nodes: [{ name, member: name, state: "alive", freeBytes: 5, latencyMs: 1.5, memberFreeBytes: 4, othersFreeBytes: 3 }],
+      limits: [{ limit: "3 of 3 used", raise: "pledge more" }],
+    },
   },
   gossip: { message: bytes },
   addPeer: { member: name, address: "127.0.0.1:8001" },
@@ -171,11 +183,18 @@ export const sampleOutputs: Outputs = {
           shares: true,
         },
         nodes: [{ name, address: "127.0.0.1:7001", state: "alive", capacityBytes: 10, freeBytes: 5 }],
+        pledge: { pledgedBytes: 10, givenBytes: 5, takenBytes: 4, givenHereBytes: 3, takenHereBytes: 2 },
       },
     ],
     vouched: [{ member: name, address: null, introducers: [name] }],
   },
   findPeer: { address: "127.0.0.1:8001", authorityPem: "-----BEGIN CERTIFICATE-----" },
+  showPledge: pledge,
+  setPledge: pledge,
+  host: {
+    nodes: [{ ...ticketed, publicKeyRaw: bytes }],
+    refused: [{ node: name, code: "quota_exceeded", message: "bob takes no more", hint: "pledge more" }],
+  },
   renewCertificate: certificate,
   issueCertificate: certificate,
   createInvite: { code: "2075M-Q451R", addresses: ["nas.home:9001"], invite },
@@ -194,5 +213,7 @@ export const sampleBatches = {
   fetchedMany: { chunks: [bytes, null] },
   verifiedMany: { states: ["ok", "missing"] },
   deletedMany: { deletedBytes: 5 },
+  replicate: { source: ticketed, chunks: [{ id: chunkIdToBytes(chunkId("a")), storedBytes: 74 }] },
+  replicated: { receipt: bytes, failed: [{ id: chunkIdToBytes(chunkId("b")), code: "not_found", message: "no" }] },
   error: { code: "conflict", message: "no", hint: "try", details: { version: 3 } },
 } as const;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
-import { parseInode } from "../../protocol/ids.ts";
+import type { PeerState, PeerSummary } from "../../protocol/federation-routes.ts";
+import { parseGlobalName, parseInode } from "../../protocol/ids.ts";
 import { gibibyte, nodeDeadAfterMs } from "../../protocol/limits.ts";
 import { defaultStorePolicy, type NodeState, type NodeSummary, type Store } from "../../protocol/schema.ts";
 import { renderStatus, type StatusPage } from "../../src/cli/output/status.ts";
@@ -40,6 +41,16 @@ function storeNamed(name: string): Store {
   };
 }
 
+function peerNamed(name: string, state: PeerState = "alive"): PeerSummary {
+  const member = parseGlobalName(`${name}@${name}.collective.local`);
+  const node = { name: parseGlobalName(`node-01@${name}.collective.local`), address: "192.168.1.30:7001", state: "alive" as const };
+  return {
+    ...{ member, state, address: "192.168.1.30:8001", introducer: alice, underRoot: false, addedMs: nowMs, latencyMs: 3.42, shares: true },
+    nodes: [{ ...node, capacityBytes: 2 * gibibyte, freeBytes: gibibyte }],
+    pledge: null,
+  };
+}
+
 function pageWith(nodes: readonly NodeSummary[], stores: readonly Store[], reasons: readonly string[] = []): StatusPage {
   const status = {
     member: alice,
@@ -51,8 +62,9 @@ function pageWith(nodes: readonly NodeSummary[], stores: readonly Store[], reaso
     reasons: [...reasons],
     nodes: [...nodes],
     totals: { files: 1_000, chunks: 1_000, degradedChunks: 3, lostChunks: 0 },
+    elsewhere: { nodes: [], limits: [] },
   };
-  return { status, stores, latencyMs: 1.23, nowMs };
+  return { status, stores, peers: [], latencyMs: 1.23, nowMs };
 }
 
 function terminal({ isTTY, columns, noColour }: { isTTY: boolean; columns?: number; noColour?: boolean }) {
@@ -88,6 +100,7 @@ describe("status", () => {
         { id: "node-01@home.collective.local", ...node },
         { id: "node-02@home.collective.local", ...node },
       ],
+      pledge: { pledged: 0, given: 0, taken: 0, share: 0, capacity: 2_000_000_000, give_to_get: 1 },
       peers: [],
       totals: {
         nodes: 2,
@@ -125,13 +138,18 @@ describe("status", () => {
     );
     const stores = Array.from({ length: 50 }, (_, index) => storeNamed(`store-${index}`));
     const reasons = Array.from({ length: 20 }, (_, index) => `reason ${index}`);
-    const lines = renderStatus(pageWith(nodes, stores, reasons), terminal({ isTTY: false })).split("\n");
+    const peers = Array.from({ length: 30 }, (_, index) => peerNamed(`peer-${index}`, index === 13 ? "dead" : "alive"));
+    const lines = renderStatus({ ...pageWith(nodes, stores, reasons), peers }, terminal({ isTTY: false })).split("\n");
     expect(lines.length).toBeLessThanOrEqual(40);
     const first = lines.findIndex((line) => line.startsWith("NODE"));
     expect(lines[first + 1]).toMatch(/^node-77 +dead .* 1m 05s ago/);
     expect(lines[first + 2]).toMatch(/^node-78 +suspect/);
-    expect(lines).toContain("… and 86 more");
-    expect(lines).toContain("… and 42 more");
+    expect(lines).toContain("… and 90 more");
+    expect(lines).toContain("… and 44 more");
+    expect(lines).toContain("… and 24 more");
+    const peer = lines.findIndex((line) => line.startsWith("MEMBER"));
+    expect(lines[peer + 1]).toMatch(/^peer-13@peer-13\S+ +dead +3\.4 ms +1 of 1 +2\.0 GiB +introduced by alice@/);
+    expect(lines[peer + 2]).toMatch(/^peer-0@peer-0\S+ +alive/);
     expect(lines.at(-1)).toBe("98 of 100 nodes alive; 900 GiB of 1000 GiB used; 1,000 files; 1,000 chunks, 3 degraded, 0 lost");
   });
 

@@ -12,6 +12,8 @@ import {
   chunkIdsSchema,
   deletedManySchema,
   fetchedManySchema,
+  replicatedSchema,
+  replicateSchema,
   storeManySchema,
   ticketFromAuthorization,
   verifiedManySchema,
@@ -68,6 +70,8 @@ const schemas: readonly (readonly [string, z.ZodType, unknown])[] = [
   ["fetchedMany", fetchedManySchema, sampleBatches.fetchedMany],
   ["verifiedMany", verifiedManySchema, sampleBatches.verifiedMany],
   ["deletedMany", deletedManySchema, sampleBatches.deletedMany],
+  ["replicate", replicateSchema, sampleBatches.replicate],
+  ["replicated", replicatedSchema, sampleBatches.replicated],
   ["error", errorBodySchema, sampleBatches.error],
 ];
 const encoded = schemas.map(([, , sample]) => encodeMessage(sample));

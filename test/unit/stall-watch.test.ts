@@ -1,7 +1,7 @@
 /** Patience with a node that is silent while another could give the same. */
 import { describe, expect, test } from "bun:test";
 import { CollectiveError } from "../../protocol/errors.ts";
-import { watchStall } from "../../src/client/stall-watch.ts";
+import { watchStall } from "../../src/core/stall-watch.ts";
 import { handClock } from "../support/pki.ts";
 
 describe("a connection", () => {

@@ -8,11 +8,12 @@ import { placeOf, statPath } from "../../client/files.ts";
 import { type GetTarget, getTrees } from "../../client/get-tree.ts";
 import { type PutOptions, type PutTarget, putTrees } from "../../client/put-tree.ts";
 import type { Remote } from "../../client/remote.ts";
+import type { RemotePlace } from "../../client/remote-tree.ts";
 import { formatSize } from "../../core/units.ts";
 import type { Io } from "../io.ts";
 import type { Progress } from "../output/progress.ts";
 import { transferProgress } from "../progress.ts";
-import { openSession, type RemotePlace } from "../session.ts";
+import { openSession } from "../session.ts";
 import { warnDegraded } from "../warnings.ts";
 
 export interface TransferRequest {
@@ -34,7 +35,7 @@ export async function putPaths(io: Io, { sources, target, recursive }: TransferR
   });
   progress.finish();
   summarize(io, { verb: "stored", totals, elapsedMs: io.clock.monotonicMs() - startedMs });
-  warnDegraded(io, totals.degradedChunks);
+  warnDegraded(io, totals);
 }
 
 interface PutRequest extends Omit<RemotePlace, "member"> {
@@ -67,29 +68,32 @@ async function putTargets(request: PutRequest): Promise<PutTarget[]> {
 }
 
 export async function getPaths(io: Io, { sources, target, recursive }: TransferRequest): Promise<void> {
-  const { remote, paths } = await (await openSession(io)).allAt(sources);
-  const targets = await getTargets({ remote, paths, sources, target, signal: io.signal });
+  const session = await openSession(io);
+  const places = await Promise.all(sources.map((text) => session.at(text)));
+  const targets = await getTargets({ places, sources, target, signal: io.signal });
   using progress = transferProgress(io, { label: "get" });
   const startedMs = io.clock.monotonicMs();
-  const totals = await getTrees(remote, targets, {
-    recursive,
-    signal: io.signal,
-    ...shownBy(progress),
-  });
+  const totals = { files: 0, skippedFiles: 0, plainBytes: 0 };
+  const shown = shownBy(progress);
+  for (const [remote, there] of Map.groupBy(targets, (found) => found.remote)) {
+    const fetched = await getTrees(remote, there, { recursive, signal: io.signal, ...shown });
+    totals.files += fetched.files;
+    totals.skippedFiles += fetched.skippedFiles;
+    totals.plainBytes += fetched.plainBytes;
+  }
   progress.finish();
   summarize(io, { verb: "fetched", totals, elapsedMs: io.clock.monotonicMs() - startedMs });
 }
 
 interface GetRequest {
-  readonly remote: Remote;
   /** Of the sources, in their order. */
-  readonly paths: readonly (readonly string[])[];
+  readonly places: readonly RemotePlace[];
   readonly sources: readonly string[];
   readonly target: string;
   readonly signal: AbortSignal;
 }
 
-async function getTargets(request: GetRequest): Promise<GetTarget[]> {
+async function getTargets(request: GetRequest): Promise<(GetTarget & { readonly remote: Remote })[]> {
   const local = await stat(request.target).catch(() => undefined);
   const inside = local?.isDirectory() === true;
   if (!inside && request.sources.length > 1)
@@ -103,13 +107,13 @@ async function getTargets(request: GetRequest): Promise<GetTarget[]> {
   // As cp(1) does: what a link at the target points to is replaced, not the link.
   const newName = local?.isFile() ? await realpath(request.target) : request.target;
   return await Promise.all(
-    request.sources.map(async (text, index) => {
-      const components = request.paths[index] ?? [];
-      const attr = await statPath(request.remote, components, request.signal);
+    request.places.map(async ({ remote, components }, index) => {
+      const text = request.sources[index] ?? "";
+      const attr = await statPath(remote, components, request.signal);
       const name = components.at(-1);
       if (attr.inode === rootInode || name === undefined)
         throw new CollectiveError("invalid_argument", "the root cannot be fetched as a whole", { hint: "name the datastores to fetch" });
-      return { attr, localPath: inside && !meansContents(text) ? join(request.target, name) : newName };
+      return { remote, attr, localPath: inside && !meansContents(text) ? join(request.target, name) : newName };
     }),
   );
 }

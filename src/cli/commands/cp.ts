@@ -6,7 +6,7 @@ import { warnDegraded } from "../warnings.ts";
 
 const command: Command = {
   name: "cp",
-  description: "copy inside the collective; inside one datastore no data moves",
+  description: "copy inside a member or between members; inside one datastore no data moves",
   positionals: [
     { name: "FROM", description: "what to copy", isPath: true },
     { name: "TO", description: "the new name, or a directory to copy it into", isPath: true },
@@ -16,15 +16,12 @@ const command: Command = {
   run: async ({ io, positionals, on }) => {
     const [from = "", to = ""] = positionals;
     const session = await openSession(io);
-    const {
-      remote,
-      paths: [source, target],
-    } = await session.allAt([from, to]);
+    const [source, target] = await Promise.all([session.at(from), session.at(to)]);
     const request = { from: source, to: target, recursive: on("recursive") };
     using progress = copyProgress(io, "cp");
-    const { degradedChunks } = await copyPath(remote, request, { signal: io.signal, ...progress.hooks });
+    const totals = await copyPath(request, { signal: io.signal, ...progress.hooks });
     progress.finish();
-    warnDegraded(io, degradedChunks);
+    warnDegraded(io, totals);
   },
 };
 export default command;

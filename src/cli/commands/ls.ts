@@ -28,7 +28,7 @@ const command: Command = {
     const session = await openSession(io);
     const prefix = given("completion");
     if (prefix !== undefined) {
-      for (const candidate of await completePath(session.remote, prefix, io.signal)) io.stdout.write(`${candidate}\n`);
+      for (const candidate of await completePath(session, prefix, io.signal)) io.stdout.write(`${candidate}\n`);
       return;
     }
     const { remote, components, member } = await session.at(text);

@@ -6,7 +6,8 @@ import { warnDegraded } from "../warnings.ts";
 
 const command: Command = {
   name: "mv",
-  description: "move or rename; an existing directory takes the source inside, a file at the target is replaced",
+  description:
+    "move or rename, also from one member to another; an existing directory takes the source inside, a file at the target is replaced",
   positionals: [
     { name: "FROM", description: "what to move", isPath: true },
     { name: "TO", description: "the new name, or a directory to move it into", isPath: true },
@@ -15,14 +16,11 @@ const command: Command = {
   run: async ({ io, positionals }) => {
     const [from = "", to = ""] = positionals;
     const session = await openSession(io);
-    const {
-      remote,
-      paths: [source, target],
-    } = await session.allAt([from, to]);
+    const [source, target] = await Promise.all([session.at(from), session.at(to)]);
     using progress = copyProgress(io, "mv");
-    const { degradedChunks } = await movePath(remote, { from: source, to: target }, { signal: io.signal, ...progress.hooks });
+    const totals = await movePath({ from: source, to: target }, { signal: io.signal, ...progress.hooks });
     progress.finish();
-    warnDegraded(io, degradedChunks);
+    warnDegraded(io, totals);
   },
 };
 export default command;

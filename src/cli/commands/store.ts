@@ -129,6 +129,11 @@ async function listStores({ remote }: Session, signal: AbortSignal): Promise<Lis
 /** `media` and `/media` are the same. */
 function nameOf({ positionals }: Invocation): string {
   const [text = ""] = positionals;
+  if (text.startsWith("/@")) {
+    throw new CollectiveError("unsupported", "datastores are set up at their own member, not from another one", {
+      hint: "name a context of that member: --context NAME",
+    });
+  }
   return parseName(text.replace(/^\/+|\/+$/g, ""));
 }
 

@@ -13,6 +13,8 @@ export const randomFileName = "random.bin";
 export const copies = 2;
 
 export interface DemoOptions {
+  readonly members: number;
+  /** Of each member. */
   readonly nodes: number;
   readonly dir: string | undefined;
   readonly keep: boolean;

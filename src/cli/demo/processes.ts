@@ -15,6 +15,7 @@ import { ownCommand } from "../../core/program.ts";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface DemoProcess {
+  /** `coordinatorName` or the id of a node. */
   readonly name: string;
   readonly pid: number;
   /** `host:port` it listens on. */
@@ -24,18 +25,27 @@ export interface DemoProcess {
   kill(): Promise<void>;
 }
 
+export interface ProcessToStart {
+  readonly name: string;
+  /** Whose it is, in a word. */
+  readonly member: string;
+  readonly args: readonly string[];
+}
+
 export interface Processes extends AsyncDisposable {
   /** Resolves when it is ready to serve; throws `unavailable` with the last line of its log when it ends before. */
-  start(name: string, args: readonly string[]): Promise<DemoProcess>;
+  start(process: ProcessToStart): Promise<DemoProcess>;
 }
 
 export interface ProcessesOptions {
   readonly environment: Environment;
-  /** Exists; each process writes `<name>.log` into it. */
+  /** Exists; each process writes `<member>-<name>.log` into it. */
   readonly logDir: string;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
+
+export const coordinatorName = "coordinator";
 
 const readyMsMax = 30_000;
 const stopMsMax = 10_000;
@@ -47,23 +57,26 @@ export function demoEnvironment(environment: Environment, home: string): Environ
 }
 
 export function createProcesses({ environment, logDir, clock, signal }: ProcessesOptions): Processes {
-  const children: Bun.Subprocess[] = [];
+  const children: { readonly name: string; readonly child: Bun.Subprocess }[] = [];
+  let isOver = false;
   const killAll = (): void => {
-    for (const child of children) child.kill("SIGKILL");
+    for (const { child } of children) child.kill("SIGKILL");
   };
   // Before anything else that waits for the exit: whoever removes their files must not race them.
   process.prependListener("exit", killAll);
 
   return {
-    start: async (name, args) => {
-      const logPath = join(logDir, `${name}.log`);
+    start: async ({ name, member, args }) => {
+      // Members start side by side: when one fails, another one may still be about to start its nodes.
+      if (isOver) throw new CollectiveError("cancelled", "the demo has ended");
+      const logPath = join(logDir, `${member}-${name}.log`);
       const child = spawn(args, { environment, logPath });
-      children.push(child);
+      children.push({ name, child });
       const waiting = new AbortController();
       const given = AbortSignal.any([signal, waiting.signal]);
       const address = await Promise.race([readyAddress(child.stdout), clock.sleep(readyMsMax, given)]).finally(() => waiting.abort());
       if (address === undefined) {
-        throw new CollectiveError("unavailable", `${name} did not start: ${await lastLineOf(logPath)}`);
+        throw new CollectiveError("unavailable", `${member}'s ${name} did not start: ${await lastLineOf(logPath)}`);
       }
       return {
         name,
@@ -77,10 +90,12 @@ export function createProcesses({ environment, logDir, clock, signal }: Processe
       };
     },
     [Symbol.asyncDispose]: async () => {
-      // Last started, first stopped: nodes say goodbye to a coordinator that still listens.
-      const [coordinator, ...nodes] = children;
-      await Promise.all(nodes.map((child) => stop(child, clock)));
-      if (coordinator) await stop(coordinator, clock);
+      isOver = true;
+      // Nodes say goodbye to a coordinator that still listens.
+      const stopAll = (which: (name: string) => boolean) =>
+        Promise.all(children.filter(({ name }) => which(name)).map(({ child }) => stop(child, clock)));
+      await stopAll((name) => name !== coordinatorName);
+      await stopAll((name) => name === coordinatorName);
       process.off("exit", killAll);
     },
   };

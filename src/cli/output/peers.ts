@@ -1,8 +1,10 @@
 /** Other members, for people and for scripts. */
 
-import type { PeerState, PeerSummary, VouchedMember } from "../../../protocol/federation-routes.ts";
+import type { OwnPledge, PeerState, PeerSummary, VouchedMember } from "../../../protocol/federation-routes.ts";
 import type { GlobalName } from "../../../protocol/ids.ts";
+import { formatSize } from "../../core/units.ts";
 import type { Colours } from "./colour.ts";
+import { jsonPledge, renderLending } from "./pledges.ts";
 import { type Cell, renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { countOf } from "./text.ts";
@@ -17,6 +19,7 @@ export function jsonPeer(peer: PeerSummary): Record<string, unknown> {
     introducer: peer.introducer,
     added: new Date(peer.addedMs).toISOString(),
     shares: peer.shares,
+    pledge: jsonPledge(peer),
     nodes: jsonNodes(peer),
   };
 }
@@ -39,6 +42,7 @@ export function jsonPeerOfStatus(peer: PeerSummary): Record<string, unknown> {
     address,
     state: statesOfContract[state],
     latency_ms: latencyMs === null ? null : roundedMs(latencyMs),
+    pledge: jsonPledge(peer),
     nodes: jsonNodes(peer),
   };
 }
@@ -73,14 +77,19 @@ export interface KnownMembers {
   readonly vouched: readonly VouchedMember[];
 }
 
-export function renderPeers({ peers, vouched }: KnownMembers, { columns: width, colours, unicode }: Terminal): string {
-  if (peers.length === 0) return "no peers yet; ask another member for a code, and use it: collective federation peer add CODE";
+export function renderPeers(known: KnownMembers, terminal: Terminal): string {
+  if (known.peers.length === 0) return "no peers yet; ask another member for a code, and use it: collective federation peer add CODE";
+  return renderPeerTable(known, terminal);
+}
+
+export function renderPeerTable({ peers, vouched }: KnownMembers, { columns: width, colours, unicode }: Terminal): string {
   return renderTable({
     columns: [
       { header: "MEMBER", flexible: true },
       { header: "STATE" },
       { header: "LATENCY", align: "right" },
       { header: "NODES", align: "right" },
+      { header: "CAPACITY", align: "right" },
       { header: "TRUST", flexible: true },
       { header: "ADDRESS" },
     ],
@@ -90,11 +99,12 @@ export function renderPeers({ peers, vouched }: KnownMembers, { columns: width, 
         stateCell(peer.state, colours),
         peer.latencyMs === null ? "-" : `${peer.latencyMs.toFixed(1)} ms`,
         `${peer.nodes.filter(({ state }) => state === "alive").length} of ${peer.nodes.length}`,
+        formatSize(peer.nodes.reduce((sum, { capacityBytes }) => sum + capacityBytes, 0)),
         trustText(peer),
         peer.address,
       ]),
       ...vouched.map(({ member, address, introducers }) => [
-        ...[member, { text: "-", paint: colours.dim }, "-", "-"],
+        ...[member, { text: "-", paint: colours.dim }, "-", "-", "-"],
         `known through ${introducers.join(", ")}, not trusted`,
         address ?? "-",
       ]),
@@ -110,9 +120,15 @@ function trustText({ introducer, underRoot }: PeerSummary): string {
   return introducer === null ? "by a code" : `introduced by ${introducer}`;
 }
 
-export function renderFederation({ member, peers, vouched }: KnownMembers & { readonly member: GlobalName }, terminal: Terminal): string {
+export interface FederationPage extends KnownMembers {
+  readonly member: GlobalName;
+  readonly pledge: OwnPledge;
+}
+
+export function renderFederation({ member, peers, vouched, pledge }: FederationPage, terminal: Terminal): string {
   const alive = peers.filter(({ state }) => state === "alive").length;
   const sharing = peers.filter(({ shares }) => shares).length;
   const summary = `${terminal.colours.bold(member)}  ${alive} of ${countOf(peers.length, "other member")} alive, ${sharing} share something with you`;
-  return `${summary}\n\n${renderPeers({ peers, vouched }, terminal)}`;
+  const lending = peers.length === 0 ? [] : [renderLending({ member, peers, pledge }, terminal)];
+  return [summary, renderPeers({ peers, vouched }, terminal), ...lending].join("\n\n");
 }

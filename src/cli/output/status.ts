@@ -1,9 +1,11 @@
-/** The state of a collective on one page: health and why, nodes, datastores, totals. At most 40 lines. */
+/** The state of a collective on one page: health and why, nodes, other members, datastores, totals. At most 40 lines. */
+import type { PeerState, PeerSummary } from "../../../protocol/federation-routes.ts";
 import { localNameOf } from "../../../protocol/ids.ts";
 import type { RouteOutput, routes } from "../../../protocol/routes.ts";
 import type { ListedStore, NodeSummary } from "../../../protocol/schema.ts";
 import { formatDuration, formatSize } from "../../core/units.ts";
 import { capacityCell, healthPaint, nodeStateCell, wrongCountCell } from "./health.ts";
+import { renderPeerTable } from "./peers.ts";
 import { redundancyText, textOr } from "./store-text.ts";
 import { renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -11,6 +13,7 @@ import { countOf, formatCount, printable } from "./text.ts";
 
 export interface StatusPage {
   readonly status: RouteOutput<typeof routes.status>;
+  readonly peers: readonly PeerSummary[];
   readonly stores: readonly ListedStore[];
   readonly latencyMs: number;
   readonly nowMs: number;
@@ -18,10 +21,12 @@ export interface StatusPage {
 
 /** With headings, blank lines and lines about the rest they leave room within 40. */
 const reasonsShownMax = 5;
-const nodesShownMax = 14;
-const storesShownMax = 8;
+const nodesShownMax = 10;
+const peersShownMax = 6;
+const storesShownMax = 6;
 
 const badnessOf: Readonly<Record<NodeSummary["state"], number>> = { dead: 0, suspect: 1, draining: 2, alive: 3 };
+const peerBadnessOf: Readonly<Record<PeerState, number>> = { dead: 0, suspect: 1, unknown: 2, left: 3, alive: 4 };
 
 export function renderStatus(page: StatusPage, terminal: Terminal): string {
   const { status, stores } = page;
@@ -41,6 +46,7 @@ export function renderStatus(page: StatusPage, terminal: Terminal): string {
       ...reasons,
     ],
     status.nodes.length === 0 ? [] : nodeLines(page, terminal),
+    page.peers.length === 0 ? [] : peerLines(page.peers, terminal),
     stores.length === 0 ? [] : storeLines(stores, terminal),
     [totalsLine(status)],
   ];
@@ -89,6 +95,14 @@ const freshMs = 2_000;
 /** Heartbeats come every second; clocks of two machines differ. */
 function seenText(agoMs: number): string {
   return agoMs < freshMs ? "now" : `${formatDuration(Math.floor(agoMs / 1000) * 1000)} ago`;
+}
+
+function peerLines(all: readonly PeerSummary[], terminal: Terminal): string[] {
+  const peers = [...all].sort((a, b) => peerBadnessOf[a.state] - peerBadnessOf[b.state] || (a.member < b.member ? -1 : 1));
+  return [
+    renderPeerTable({ peers: peers.slice(0, peersShownMax), vouched: [] }, terminal),
+    ...restLine(peers.length - peersShownMax, terminal),
+  ];
 }
 
 function storeLines(stores: readonly ListedStore[], terminal: Terminal): string[] {

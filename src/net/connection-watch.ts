@@ -1,0 +1,48 @@
+/**
+ * Notices a connection that leads nowhere any more: a router has forgotten it, or the other machine has gone without a word.
+ *
+ * Bun keeps HTTP/2 connections and takes them again for as long as the TLS options say the same; a time-out ends a
+ * request and not its connection, so all requests after it would be sent into the same void. So connections have a number, which is
+ * said with the authority's certificate, where PEM lets any text stand: another number is another connection.
+ */
+import type { Clock } from "../core/clock.ts";
+import type { ClientTls } from "./tls.ts";
+
+export interface ConnectionWatch {
+  /** Of the connection to use now. */
+  readonly number: number;
+  /** Something is asked on the connection of that number. */
+  asked(number: number): void;
+  answered(number: number): void;
+  /** What was asked has run out of time. */
+  timedOut(number: number): void;
+}
+
+/** How long somebody may be kept waiting, with no answer to anything, before the next call goes over a new connection. */
+export const connectionSilentMsMax = 3_000;
+
+export function createConnectionWatch(clock: Pick<Clock, "monotonicMs">): ConnectionWatch {
+  let number = 0;
+  let waitingSinceMs: number | undefined;
+  return {
+    get number() {
+      return number;
+    },
+    asked: (on) => {
+      if (on === number) waitingSinceMs ??= clock.monotonicMs();
+    },
+    answered: (on) => {
+      if (on === number) waitingSinceMs = undefined;
+    },
+    timedOut: (on) => {
+      if (on !== number || waitingSinceMs === undefined || clock.monotonicMs() - waitingSinceMs < connectionSilentMsMax) return;
+      number++;
+      waitingSinceMs = undefined;
+    },
+  };
+}
+
+/** The same options for the same number, in what they say. */
+export function numbered(tls: ClientTls, number: number): ClientTls {
+  return number === 0 ? tls : { ...tls, ca: `connection ${number}\n${tls.ca}` };
+}

@@ -1,0 +1,118 @@
+/** Connections that swallow what is sent, without a word: over real sockets, with the network cut in the middle. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { createServer } from "node:net";
+import { routes } from "../../protocol/routes.ts";
+import { hashChunk } from "../../src/codec/sealed-chunk.ts";
+import { systemRandom } from "../../src/core/random.ts";
+import { connectionSilentMsMax } from "../../src/net/connection-watch.ts";
+import { type ControlClientOptions, createControlClient } from "../../src/net/control-client.ts";
+import { createDataClient } from "../../src/net/data-client.ts";
+import { loopback, startTestMember, type TestMember, ticketed } from "../support/member.ts";
+import { alice, type HandClock, handClock } from "../support/pki.ts";
+import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
+
+let member: TestMember;
+let proxy: TcpProxy;
+let clock: HandClock;
+
+beforeEach(async () => {
+  member = await startTestMember();
+  proxy = await startTcpProxy(member.address);
+  clock = handClock(member.clock.nowMs);
+});
+afterEach(async () => {
+  await proxy[Symbol.asyncDispose]();
+  await member[Symbol.asyncDispose]();
+});
+
+async function clientAt(address: string, options: Partial<ControlClientOptions> = {}) {
+  const own = await member.credentialsOf({ kind: "user", name: alice });
+  const server = { kind: "coordinator", name: alice } as const;
+  const client = createControlClient({ address, server, credentials: () => own, clock, random: systemRandom, ...options });
+  return (timeoutMs?: number): Promise<string> =>
+    client.call(routes.getAttr, { inode: 1 }, timeoutMs === undefined ? {} : { timeoutMs }).then(
+      () => "answered",
+      (error) => error.code,
+    );
+}
+
+describe("a connection to a coordinator", () => {
+  test("that a router has forgotten is given up, and the next call goes over a new one", async () => {
+    const ask = await clientAt(proxy.address);
+    expect([await ask(), await ask(), proxy.accepted]).toEqual(["answered", "answered", 1]);
+    proxy.cut();
+    expect(await ask(50)).toBe("timed_out");
+    proxy.heal();
+    // So short a silence can have any reason.
+    expect([await ask(50), proxy.accepted]).toEqual(["timed_out", 1]);
+    clock.nowMs += connectionSilentMsMax;
+    expect(await ask(50)).toBe("timed_out");
+    expect([await ask(), await ask(), proxy.accepted]).toEqual(["answered", "answered", 2]);
+  });
+
+  test("on which others are answered is kept, however long one call takes", async () => {
+    const slow = Promise.withResolvers<void>();
+    await using other = await startTestMember({
+      wrapHandlers: (handlers) => ({
+        ...handlers,
+        usage: async (input, context) => {
+          await slow.promise;
+          return await handlers.usage(input, context);
+        },
+      }),
+    });
+    await using to = await startTcpProxy(other.address);
+    const own = await other.credentialsOf({ kind: "user", name: alice });
+    const server = { kind: "coordinator", name: alice } as const;
+    const client = createControlClient({ address: to.address, server, credentials: () => own, clock, random: systemRandom });
+    const taking = client.call(routes.usage, { inode: 1 }, { timeoutMs: 300 });
+    taking.catch(() => undefined);
+    clock.nowMs += connectionSilentMsMax;
+    await client.call(routes.getAttr, { inode: 1 });
+    await expect(taking).rejects.toMatchObject({ code: "timed_out" });
+    await client.call(routes.getAttr, { inode: 1 });
+    slow.resolve();
+    expect(to.accepted).toBe(1);
+  });
+});
+
+test("a server that takes connections and never answers costs three time-outs, then no time", async () => {
+  const silent = createServer(() => undefined);
+  await new Promise<void>((resolve) => silent.listen(0, loopback, resolve));
+  const at = silent.address();
+  const port = typeof at === "object" && at ? at.port : 0;
+  const circuit = { failuresMax: 3, firstPauseMs: 1_000, pauseMsMax: 1_000 };
+  const ask = await clientAt(`${loopback}:${port}`, {
+    circuit,
+    firstAnswerTimeoutMs: 60,
+    retryPolicy: { attemptsMax: 1, firstDelayMs: 0, delayMsMax: 0 },
+  });
+  try {
+    expect([await ask(), await ask(), await ask()]).toEqual(["timed_out", "timed_out", "timed_out"]);
+    const startedMs = performance.now();
+    expect(await ask()).toBe("unavailable");
+    expect(performance.now() - startedMs).toBeLessThan(50);
+    clock.nowMs += 1_000;
+    expect(await ask()).toBe("timed_out");
+  } finally {
+    silent.close();
+  }
+});
+
+test("a connection to a node that swallows what is sent is not used again", async () => {
+  const node = await member.startNode("node-01");
+  proxy.lead(node.address);
+  const data = new TextEncoder().encode("content");
+  const id = hashChunk(data);
+  await node.store.put(id, data);
+  const own = await member.credentialsOf({ kind: "user", name: alice });
+  const client = createDataClient(() => own);
+  const target = { ...ticketed(member, node, { operation: "get", chunks: [id] }), address: proxy.address };
+  const get = (signal?: AbortSignal): Promise<unknown> =>
+    client.get(target, id, new Uint8Array(data.length), { signal }).catch((error) => error.code);
+  expect(await get()).toBe(data.length);
+  proxy.cut();
+  expect(await get(AbortSignal.timeout(100))).toBe("timed_out");
+  proxy.heal();
+  expect(await get()).toBe(data.length);
+});
