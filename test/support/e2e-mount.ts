@@ -14,6 +14,8 @@ export function mountingImpossible(): string | undefined {
 export interface MountedMemory extends AsyncDisposable {
   readonly path: string;
   readonly process: Bun.Subprocess<"ignore", "pipe", "inherit">;
+  /** Until it has printed that. */
+  hear(text: string): Promise<void>;
   /** Asks it to stop and answers the last line that it printed. */
   stop(): Promise<string>;
 }
@@ -30,23 +32,27 @@ export async function mountMemory(
   const child = Bun.spawn([...command, path, ...flags], { stdio: ["ignore", "pipe", "inherit"] });
   const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   let said = "";
-  const hear = async (): Promise<boolean> => {
+  const more = async (): Promise<boolean> => {
     const { value, done } = await lines.read();
     said += value ?? "";
     return !done;
   };
-  while (!said.includes("mounted\n")) {
-    if (!(await hear())) throw new Error(`it was not mounted, exit code ${await child.exited}`);
-  }
+  const hear = async (text: string): Promise<void> => {
+    while (!said.includes(text)) {
+      if (!(await more())) throw new Error(`it ended without saying ${text.trim()}, exit code ${await child.exited}`);
+    }
+  };
+  await hear("mounted\n");
   const stop = async (): Promise<string> => {
     child.kill("SIGTERM");
-    while (await hear());
+    while (await more());
     await child.exited;
     return said.trim().split("\n").at(-1) ?? "";
   };
   return {
     path,
     process: child,
+    hear,
     stop,
     [Symbol.asyncDispose]: async () => {
       if (child.exitCode === null && child.signalCode === null) await stop();
