@@ -17,6 +17,7 @@ const libc = dlopen("libc.so.6", {
   utimensat: { args: [i32, pointer, pointer, i32], returns: i32 },
   fcntl: { args: [i32, i32, pointer], returns: i32 },
   flock: { args: [i32, i32], returns: i32 },
+  posix_fadvise: { args: [i32, i64_fast, i64_fast, i32], returns: i32 },
   setfsuid: { args: [u32], returns: i32 },
   setfsgid: { args: [u32], returns: i32 },
   umask: { args: [u32], returns: u32 },
@@ -74,6 +75,11 @@ export const sys = {
     return [lock.getInt16(0, true), Number(lock.getBigInt64(8, true)), Number(lock.getBigInt64(16, true))];
   },
   flock: (fd: number, operation: number): number => check(libc.flock(fd, operation), "flock"),
+  /** Has the kernel forget what it holds of a file; what is in memory anyway stays. */
+  dropPages: (fd: number): void => {
+    const POSIX_FADV_DONTNEED = 4;
+    libc.posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  },
   umask: (mask: number): number => libc.umask(mask),
   /** Runs with the rights of an ordinary user. */
   as: <T>(uid: number, gid: number, run: () => T): T => {
