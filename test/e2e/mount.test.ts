@@ -1,6 +1,7 @@
 /** A mount comes and goes without leaving anything behind, and nothing that waits on it waits for ever. */
 import { afterAll, describe, expect, test } from "bun:test";
 import {
+  chmodSync,
   closeSync,
   existsSync,
   fsyncSync,
@@ -17,7 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { build } from "../../scripts/build.ts";
-import { mountingImpossible, mountMemory } from "../support/e2e-mount.ts";
+import { asNobody, helperImpossible, mountingImpossible, mountMemory, program } from "../support/e2e-mount.ts";
 
 const reason = mountingImpossible();
 const root = join(import.meta.dir, "../..");
@@ -147,6 +148,28 @@ describe.skipIf(reason !== undefined)(`a mount${reason ? ` (${reason})` : ""}`, 
       expect(readFileSync(join(mounted.path, "file")).every((byte) => byte === 7)).toBe(true);
       expect(JSON.parse(await mounted.stop())).toMatchObject({ open: 0 });
     });
+  });
+});
+
+const helperReason = helperImpossible();
+
+describe.skipIf(helperReason !== undefined)(`an ordinary user${helperReason ? ` (${helperReason})` : ""}`, () => {
+  test("mounts with fusermount3, uses it, and clears what a crash has left", async () => {
+    // The folder of a test run is closed to everybody else.
+    const path = mkdtempSync("/tmp/mount-");
+    chmodSync(path, 0o777);
+    const command = [...asNobody, process.execPath, program];
+    const run = (script: string): string => Bun.spawnSync([...asNobody, "sh", "-c", script]).stdout.toString();
+    {
+      await using dead = await mountMemory([], { path, command });
+      expect(run(`echo content > ${path}/file; cat ${path}/file; stat -c %U ${path}/file`)).toBe("content\nnobody\n");
+      dead.process.kill("SIGKILL");
+      await dead.process.exited;
+      await using mounted = await mountMemory([], { path, command });
+      expect(run(`echo again > ${path}/file; cat ${path}/file`)).toBe("again\n");
+      expect(JSON.parse(await mounted.stop())).toMatchObject({ open: 0 });
+      expect(isMounted(path)).toBe(false);
+    }
   });
 });
 

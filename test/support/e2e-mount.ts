@@ -1,5 +1,5 @@
 /** A file system in memory that is really mounted, by a process of its own. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -11,6 +11,18 @@ export function mountingImpossible(): string | undefined {
   return probe.success ? undefined : "needs /dev/fuse";
 }
 
+/** Why mounting by the helper of ordinary users cannot be tested here, undefined when it can. */
+export function helperImpossible(): string | undefined {
+  const reason = mountingImpossible();
+  if (reason !== undefined) return reason;
+  if (Bun.which("fusermount3") === null) return "needs fusermount3";
+  if (Bun.which("setpriv") === null) return "needs setpriv";
+  return (statSync("/dev/fuse").mode & 0o006) === 0o006 ? undefined : "needs /dev/fuse for everybody";
+}
+
+/** To run what follows as nobody. */
+export const asNobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] as const;
+
 export interface MountedMemory extends AsyncDisposable {
   readonly path: string;
   readonly process: Bun.Subprocess<"ignore", "pipe", "inherit">;
@@ -20,7 +32,7 @@ export interface MountedMemory extends AsyncDisposable {
   stop(): Promise<string>;
 }
 
-const program = join(import.meta.dir, "mount-memory.ts");
+export const program = join(import.meta.dir, "mount-memory.ts");
 
 /** `command` is run in place of the source, as the executable is. */
 export async function mountMemory(
