@@ -1,15 +1,18 @@
-/** The executable: signals in, exit code out. The helper threads of a mount begin here as well. */
+/**
+ * The executable: signals in, exit code out. It is also what its own threads run: they serve a mount and nothing else, so each side
+ * loads only what it needs.
+ */
 import { writeSync } from "node:fs";
 import { isMainThread } from "node:worker_threads";
 import { exitCodeOf, toCollectiveError } from "../protocol/errors.ts";
-import { runCli } from "./cli/run.ts";
 
 /** npm passes on the Ctrl-C that the terminal has sent here already: what a person means a second time comes later. */
 const secondSignalAfterMs = 300;
-
+/** What is still on its way into a pipe would be lost with the process. */
 const flushTimeoutMs = 1_000;
 
-async function runProgram(): Promise<never> {
+async function run(): Promise<never> {
+  const { runCli } = await import("./cli/run.ts");
   const stopping = new AbortController();
   let stoppingSinceMs = 0;
   for (const name of ["SIGINT", "SIGTERM"] as const) {
@@ -51,5 +54,5 @@ async function runProgram(): Promise<never> {
   process.exit(exitCode);
 }
 
-if (isMainThread) await runProgram();
+if (isMainThread) await run();
 else (await import("./fuse/threads.ts")).serveThread();

@@ -74,7 +74,15 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
   const transport = createTransport({ device, session, clock, waiter });
   transport.readable();
 
-  const unmount = (lazy: boolean): Promise<void> => unmountFrom(mountPoint, { lazy, calls });
+  let isOver = false;
+  const unmount = async (lazy: boolean): Promise<void> => {
+    try {
+      if (!isOver) await unmountFrom(mountPoint, { lazy, calls });
+    } catch (thrown) {
+      // Somebody else was faster, and the thread that would have done it is gone.
+      if (!isOver) throw thrown;
+    }
+  };
   const served = Promise.race([transport.ended, failed.promise]);
   const ended = served
     .catch(async (error) => {
@@ -83,6 +91,7 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
       throw error;
     })
     .finally(async () => {
+      isOver = true;
       session.end();
       await Promise.all([waiter.stop(), calls.stop()]);
       device.close();

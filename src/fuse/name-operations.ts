@@ -6,6 +6,7 @@ import {
   type Context,
   entryReply,
   giveUp,
+  nameOf,
   nothing,
   type OperationTable,
   opened,
@@ -30,7 +31,7 @@ import {
   fuse_opcode as op,
 } from "./protocol.ts";
 import { entriesThatFit, writeListed, writeOpen, writeUsage } from "./reply.ts";
-import { attributesChangeOf, newNodeOf, type RenameStyle, renameStyleOf, xattrExistingOf } from "./values.ts";
+import { attributesChangeOf, newNodeOf, type RenameStyle, renameStyleOf, xattrExistingOf, xattrNameOf } from "./values.ts";
 
 export const nameOperations: OperationTable = [
   [op.FUSE_LOOKUP, { name: "lookup", run: (on) => then(on.fs.lookup(on.call, place(on, 0)), (entry) => entryReply(on, entry)) }],
@@ -91,7 +92,7 @@ function makeDirectory(on: Context): Answer<Reply> {
 
 function rename(on: Context, namesAt: number, style: RenameStyle): Answer<Reply> {
   const { request } = on;
-  const to = { parent: request.u64(fuse_rename_in.newdir), name: request.text(request.afterText(namesAt)) };
+  const to = { parent: request.u64(fuse_rename_in.newdir), name: nameOf(request, request.afterText(namesAt)) };
   return then(on.fs.rename(on.call, place(on, namesAt), to, style), nothing);
 }
 
@@ -106,7 +107,7 @@ function usage({ fs, call, request }: Context): Answer<Reply> {
 
 function setExtendedAttribute({ fs, call, request }: Context): Answer<Reply> {
   assertAttributed(fs);
-  const name = request.text(fuse_setxattr_in.size);
+  const name = xattrNameOf(request, fuse_setxattr_in.size);
   const value = request.bytes(request.afterText(fuse_setxattr_in.size), request.u32(fuse_setxattr_in.size_));
   const existing = xattrExistingOf(request.u32(fuse_setxattr_in.flags));
   return then(fs.setExtendedAttribute(call, request.nodeid, name, value, existing), nothing);
@@ -115,7 +116,7 @@ function setExtendedAttribute({ fs, call, request }: Context): Answer<Reply> {
 function getExtendedAttribute({ fs, call, request }: Context): Answer<Reply> {
   assertAttributed(fs);
   const wantedBytes = request.u32(fuse_getxattr_in.size_);
-  const value = fs.getExtendedAttribute(call, request.nodeid, request.text(fuse_getxattr_in.size));
+  const value = fs.getExtendedAttribute(call, request.nodeid, xattrNameOf(request, fuse_getxattr_in.size));
   return then(value, (found) => valueReply(found, wantedBytes));
 }
 
@@ -128,7 +129,7 @@ function listExtendedAttributes({ fs, call, request }: Context): Answer<Reply> {
 
 function removeExtendedAttribute({ fs, call, request }: Context): Answer<Reply> {
   assertAttributed(fs);
-  return then(fs.removeExtendedAttribute(call, request.nodeid, request.text(0)), nothing);
+  return then(fs.removeExtendedAttribute(call, request.nodeid, xattrNameOf(request, 0)), nothing);
 }
 
 function assertAttributed({ traits }: FileSystem): void {

@@ -2,6 +2,8 @@
  * What one request of the kernel asks of the file system. An operation reads the request while its buffer is good, asks, and makes a
  * reply that owns all it needs: by then the buffer may hold another request.
  */
+import { CollectiveError } from "../../protocol/errors.ts";
+import { nameBytesMax } from "../../protocol/limits.ts";
 import type { Answer, AttributesReply, Call, EntryReply, FileSystem, NoEntry, OpenFile, Place } from "../vfs/file-system.ts";
 import { type ReplyWriter, writeAttributes, writeEntry, writeNoEntry } from "./reply.ts";
 import type { Request } from "./request.ts";
@@ -49,7 +51,13 @@ const done: Reply = {};
 export const nothing = (): Reply => done;
 
 export function place({ request }: Context, nameAt: number): Place {
-  return { parent: request.nodeid, name: request.text(nameAt) };
+  return { parent: request.nodeid, name: nameOf(request, nameAt) };
+}
+
+/** The kernel lets longer ones pass. */
+export function nameOf(request: Request, at: number): string {
+  if (request.afterText(at) - at - 1 > nameBytesMax) throw new CollectiveError("name_too_long", `a name has at most ${nameBytesMax} bytes`);
+  return request.text(at);
 }
 
 export function opened({ request }: Context, handleAt: number): OpenFile {

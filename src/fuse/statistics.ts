@@ -14,10 +14,17 @@ export function createStatistics(metrics: Metrics): Statistics {
     "outcome",
   ]);
   const durations = metrics.histogram("collective_fuse_operation_seconds", "From a request of the kernel to its answer.", ["operation"]);
+  const counters = new Map<string, (by?: number) => void>();
+  const timers = new Map<string, (seconds: number) => void>();
   return {
     observe: (operation, outcome, seconds) => {
-      operations.add({ operation, outcome });
-      durations.observe({ operation }, seconds);
+      const key = `${operation} ${outcome}`;
+      const count = counters.get(key) ?? operations.with({ operation, outcome });
+      counters.set(key, count);
+      const time = timers.get(operation) ?? durations.with({ operation });
+      timers.set(operation, time);
+      count();
+      time(seconds);
     },
   };
 }

@@ -96,6 +96,17 @@ export function xattrExistingOf(flags: number): (typeof xattrChoices)[number] {
   return choice;
 }
 
+const xattrNamespaces = ["user.", "trusted.", "security."];
+
+/** Access control lists, which are `system.` attributes, are not supported; other kinds do not exist. */
+export function xattrNameOf(request: Request, at: number): string {
+  const name = request.text(at);
+  const namespace = xattrNamespaces.find((prefix) => name.startsWith(prefix));
+  if (namespace === undefined) throw new CollectiveError("unsupported", "there are no attributes of this kind");
+  if (name === namespace) throw new CollectiveError("invalid_argument", "the attribute has no name");
+  return name;
+}
+
 /** SEEK_DATA and SEEK_HOLE; the others the kernel answers itself. */
 const seekTargets: Readonly<Record<number, "data" | "hole">> = { 3: "data", 4: "hole" };
 

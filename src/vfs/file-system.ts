@@ -16,8 +16,8 @@
  *   later is thrown away (an `open` is followed by `release`, a number that was not taken by `forget`).
  * - **Permissions** by mode and owner are checked before a call gets here (`default_permissions`), sticky bits and who may chown
  *   included. What remains: rights that are no mode bits (`permission_denied`, `read_only`), and the set-id bits (`clearSetIds`).
- * - **Names** are one component, never empty, `.` or `..`, without `/` and NUL, and well-formed Unicode. Modes arrive with
- *   the umask applied.
+ * - **Names** are one component, never empty, `.` or `..`, without `/` and NUL, well-formed Unicode of at most `nameBytesMax` bytes
+ *   (protocol/limits.ts). Extended attributes are `user.`, `trusted.` and `security.` ones. Modes arrive with the umask applied.
  */
 export const rootInode = 1;
 
@@ -85,7 +85,10 @@ export interface AttributesChange {
   readonly modified?: bigint | "now";
   /** Given only by a kernel that keeps the times itself, in write-back mode. */
   readonly changed?: bigint;
-  /** Clear set-user-id, and set-group-id where the group may execute, in the same change; of what is no directory. */
+  /**
+   * In the same change clear set-user-id, and set-group-id where the group may execute or an ordinary caller is not of the group; of what
+   * is no directory.
+   */
   readonly clearSetIds: boolean;
   /** The open file through which it was asked for, as by `ftruncate`. */
   readonly handle?: number;

@@ -44,10 +44,12 @@ export function createRealms({ remote, prefix, others }: RealmsOptions): Realms 
   };
 }
 
+/** In full only: two names for the same directory would be two directories. */
 function memberOf(name: string): GlobalName | undefined {
   if (!name.startsWith("@")) return undefined;
   try {
-    return parseGlobalName(name.slice(1));
+    const member = parseGlobalName(name.slice(1));
+    return name === `@${member}` ? member : undefined;
   } catch {
     return undefined;
   }

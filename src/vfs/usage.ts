@@ -39,15 +39,15 @@ export function createUsage({ own, clock }: UsageOptions): (node: Node, signal: 
 
 /** Nothing is known of another member's nodes: then all is 0, which programs take for "not to be asked". */
 async function amountsOf({ realm, attr }: Node, own: GlobalName | undefined, signal: AbortSignal): Promise<Amounts> {
-  const nodes = await nodesShown(realm.remote, signal);
-  if (nodes === undefined || own === undefined) return { totalBytes: 0, freeBytes: 0 };
+  const shown = await nodesShown(realm.remote, signal);
+  if (shown === undefined || own === undefined) return { totalBytes: 0, freeBytes: 0 };
   const { stores } = await realm.remote.control.call(routes.listStores, {}, { signal });
   const store = stores.find(({ inode }) => inode === attr.store);
   if (store) {
-    const freeBytes = Math.trunc(usableShown(store, own, nodes)?.availableBytes ?? 0);
+    const freeBytes = Math.trunc(usableShown(store, own, shown)?.availableBytes ?? 0);
     return { totalBytes: (store.logicalBytes ?? 0) + freeBytes, freeBytes };
   }
-  const alive = nodes.filter(({ state }) => state === "alive");
+  const alive = shown.nodes.filter(({ state }) => state === "alive");
   const sum = (of: (node: (typeof alive)[number]) => number): number => alive.reduce((total, each) => total + of(each), 0);
   return { totalBytes: sum(({ usedBytes, freeBytes }) => usedBytes + freeBytes), freeBytes: sum(({ freeBytes }) => freeBytes) };
 }

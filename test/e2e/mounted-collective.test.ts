@@ -16,7 +16,8 @@ import {
 import { join } from "node:path";
 import { expectFailure, succeed, until } from "../support/e2e-commands.ts";
 import { bytesOf } from "../support/e2e-files.ts";
-import { type MountedCollective, mountCollective, mountingImpossible, mountsAt, program } from "../support/mounted-collective.ts";
+import { mountingImpossible } from "../support/e2e-mount.ts";
+import { type MountedCollective, mountCollective, mountsAt, program } from "../support/mounted-collective.ts";
 import { type Collective, startCollective } from "../support/process.ts";
 
 const impossible = mountingImpossible();

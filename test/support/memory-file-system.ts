@@ -137,16 +137,16 @@ export function createMemoryFileSystem(options: MemoryFileSystemOptions = {}): M
   const modified = (...touched: readonly Node[]): void => {
     for (const one of touched) one.modifiedNs = one.changedNs = nowNs();
   };
-  const clearSetIds = (found: Node): void => {
+  const clearSetIds = (found: Node, { caller }: Call): void => {
     if (found.children) return;
-    found.mode &= ~(setUserId | ((found.mode & groupExecutes) !== 0 ? setGroupId : 0));
+    const isStranger = caller.uid !== 0 && caller.gid !== found.gid;
+    found.mode &= ~(setUserId | ((found.mode & groupExecutes) !== 0 || isStranger ? setGroupId : 0));
   };
 
   const insert = (call: Call, place: Place, kind: FileKind, init: Partial<Node>): Node => {
     const parent = directory(place.parent);
     if (parent.links === 0) throw new CollectiveError("not_found", "the directory was removed");
     if (parent.children.has(place.name)) throw new CollectiveError("already_exists", "the name is taken");
-    if (Buffer.byteLength(place.name) > 255) throw new CollectiveError("name_too_long", "the name is too long");
     const inherits = (parent.mode & setGroupId) !== 0;
     const owner = { uid: call.caller.uid, gid: inherits ? parent.gid : call.caller.gid };
     const made = makeNode(kind, owner, init);
@@ -213,10 +213,10 @@ export function createMemoryFileSystem(options: MemoryFileSystemOptions = {}): M
       drop(found);
     },
     getAttributes: (_call, inode) => reply(node(inode)),
-    setAttributes: (_call, inode, change) => {
+    setAttributes: (call, inode, change) => {
       const found = node(inode);
       if (change.sizeBytes !== undefined) resize(found, change.sizeBytes);
-      if (change.clearSetIds) clearSetIds(found);
+      if (change.clearSetIds) clearSetIds(found, call);
       if (change.mode !== undefined) found.mode = change.mode;
       if (change.uid !== undefined) found.uid = change.uid;
       if (change.gid !== undefined) found.gid = change.gid;
@@ -274,10 +274,10 @@ export function createMemoryFileSystem(options: MemoryFileSystemOptions = {}): M
       modified(source, target);
     },
 
-    open: (_call, inode, { truncate, clearSetIds: clears }) => {
+    open: (call, inode, { truncate, clearSetIds: clears }) => {
       const found = node(inode);
       if (truncate) resize(found, 0);
-      if (clears) clearSetIds(found);
+      if (clears) clearSetIds(found, call);
       return openNode(found);
     },
     create: (call, place, { mode, exclusive, truncate }) => {
@@ -287,13 +287,13 @@ export function createMemoryFileSystem(options: MemoryFileSystemOptions = {}): M
       return { entry: entry(found), ...openNode(found) };
     },
     read: (_call, file, { offset, lengthBytes }) => contentOf(node(file.inode)).read(offset, lengthBytes),
-    write: (_call, file, data, { offset, append, fromCache, clearSetIds: clears }) => {
+    write: (call, file, data, { offset, append, fromCache, clearSetIds: clears }) => {
       const found = node(file.inode);
       const content = contentOf(found);
       const at = append && !fromCache ? content.sizeBytes() : offset;
       if (at + data.length > fileBytesMax) throw new CollectiveError("too_large", "the file would be too large");
       content.write(at, data);
-      if (clears) clearSetIds(found);
+      if (clears) clearSetIds(found, call);
       modified(found);
       return data.length;
     },

@@ -3,7 +3,8 @@
  *
  *   bun test/support/mount-memory.ts MOUNTPOINT [--write-back] [--trace] [--allow-other] [--valid-ms N] [--time-limit-ms N] [--no-locks]
  *
- * It prints `mounted` when the place can be used, and what it knows of itself when it ends.
+ * It prints `mounted` when the place can be used, and what it knows of itself when it ends. Names that begin with `stall` are looked up
+ * for ever. At SIGUSR1 the file `watched` changes behind the kernel's back, the kernel is told, and `told` is printed.
  */
 import { parseArgs } from "node:util";
 import { isMainThread } from "node:worker_threads";
@@ -13,7 +14,37 @@ import { createMetrics } from "../../src/core/metrics.ts";
 import { mount } from "../../src/fuse/mount.ts";
 import { createStatistics } from "../../src/fuse/statistics.ts";
 import { serveThread } from "../../src/fuse/threads.ts";
-import { createMemoryFileSystem } from "./memory-file-system.ts";
+import { type Call, type FileSystem, type KernelCaches, rootInode } from "../../src/vfs/file-system.ts";
+import { createMemoryFileSystem, type MemoryFileSystem } from "./memory-file-system.ts";
+
+const nobody: Call = { caller: { uid: 0, gid: 0, pid: 0, umask: 0 }, signal: new AbortController().signal };
+
+function withSpecialNames(fs: MemoryFileSystem): FileSystem {
+  let caches: KernelCaches | undefined;
+  const change = async (): Promise<void> => {
+    const place = { parent: rootInode, name: "watched" };
+    const found = await fs.lookup(nobody, place);
+    if (found.attributes === undefined || caches === undefined) return;
+    const { inode } = found.attributes;
+    await fs.write(nobody, { inode, handle: 0 }, Buffer.from("changed behind its back"), {
+      offset: 0,
+      append: false,
+      fromCache: false,
+      clearSetIds: false,
+    });
+    await fs.rename(nobody, place, { parent: rootInode, name: "seen" }, "replace");
+    await Promise.all([caches.dropData(inode), caches.dropName(place), caches.dropName({ parent: rootInode, name: "seen" })]);
+    process.stdout.write("told\n");
+  };
+  process.on("SIGUSR1", () => void change());
+  return {
+    ...fs,
+    attach: (given) => {
+      caches = given;
+    },
+    lookup: (call, place) => (place.name.startsWith("stall") ? new Promise(() => undefined) : fs.lookup(call, place)),
+  };
+}
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
@@ -46,7 +77,7 @@ async function main(): Promise<void> {
       timeLimitMs: Number(values["time-limit-ms"]),
     },
     {
-      fs,
+      fs: withSpecialNames(fs),
       clock: systemClock,
       log: createLog({ level: "info", format: "text", write: (line) => process.stderr.write(`${line}\n`), wallMs: Date.now }),
       statistics: createStatistics(metrics),

@@ -3,12 +3,6 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Collective, Handle } from "./process.ts";
 
-/** Why mounting cannot be tested here, undefined when it can. */
-export function mountingImpossible(): string | undefined {
-  if (process.platform !== "linux" || !existsSync("/dev/fuse")) return "needs /dev/fuse";
-  return process.getuid?.() === 0 ? undefined : "needs root";
-}
-
 export interface MountedCollective extends AsyncDisposable {
   readonly path: string;
   readonly process: Handle;

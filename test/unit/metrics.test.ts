@@ -24,6 +24,20 @@ describe("metrics", () => {
     expect(values).toContain(`y_seconds_bucket{le="0.0025",member="${member}",op="put"} 0`);
   });
 
+  test("count the same for labels that were given once", async () => {
+    const metrics = metricsOf(member);
+    const counter = metrics.counter("x_total", "x", ["op"]);
+    const histogram = metrics.histogram("y_seconds", "y", ["op"]);
+    const [count, time] = [counter.with({ op: "read" }), histogram.with({ op: "read" })];
+    count();
+    count(2);
+    counter.add({ op: "read" });
+    time(0.003);
+    const text = await metrics.text();
+    expect(text).toContain(`x_total{op="read",member="${member}"} 4`);
+    expect(text).toContain(`y_seconds_count{member="${member}",op="read"} 1`);
+  });
+
   test("ask a gauge at each scrape, and forget labels that are gone", async () => {
     const metrics = metricsOf(member);
     let nodes = ["node-01", "node-02"];
