@@ -2,6 +2,7 @@
  * Opened chunks in memory, for all files of a mount together: those used last stay, and one that many ask for is fetched once.
  * What is being fetched counts, too, so the bound is one of memory.
  */
+import { createOldGarbageWatch } from "../core/garbage.ts";
 import { createLimiter } from "../core/limiter.ts";
 
 export interface ChunkCache {
@@ -13,18 +14,23 @@ export interface ChunkCache {
 }
 
 export function createChunkCache(bytesMax: number): ChunkCache {
+  // A chunk on its way takes three times its size: as it comes, sealed and opened.
+  const loadingBytesMax = bytesMax / 4;
+  const openedBytesMax = bytesMax - loadingBytesMax;
   /** In the order of their last use. */
   const opened = new Map<string, Uint8Array>();
   const loading = new Map<string, Promise<Uint8Array>>();
-  const loads = createLimiter(bytesMax / 2);
+  const loads = createLimiter(loadingBytesMax);
+  const garbage = createOldGarbageWatch();
   let openedBytes = 0;
   const keep = (key: string, plain: Uint8Array): void => {
     opened.set(key, plain);
     openedBytes += plain.length;
     for (const [oldest, { length }] of opened) {
-      if (openedBytes <= bytesMax / 2) break;
+      if (openedBytes <= openedBytesMax) break;
       opened.delete(oldest);
       openedBytes -= length;
+      garbage.dropped(length);
     }
   };
   const peek = (key: string): Uint8Array | undefined => {
@@ -52,7 +58,7 @@ export function createChunkCache(bytesMax: number): ChunkCache {
       return loaded;
     },
     get isIdle() {
-      return loads.inUse < bytesMax / 4;
+      return loads.inUse <= loadingBytesMax / 2;
     },
   };
 }

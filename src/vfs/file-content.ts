@@ -24,6 +24,7 @@ export interface UnsavedContent {
 export interface FileContent {
   readonly sizeBytes: number;
   readonly stored: StoredContent;
+  /** Or taken by a commit that is under way. */
   readonly hasUnsaved: boolean;
   readonly unsavedBytes: number;
   /** In the spool. */
@@ -59,6 +60,7 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
   let lowestBytes = sizeBytes;
   let spool: Spool | undefined;
   let writesUnderWay = 0;
+  let isCommitting = false;
 
   const partOf = ({ start, end, inside }: Range & { readonly inside: boolean }): (Uint8Array[] | Promise<Uint8Array[]>)[] => {
     if (inside && spool) {
@@ -81,7 +83,7 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
     sizeBytes = Math.max(sizeBytes, range.end);
   };
   const dropLocal = (): void => {
-    if (writesUnderWay > 0 || unsaved.bytes > 0) return;
+    if (isCommitting || writesUnderWay > 0 || unsaved.bytes > 0) return;
     spool?.discard();
     spool = undefined;
     local = createRanges();
@@ -94,7 +96,7 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       return stored;
     },
     get hasUnsaved() {
-      return resized || unsaved.bytes > 0;
+      return isCommitting || resized || unsaved.bytes > 0;
     },
     get unsavedBytes() {
       return unsaved.bytes;
@@ -138,15 +140,18 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       const taken = { sizeBytes, written: unsaved, resized, stored, storedBytes };
       unsaved = createRanges();
       resized = false;
+      isCommitting = true;
       lowestBytes = sizeBytes;
       return taken;
     },
     giveBack: (taken) => {
+      isCommitting = false;
       for (const range of taken.written.list()) unsaved.add(range);
       unsaved.cut(Math.min(sizeBytes, lowestBytes));
       resized ||= taken.resized;
     },
     committed: (version) => {
+      isCommitting = false;
       stored = version;
       storedBytes = Math.min(version.sizeBytes, lowestBytes);
     },

@@ -11,7 +11,7 @@ export interface ReadAhead {
 }
 
 const firstWindowBytes = mebibyte;
-const windowBytesMax = 16 * mebibyte;
+const windowBytesMax = 12 * mebibyte;
 /** The kernel sends several reads at once, and they may overtake each other. */
 const slackBytes = 2 * mebibyte;
 

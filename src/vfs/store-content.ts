@@ -10,7 +10,7 @@ import type { Remote } from "../client/remote.ts";
 import { createUpload, type PreparedChunk } from "../client/upload.ts";
 import { chunkBytesFor } from "../codec/chunker.ts";
 import { finishSeal, prepareSeal, sealedBytesMax } from "../codec/sealed-chunk.ts";
-import { createBufferPool } from "../core/buffers.ts";
+import { createBufferPool, releaseMemory } from "../core/buffers.ts";
 import { createGarbageWatch } from "../core/garbage.ts";
 import { createLimiter, type Limiter } from "../core/limiter.ts";
 import type { UnsavedContent } from "./file-content.ts";
@@ -87,7 +87,8 @@ export function createContentWriter(): ContentWriter {
         continue;
       }
       if (failure) break;
-      const prepared = prepareSeal(joined(await request.read(piece), plainBytes), keys);
+      const plain = joined(await request.read(piece), plainBytes);
+      const prepared = prepareSeal(plain, keys);
       const fits = batch && batch.chunks.length < chunksPerTicketMax && batch.usedBytes + sealedBytesMax(plainBytes) <= batchBytes;
       if (!fits) await flush();
       batch ??= { arena: takeArena(), chunks: [], usedBytes: 0 };
@@ -95,6 +96,8 @@ export function createContentWriter(): ContentWriter {
       batch.usedBytes += sealed.stored.length;
       batch.chunks.push({ id: sealed.id, data: sealed.stored, codec: sealed.codec });
       extents.push({ chunk: sealed.id, plainBytes });
+      // From the spool it has come into memory of its own; else it may be a view of an opened chunk.
+      if (unsaved.written.split(piece).every(({ inside }) => inside)) releaseMemory(plain);
       garbage.moved(plainBytes);
     }
     await flush();
