@@ -8,6 +8,7 @@ import { z } from "zod";
 import { errorCodes } from "./errors.ts";
 import { federationRoutes } from "./federation-routes.ts";
 import { identityKinds } from "./ids.ts";
+import { inodeRoutes } from "./inode-routes.ts";
 import {
   bootstrapAddressesMax,
   grantsPerInviteMax,
@@ -28,6 +29,7 @@ import {
   chunkIdSchema,
   componentsSchema,
   copyStates,
+  entryRefSchema,
   entrySchema,
   fileCommitSchema,
   globalNameSchema,
@@ -40,6 +42,7 @@ import {
   nodeSchema,
   nodeTrustSchema,
   offeredChunkSchema,
+  posixOwnerSchema,
   sizeSchema,
   storePolicySchema,
   storeSchema,
@@ -70,7 +73,6 @@ const inviteSchema = z.object({
   revokedMs: z.number().nullable(),
 });
 export type InviteSummary = z.output<typeof inviteSchema>;
-const entryRefSchema = z.object({ parent: inodeSchema, name: nameSchema });
 
 export const routes = {
   /** Walks from the root. `attr` is null when only the last component is missing; a missing parent is `not_found`. */
@@ -85,12 +87,11 @@ export const routes = {
     output: z.object({ entries: z.array(entrySchema), more: z.boolean() }),
     idempotent: true,
   }),
-  getAttr: route("/v1/fs/attr", { input: z.object({ inode: inodeSchema }), output: attrSchema, idempotent: true }),
   /** A directory in the root becomes a datastore with the default policy. With `existing: "keep"` an existing directory is returned as it is. */
   makeDirectories: route("/v1/fs/mkdir", {
     input: z.object({
       directories: z
-        .array(entryRefSchema.extend({ mode: modeSchema }))
+        .array(z.object({ ...entryRefSchema.shape, ...posixOwnerSchema.shape, mode: modeSchema }))
         .min(1)
         .max(filesPerCommitMax),
       existing: z.enum(["keep", "fail"]),
@@ -101,16 +102,13 @@ export const routes = {
   makeSymlinks: route("/v1/fs/symlink", {
     input: z.object({
       links: z
-        .array(entryRefSchema.extend({ target: symlinkTargetSchema, mtimeNs: timeNsSchema }))
+        .array(z.object({ ...entryRefSchema.shape, ...posixOwnerSchema.shape, target: symlinkTargetSchema, mtimeNs: timeNsSchema }))
         .min(1)
         .max(filesPerCommitMax),
+      /** Left out, an existing link of the same name is replaced. */
+      existing: z.enum(["replace", "fail"]).optional(),
     }),
     output: z.object({ attrs: z.array(attrSchema) }),
-    idempotent: true,
-  }),
-  setAttr: route("/v1/fs/setattr", {
-    input: z.object({ inode: inodeSchema, mode: modeSchema.optional(), mtimeNs: timeNsSchema.optional() }),
-    output: attrSchema,
     idempotent: true,
   }),
   remove: route("/v1/fs/remove", {
@@ -152,6 +150,8 @@ export const routes = {
     }),
     idempotent: true,
   }),
+
+  ...inodeRoutes,
 
   /**
    * Announces chunks of an upload: which of them are stored well enough already, and where the

@@ -20,6 +20,7 @@ import { createNodeDirectory } from "../coordinator/directory.ts";
 import { createFederation } from "../coordinator/federation.ts";
 import { createFederationHandlers } from "../coordinator/federation-handlers.ts";
 import { observeHealth } from "../coordinator/health.ts";
+import { createInodeHandlers } from "../coordinator/inode-handlers.ts";
 import { createInviteHandlers } from "../coordinator/invite-handlers.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { observedHandlers, registerCoordinatorMetrics } from "../coordinator/metrics.ts";
@@ -142,6 +143,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     const handlers = observedHandlers(
       {
         ...createNamespaceHandlers(service),
+        ...createInodeHandlers(service),
         ...createTransferHandlers(service),
         ...createSystemHandlers(service),
         ...createAccessHandlers(service),

@@ -18,6 +18,7 @@ import { createCertificateHandlers } from "../../src/coordinator/certificate-han
 import { createNodeDirectory } from "../../src/coordinator/directory.ts";
 import { createFederation } from "../../src/coordinator/federation.ts";
 import { createFederationHandlers } from "../../src/coordinator/federation-handlers.ts";
+import { createInodeHandlers } from "../../src/coordinator/inode-handlers.ts";
 import { createInviteHandlers } from "../../src/coordinator/invite-handlers.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
 import { nodeTrustSince } from "../../src/coordinator/node-trust.ts";
@@ -196,6 +197,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
   };
   const made = {
     ...createNamespaceHandlers(service),
+    ...createInodeHandlers(service),
     ...createTransferHandlers(service),
     ...createSystemHandlers(service),
     ...createInviteHandlers(service),

@@ -1,7 +1,15 @@
 /** Files as `ls` and `stat` show them. */
-import type { Attr, DirectoryEntry } from "../../../protocol/schema.ts";
+import type { Attr, DirectoryEntry, FileType } from "../../../protocol/schema.ts";
 
-const typeLetters = { directory: "d", file: "-", symlink: "l" } as const;
+const typeLetters = {
+  directory: "d",
+  file: "-",
+  symlink: "l",
+  fifo: "p",
+  socket: "s",
+  character_device: "c",
+  block_device: "b",
+} as const satisfies Record<FileType, string>;
 
 /** `drwxr-xr-x` */
 export function formatMode(attr: Pick<Attr, "type" | "mode">): string {
