@@ -55,10 +55,10 @@ function touchSession(context: MetadataContext, { caller, token }: Session): num
 }
 
 function release(context: MetadataContext, { caller, token }: Session, inodes: readonly Inode[] | "all"): void {
-  const session = statement<{ id: number }, [string, string]>(context, "SELECT id FROM session WHERE caller = ? AND token = ?").get(
-    caller,
-    token,
-  );
+  const session = statement<{ id: number }, [number, string, string]>(
+    context,
+    "UPDATE session SET touched_ms = ? WHERE caller = ? AND token = ? RETURNING id",
+  ).get(Math.trunc(context.clock.wallMs()), caller, token);
   if (!session) return;
   if (inodes === "all") statement<never, [number]>(context, "DELETE FROM session WHERE id = ?").run(session.id);
   else {
