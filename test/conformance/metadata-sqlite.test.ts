@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { cp, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Inode, rootInode } from "../../protocol/ids.ts";
+import { sessionSilentMsMax } from "../../protocol/limits.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { openDatabase } from "../../src/db/database.ts";
 import { metadataApplicationId, metadataMigrations } from "../../src/meta/migrations.ts";
@@ -133,6 +134,31 @@ describe("metadata in a file", () => {
     await reclaimAll(next);
     expect(await next.storeByName("media")).toMatchObject({ files: 1, chunks: 1, logicalBytes: 1 });
     expect((await next.extents(kept.inode, { offset: 0, lengthBytes: 1, limit: 1 }))[0]?.chunk).toBe(piece("kept:1").chunk);
+    await next.close();
+  });
+
+  test("keeps after a crash what is open without a name, and listens for its holders from then on", async () => {
+    await using folder = await testFolder();
+    const clock = handClock();
+    const path = join(folder.path, "live");
+    await Bun.write(join(path, ".keep"), "");
+    const metadata = openFile(join(path, "metadata.db"), clock);
+    await metadata.saveNodes(nodeNames.map(knownNode));
+    const store = await createStore(metadata);
+    const { inode } = await writeFile(metadata, store.inode, { parent: store.inode, name: "open", pieces: ["open:1"] });
+    await metadata.setExtendedAttribute(inode, { name: "user.a", value: new Uint8Array(1) }, "create");
+    await metadata.hold({ caller: owner, token: "a-session-of-a-test" }, [inode]);
+    await metadata.remove({ parent: store.inode, name: "open" }, "file", { by: "dora" });
+    clock.nowMs += 10 * sessionSilentMsMax;
+    const next = await afterCrash(path, "../crash", clock);
+    await metadata.close();
+    clock.nowMs += sessionSilentMsMax;
+    await reclaimAll(next);
+    expect(await next.getAttr(inode)).toMatchObject({ links: 0, sizeBytes: 1 });
+    expect(await next.extendedAttributes(inode)).toHaveLength(1);
+    clock.nowMs += 1;
+    await reclaimAll(next);
+    expect(await next.storeByName("media")).toMatchObject({ files: 0, chunks: 0 });
     await next.close();
   });
 
