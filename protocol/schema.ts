@@ -81,6 +81,13 @@ export const attrSchema = z.object({
 });
 export type Attr = z.output<typeof attrSchema>;
 
+export type PosixOwner = z.output<typeof posixOwnerSchema>;
+
+/** As far as somebody has said it, to be said again of a copy. */
+export function posixOwnerOf({ uid, gid }: Pick<Attr, "uid" | "gid">): PosixOwner {
+  return { ...(uid === null ? {} : { uid }), ...(gid === null ? {} : { gid }) };
+}
+
 export const entryRefSchema = z.object({ parent: inodeSchema, name: nameSchema });
 export const entrySchema = z.object({ name: z.string(), attr: attrSchema });
 export type DirectoryEntry = z.output<typeof entrySchema>;

@@ -4,7 +4,7 @@
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
-import { type Attr, defaultStorePolicy } from "../../protocol/schema.ts";
+import { type Attr, defaultStorePolicy, type PosixOwner } from "../../protocol/schema.ts";
 import { copyExtendedAttributes } from "./attributes.ts";
 import { appendAudit } from "./audit.ts";
 import {
@@ -26,7 +26,7 @@ import {
 } from "./context.ts";
 import { detach, reclaimStep } from "./reclaim.ts";
 import { assertReplaceable, exchange, isEmptyDirectory, link, rename } from "./renaming.ts";
-import type { EntryRef, LocatedExtent, Namespace, NewNode, PosixOwner, TreeUsage } from "./store.ts";
+import type { EntryRef, LocatedExtent, Namespace, NewNode, TreeUsage } from "./store.ts";
 import { insertStore } from "./stores.ts";
 import { endOfWalk, pathTo, placesOf, walk, wayTo } from "./walk.ts";
 

@@ -17,6 +17,7 @@ import type {
   ExtendedAttribute,
   FileCommit,
   OfferedChunk,
+  PosixOwner,
   SpecialType,
   Store,
   StorePolicy,
@@ -26,12 +27,6 @@ import type { AuditTrail, EnrolmentRegistry, GrantRegistry, InviteRegistry, Peer
 export interface EntryRef {
   readonly parent: Inode;
   readonly name: string;
-}
-
-/** Who something belongs to in the eyes of POSIX, as far as somebody says. */
-export interface PosixOwner {
-  readonly uid?: number | undefined;
-  readonly gid?: number | undefined;
 }
 
 /** See `placesOf` in walk.ts. */

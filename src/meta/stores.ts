@@ -1,12 +1,12 @@
 /** Datastores: first-level directories with a policy and a key of their own. */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type Inode, rootInode } from "../../protocol/ids.ts";
-import type { Store, StorePolicy } from "../../protocol/schema.ts";
+import type { PosixOwner, Store, StorePolicy } from "../../protocol/schema.ts";
 import { strategies } from "../../protocol/schema.ts";
 import { systemRandom } from "../core/random.ts";
 import { appendAudit } from "./audit.ts";
 import { childRow, insertInode, linkEntry, type MetadataContext, nowNs, statement, touchDirectory, usableCopies } from "./context.ts";
-import type { PosixOwner, StoreRegistry } from "./store.ts";
+import type { StoreRegistry } from "./store.ts";
 
 const storeKeyBytes = 32;
 
