@@ -1,10 +1,31 @@
 /** The part of the control API that is about other members. */
 import { z } from "zod";
+import { errorCodes } from "./errors.ts";
+import { nodesToldMax } from "./gossip-records.ts";
+import { chunksPerTicketMax } from "./limits.ts";
 import { route } from "./route.ts";
-import { bytesSchema, globalNameSchema, nodeStates, sizeSchema } from "./schema.ts";
+import { bytesSchema, globalNameSchema, nodeStates, offeredChunkSchema, sizeSchema, ticketedNodeSchema } from "./schema.ts";
 
 export const peerStates = ["alive", "suspect", "dead", "left", "unknown"] as const;
 export type PeerState = (typeof peerStates)[number];
+
+/** What a member gives and takes. */
+const pledgeSchema = z.object({
+  pledgedBytes: sizeSchema,
+  /** What others have on its nodes. */
+  givenBytes: sizeSchema,
+  /** What it has on the nodes of others. */
+  takenBytes: sizeSchema,
+});
+
+const ownPledgeSchema = pledgeSchema.extend({
+  /** Of the own nodes. */
+  capacityBytes: sizeSchema,
+  /** What may be used at others in all. */
+  shareBytes: sizeSchema,
+  giveToGet: z.number().nonnegative(),
+});
+export type OwnPledge = z.output<typeof ownPledgeSchema>;
 
 const peerSchema = z.object({
   member: globalNameSchema,
@@ -24,6 +45,15 @@ const peerSchema = z.object({
   ),
   /** Whether it grants the caller something. */
   shares: z.boolean(),
+  /** By what it and the others have signed; null until it has. */
+  pledge: z
+    .object({
+      ...pledgeSchema.shape,
+      /** Of what it gives, what this member has there; of what it takes, what it has here. */
+      givenHereBytes: sizeSchema,
+      takenHereBytes: sizeSchema,
+    })
+    .nullable(),
 });
 export type PeerSummary = z.output<typeof peerSchema>;
 
@@ -34,6 +64,8 @@ export type VouchedMember = z.output<typeof vouchedSchema>;
 export const vouchedMembersMax = 1_000;
 
 const empty = z.object({});
+
+const hostedChunkSchema = offeredChunkSchema.pick({ id: true, storedBytes: true });
 
 export const federationRoutes = {
   /** Gossip of another member's coordinator: see protocol/gossip.ts. */
@@ -58,6 +90,39 @@ export const federationRoutes = {
   removePeer: route("/v1/federation/peers/remove", {
     input: z.object({ member: globalNameSchema }),
     output: empty,
+    idempotent: true,
+  }),
+  /** What this member lends to others, and may use at them; for people of the own site. */
+  showPledge: route("/v1/federation/pledge/show", { input: empty, output: ownPledgeSchema, idempotent: true }),
+  /** By the administrator. */
+  setPledge: route("/v1/federation/pledge/set", {
+    input: z.object({ pledgedBytes: sizeSchema }),
+    output: ownPledgeSchema,
+    idempotent: true,
+  }),
+  /**
+   * Asks another member, by its coordinator alone, to keep chunks: for each node a ticket to write them, or why it keeps none.
+   * `holder` is who will write them.
+   */
+  host: route("/v1/federation/host", {
+    input: z.object({
+      holder: globalNameSchema,
+      nodes: z
+        .array(z.object({ node: globalNameSchema, chunks: z.array(hostedChunkSchema).min(1).max(chunksPerTicketMax) }))
+        .min(1)
+        .max(nodesToldMax),
+    }),
+    output: z.object({
+      nodes: z.array(ticketedNodeSchema.extend({ publicKeyRaw: bytesSchema })),
+      refused: z.array(
+        z.object({
+          node: globalNameSchema,
+          code: z.enum(errorCodes),
+          message: z.string().max(1_000),
+          hint: z.string().max(1_000).optional(),
+        }),
+      ),
+    }),
     idempotent: true,
   }),
   /** The members that are trusted, and those that these vouch for; for people of the own site. */

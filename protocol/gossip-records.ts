@@ -7,11 +7,13 @@ import { z } from "zod";
 import { checkShape, decodeMessage, encodeMessage } from "./codec.ts";
 import { addressesPerMemberMax, type Topic } from "./gossip.ts";
 import { parseSubjectPattern, rightsSchema } from "./rights.ts";
-import { globalNameSchema, nodeStates, sizeSchema } from "./schema.ts";
+import { globalNameSchema, nodeStates, siteSchema, sizeSchema, withdrawalSchema } from "./schema.ts";
 
 const pemSchema = z.string().max(4096);
 const addressesSchema = z.array(z.string().min(1).max(300)).max(addressesPerMemberMax);
-const timeMsSchema = z.number().int().nonnegative();
+export const nodesToldMax = 64;
+export const hostedSitesMax = 128;
+export const withdrawalsToldMax = 256;
 
 const patternSchema = z.string().max(300).refine(isPattern, "not a subject pattern");
 
@@ -37,7 +39,7 @@ const bodySchemas = {
           freeBytes: sizeSchema,
         }),
       )
-      .max(64),
+      .max(nodesToldMax),
   }),
   catalogue: z.object({
     stores: z
@@ -49,13 +51,14 @@ const bodySchemas = {
       )
       .max(64),
   }),
-  revocations: z.object({
-    /** Certificates by serial, until they would have ended by themselves. */
-    serials: z.array(z.object({ serial: z.string().max(64), untilMs: timeMsSchema })).max(128),
-    /** People and nodes whose every certificate issued before that time is void. */
-    names: z.array(z.object({ name: globalNameSchema, beforeMs: timeMsSchema })).max(128),
+  pledge: z.object({
+    /** What it lends to others in all. */
+    pledgedBytes: sizeSchema,
+    /** What of that others use now, by their sites. */
+    hosted: z.array(z.object({ site: siteSchema, bytes: sizeSchema })).max(hostedSitesMax),
   }),
-  pledges: z.object({ pledgedBytes: sizeSchema }),
+  /** Of tickets that it has signed: void are those of these holders. */
+  withdrawals: z.object({ list: z.array(withdrawalSchema).max(withdrawalsToldMax) }),
   /** The coordinator's certificate carries the key that signs its statements; the authority's shows that it is its own. */
   introduction: z.object({ member: globalNameSchema, authorityPem: pemSchema, coordinatorPem: pemSchema, addresses: addressesSchema }),
 } as const satisfies Record<Topic, z.ZodType>;

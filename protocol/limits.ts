@@ -56,6 +56,8 @@ export const controlBodyBytesMax = 16 * mebibyte;
 export const fileBytesMax = extentsPerCommitMax * largeChunkBytes;
 
 export const ticketLifetimeMs = 15 * 60_000;
+/** Of tickets for another member's nodes, which hear later of what was taken back. Clients ask again by themselves. */
+export const guestTicketLifetimeMs = 60_000;
 /** Clocks of honest machines may differ by this much; tickets are valid this much before and after. */
 export const clockSkewMsMax = 5 * 60_000;
 /**

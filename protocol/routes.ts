@@ -29,6 +29,7 @@ import {
   chunkIdSchema,
   componentsSchema,
   copyStates,
+  elsewhereSchema,
   entryRefSchema,
   entrySchema,
   fileCommitSchema,
@@ -183,7 +184,12 @@ export const routes = {
       /** The upload ends with this commit: what it announced and did not commit may be collected. */
       last: z.boolean(),
     }),
-    output: z.object({ attrs: z.array(attrSchema), degradedChunks: sizeSchema }),
+    output: z.object({
+      attrs: z.array(attrSchema),
+      degradedChunks: sizeSchema,
+      /** Why chunks may have fewer copies than asked for, in words; for people of the own site. */
+      because: z.array(z.string()),
+    }),
     idempotent: false,
   }),
   /** Chunks of ranges of files, copies in the order to try them, and tickets to fetch them. At most `chunksPerTicketMax` chunks; the rest is asked again. */
@@ -303,6 +309,7 @@ export const routes = {
       reasons: z.array(z.string()),
       nodes: z.array(nodeSchema),
       totals: totalsSchema,
+      elsewhere: elsewhereSchema,
     }),
     idempotent: true,
   }),

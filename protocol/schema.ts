@@ -38,6 +38,7 @@ export const globalNameSchema = parsedBy(z.string().max(255), parseGlobalName);
 export const siteSchema = parsedBy(z.string().max(255), parseSite);
 export const subjectSchema = parsedBy(z.string().max(300), parseSubjectPattern);
 export const nameSchema = parsedBy(z.string().max(1024), parseName);
+const pemSchema = z.string().max(4096);
 export const bytesSchema = z.custom<Uint8Array>((value) => value instanceof Uint8Array, "expected bytes");
 const countSchema = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 export const sizeSchema = countSchema;
@@ -224,7 +225,6 @@ export const withdrawalsSchema = z.object({
 });
 export type IssuerWithdrawals = z.output<typeof withdrawalsSchema>["lists"][number];
 
-const pemSchema = z.string().max(4096);
 /** Whose people may come with tickets, and where a certificate of its coordinator is given, whose tickets may be shown. */
 export const nodeTrustSchema = z.object({
   revision: z.string().max(64),
@@ -251,8 +251,32 @@ export const offeredChunkSchema = z.object({
 export type OfferedChunk = z.output<typeof offeredChunkSchema>;
 
 /** A node to speak to, with the authority to do so. */
-export const ticketedNodeSchema = z.object({ node: globalNameSchema, address: z.string(), ticket: bytesSchema });
+export const ticketedNodeSchema = z.object({
+  node: globalNameSchema,
+  address: z.string(),
+  ticket: bytesSchema,
+  /** Of another member's node: the authority that certifies it, which the caller may not know. */
+  authorityPem: pemSchema.optional(),
+});
 export type TicketedNode = z.output<typeof ticketedNodeSchema>;
+
+/** A node of another member, as placement sees it. */
+export const elsewhereSchema = z.object({
+  nodes: z.array(
+    z.object({
+      name: globalNameSchema,
+      member: globalNameSchema,
+      state: z.enum(nodeStates),
+      freeBytes: sizeSchema,
+      latencyMs: z.number().nonnegative(),
+      memberFreeBytes: sizeSchema,
+      othersFreeBytes: sizeSchema,
+    }),
+  ),
+  /** Limits that are nearer than the space on those nodes, and what would raise each, in words. */
+  limits: z.array(z.object({ limit: z.string(), raise: z.string() })),
+});
+export type Elsewhere = z.output<typeof elsewhereSchema>;
 
 export const healthSchema = z.enum(["healthy", "degraded", "unhealthy"]);
 export const totalsSchema = z.object({

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Starts three members with three nodes each, peers them, and shows that what one stores the others fetch, byte by byte,
-# also when a node is killed. Then it stops all twelve processes and leaves nothing behind.
+# also when a node is killed; and that what is stored with copies at all three outlives the loss of all own nodes.
+# Then it stops all twelve processes and leaves nothing behind.
 #
 #   COLLECTIVE   the executable; dist/collective of this repository unless told
 #   COLLECTIVE_COORDINATOR_ADDRESS, COLLECTIVE_BOOTSTRAP_ADDRESS, COLLECTIVE_NODE_ADDRESS,
@@ -10,8 +11,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 members="alice bob carol"
 nodes="node-01 node-02 node-03"
-# What each member lends to the others; while it is nothing, copies stay at home.
-pledge=
+# What each member lends to the others.
+pledge=1GB
 
 name_of() {
   sed -n 's/.*"member_id": "\(.*\)".*/\1/p' "$here/$1/coordinator.json"
@@ -66,18 +67,21 @@ diff -r "$photos" "$work/fetched-by-carol"
 printf "What carol fetched is what alice stored, though one of alice's nodes is dead.\n"
 refused carol 4 rm -r "/@$alice/photos/photos"
 
-if [ -n "$pledge" ]; then
-  for member in $members; do
-    as "$member" federation pledge "$pledge"
-  done
-  as alice store create vault --strategy backup --replicas 3
-  as alice put -r "$photos" /vault
-  kill_hard alice-node-01
-  kill_hard alice-node-03
-  as alice get -r /vault/photos "$work/fetched-from-friends"
-  diff -r "$photos" "$work/fetched-from-friends"
-  printf 'Everything came back from bob and carol, with all nodes of alice dead.\n'
-fi
+for member in $members; do
+  as "$member" federation pledge "$pledge"
+done
+# Once alice has heard of it, her copies go there.
+knows_pledges() {
+  [ "$(quietly alice federation status --json | grep -c '"pledged": [1-9]')" = 3 ]
+}
+eventually knows_pledges
+as alice store create vault --strategy backup --replicas 3
+as alice put -r "$photos" /vault
+kill_hard alice-node-01
+kill_hard alice-node-03
+as alice get -r /vault/photos "$work/fetched-from-friends"
+diff -r "$photos" "$work/fetched-from-friends"
+printf 'Everything came back from bob and carol, with all nodes of alice dead.\n'
 
 # A coordinator misses a node after a few seconds of silence.
 misses_node() {

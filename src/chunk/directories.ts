@@ -4,7 +4,7 @@
  */
 import { closeSync, fsync, mkdir, open } from "node:fs";
 import { rmdir } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { promisify } from "node:util";
 import { createLimitedTurns } from "./turns.ts";
 
@@ -31,6 +31,8 @@ interface Syncing {
 }
 
 export function createDirectories(root: string): Directories {
+  // However it was written, with `./` or a slash at its end.
+  const top = resolve(root);
   const syncing = new Map<string, Syncing>();
   const making = new Map<string, Promise<void>>();
   const turns = createLimitedTurns({ runningMax: syncsMax, waitingMax: syncsWaitingMax });
@@ -56,7 +58,7 @@ export function createDirectories(root: string): Directories {
 
   async function make(dir: string): Promise<void> {
     const parent = dirname(dir);
-    if (parent !== root) await ensure(parent);
+    if (resolve(parent) !== top) await ensure(parent);
     try {
       await mkdirAsync(dir, { mode: 0o700 });
     } catch (error) {

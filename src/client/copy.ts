@@ -27,6 +27,7 @@ export interface CopyOptions {
 
 export interface CopyTotals {
   readonly degradedChunks: number;
+  readonly because: readonly string[];
 }
 
 /** One file or link, and where it goes. */
@@ -191,7 +192,7 @@ function createCloner(remote: Remote, { signal, onProgress }: CopyOptions): Stor
     finish: async () => {
       await Promise.all(running);
       assertGoing();
-      return { degradedChunks: 0 };
+      return { degradedChunks: 0, because: [] };
     },
   };
 }

@@ -51,6 +51,8 @@ export interface IngestTotals {
   readonly plainBytes: number;
   readonly sentBytes: number;
   readonly degradedChunks: number;
+  /** Why they have fewer copies than asked for, as far as the coordinator says. */
+  readonly because: readonly string[];
 }
 
 export interface IngestOptions {
@@ -88,6 +90,8 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
   const plain = [new Uint8Array(largeChunkBytes), new Uint8Array(largeChunkBytes)] as const;
   const garbage = createGarbageWatch();
   const totals = { files: 0, plainBytes: 0, sentBytes: 0, degradedChunks: 0 };
+  /** The last that were told: earlier ones may not hold any more. */
+  let because: readonly string[] = [];
   const underWay = new Set<Promise<unknown>>();
   let ready: PendingFile[] = [];
   let batch: Batch | undefined;
@@ -201,6 +205,7 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
         uncommittedFiles -= files.length;
         ended = last;
         totals.degradedChunks += answer.degradedChunks;
+        if (answer.degradedChunks > 0) because = answer.because;
         totals.files += files.length;
         for (const [index, file] of files.entries()) file.outcome.resolve(answer.attrs[index] as Attr);
       } catch (error) {
@@ -254,7 +259,7 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
     while (underWay.size > 0) await Promise.all(underWay);
     assertGoing();
     if (totals.files > 0 && !ended) await commit([], { last: true, signal });
-    return { ...totals };
+    return { ...totals, because };
   };
   return { add: (target, source) => add(target, source).catch(giveUp), finish: () => finish().catch(giveUp) };
 }

@@ -40,7 +40,7 @@ export async function movePath(
     throw new CollectiveError("invalid_argument", `${formatPath(from)} cannot be moved into itself`);
   }
   const source = { parent: parent.inode, name };
-  if (place.remote === remote && (await renamed({ from, source, place }, signal))) return { degradedChunks: 0 };
+  if (place.remote === remote && (await renamed({ from, source, place }, signal))) return { degradedChunks: 0, because: [] };
   await assertReplaceable(place, { byDirectory: attr.type === "directory" }, signal);
   const totals = await copyWhole({ remote, attr }, { from, place }, options);
   await remote.control.call(routes.remove, { ...source, kind: "tree" }, { signal }).catch((thrown: unknown) => {

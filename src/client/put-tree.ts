@@ -45,6 +45,7 @@ export interface PutTotals {
   readonly plainBytes: number;
   readonly sentBytes: number;
   readonly degradedChunks: number;
+  readonly because: readonly string[];
 }
 
 /** Small files read while others are on their way; each is at most `smallChunkBytes`. */

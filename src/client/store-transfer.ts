@@ -114,8 +114,8 @@ export function createStoreTransfer({ from, to, store }: TransferEnds, { signal,
         await sendLinks();
         await sendGroup();
         await before;
-        const { degradedChunks } = await ingest.finish();
-        return { degradedChunks };
+        const { degradedChunks, because } = await ingest.finish();
+        return { degradedChunks, because };
       })();
       return finished;
     },

@@ -12,6 +12,8 @@ export interface StorageNode {
   readonly latencyMs: number;
   /** What may still be stored at its member, on all its nodes together. */
   readonly memberFreeBytes: number;
+  /** What may still be stored at all members but home together. */
+  readonly othersFreeBytes: number;
 }
 
 type OwnNode = Pick<NodeSummary, "name" | "state" | "freeBytes"> & { readonly latencyMs?: number };
@@ -26,30 +28,40 @@ export function ownNodes(member: GlobalName, nodes: readonly OwnNode[]): Storage
     freeBytes,
     latencyMs,
     memberFreeBytes: Number.POSITIVE_INFINITY,
+    othersFreeBytes: Number.POSITIVE_INFINITY,
   }));
 }
 
 /**
- * The nodes that can take a copy of this size, each with no more free bytes than its member allows: the
- * roomiest are cut to a common height, which leaves the most that can be paired with other nodes.
+ * The nodes that can take a copy of this size, each with no more free bytes than its member allows, and those of other members with
+ * no more together than home may store there: the roomiest are cut to a common height, which leaves the most that can be
+ * paired with other nodes.
  */
 export function nodesWithRoom(nodes: readonly StorageNode[], storedBytes: number): StorageNode[] {
   const roomy = nodes.filter((node) => node.freeBytes >= storedBytes);
-  if (roomy.every((node) => node.memberFreeBytes === Number.POSITIVE_INFINITY)) return roomy;
-  return [...Map.groupBy(roomy, (node) => node.member).values()].flatMap((ofMember) => withinAllowance(ofMember, storedBytes));
+  if (roomy.every(isUnlimited)) return roomy;
+  const allowed = [...Map.groupBy(roomy, (node) => node.member).values()].flatMap((ofMember) =>
+    within(Math.min(...ofMember.map((node) => node.memberFreeBytes)), ofMember, storedBytes),
+  );
+  const elsewhere = allowed.filter((node) => node.othersFreeBytes < Number.POSITIVE_INFINITY);
+  const together = within(Math.min(...elsewhere.map((node) => node.othersFreeBytes)), elsewhere, storedBytes);
+  return [...allowed.filter((node) => node.othersFreeBytes === Number.POSITIVE_INFINITY), ...together];
 }
 
-function withinAllowance(nodes: readonly StorageNode[], storedBytes: number): StorageNode[] {
-  const allowedBytes = Math.min(...nodes.map((node) => node.memberFreeBytes));
+function isUnlimited({ memberFreeBytes, othersFreeBytes }: StorageNode): boolean {
+  return memberFreeBytes === Number.POSITIVE_INFINITY && othersFreeBytes === Number.POSITIVE_INFINITY;
+}
+
+function within(allowedBytes: number, nodes: readonly StorageNode[], storedBytes: number): StorageNode[] {
+  if (allowedBytes === Number.POSITIVE_INFINITY) return [...nodes];
   const roomiest = [...nodes]
     .sort((a, b) => b.freeBytes - a.freeBytes || (a.name < b.name ? -1 : 1))
     .slice(0, Math.min(nodes.length, Math.floor(allowedBytes / storedBytes)));
   let leftBytes = allowedBytes;
   // The smallest first: what it cannot use of an even division is for the others.
-  const capped = roomiest.reverse().map((node, index) => {
+  return roomiest.reverse().map((node, index) => {
     const freeBytes = Math.min(node.freeBytes, Math.floor(leftBytes / (roomiest.length - index)));
     leftBytes -= freeBytes;
     return { ...node, freeBytes };
   });
-  return capped;
 }

@@ -25,18 +25,23 @@ export interface UsableRequest {
   /** The member whose store it is. */
   readonly home: GlobalName;
   readonly nodes: readonly StorageNode[];
+  /** Further ones, which have gone into the free space of the nodes. */
+  readonly limits?: readonly Reason[];
 }
 
-export function usableSpace({ store, home, nodes }: UsableRequest): UsableSpace {
+export function usableSpace({ store, home, nodes, limits = [] }: UsableRequest): UsableSpace {
   const { policy } = store;
   const quotaLeftBytes = policy.quotaBytes === null ? Number.POSITIVE_INFINITY : Math.max(0, policy.quotaBytes - store.logicalBytes);
   const alive = nodes.filter((node) => node.state === "alive");
   const { fitsBytes, leftOver } = fill(alive, { policy, home });
   const reasons = [
     ...(quotaLeftBytes < fitsBytes ? [quotaReason(quotaLeftBytes, fitsBytes)] : []),
-    ...(alive.length < policy.replicas ? [tooFewNodes(policy.replicas, alive.length)] : spaceReasons(alive, { policy, leftOver })),
-    ...awayReasons(nodes),
+    ...(alive.length < policy.replicas
+      ? [tooFewNodes(policy.replicas, alive.length)]
+      : spaceReasons(nodesWithRoom(alive, 1), { policy, leftOver, home })),
+    ...awayReasons(nodes, home),
     ...memberReasons(alive, policy),
+    ...limits,
   ];
   return {
     availableBytes: Math.min(fitsBytes, quotaLeftBytes),
@@ -99,7 +104,7 @@ const leftOverShareMin = 0.01;
 
 function spaceReasons(
   alive: readonly StorageNode[],
-  { policy, leftOver }: { policy: PlacementPolicy; leftOver: readonly StorageNode[] },
+  { policy, leftOver, home }: { policy: PlacementPolicy; leftOver: readonly StorageNode[]; home: GlobalName },
 ): Reason[] {
   const { replicas } = policy;
   const freeBytes = alive.reduce((sum, node) => sum + node.freeBytes, 0);
@@ -107,7 +112,7 @@ function spaceReasons(
   const wasted = leftOver.filter((node) => node.freeBytes >= freeBytes * leftOverShareMin);
   if (wasted.length > 0) {
     const reasons = wasted.map((node) => ({
-      limit: `${localNameOf(node.name)} has ${formatSize(node.freeBytes)} that nothing can pair with`,
+      limit: `${shownName(node, home)} has ${formatSize(node.freeBytes)} that nothing can pair with`,
     }));
     return [...reasons, { raise: pairingText(alive, wasted, policy) }];
   }
@@ -129,13 +134,17 @@ function pairingText(alive: readonly StorageNode[], wasted: readonly StorageNode
   return lackingBytes > 0 ? `add ${formatSize(lackingBytes)} on other nodes` : "add space at other members";
 }
 
-function awayReasons(nodes: readonly StorageNode[]): Reason[] {
+function awayReasons(nodes: readonly StorageNode[], home: GlobalName): Reason[] {
   return nodes
     .filter((node) => node.state !== "alive" && node.freeBytes > 0)
-    .map(({ name, state, freeBytes }) => ({
-      limit: `${localNameOf(name)} is ${state}: its ${formatSize(freeBytes)} free do not count`,
-      ...(state === "draining" ? {} : { raise: `bring ${localNameOf(name)} back` }),
+    .map((node) => ({
+      limit: `${shownName(node, home)} is ${node.state}: its ${formatSize(node.freeBytes)} free do not count`,
+      ...(node.state === "draining" || node.member !== home ? {} : { raise: `bring ${shownName(node, home)} back` }),
     }));
+}
+
+function shownName({ name, member }: StorageNode, home: GlobalName): string {
+  return member === home ? localNameOf(name) : name;
 }
 
 function memberReasons(alive: readonly StorageNode[], { minMembers, replicas }: PlacementPolicy): Reason[] {

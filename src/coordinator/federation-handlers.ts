@@ -1,6 +1,8 @@
 /** Other members: gossip from their coordinators, and what people of the own site ask about them. */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type VouchedMember, vouchedMembersMax } from "../../protocol/federation-routes.ts";
+import type { RecordBody } from "../../protocol/gossip-records.ts";
+import { type GlobalName, type Site, siteOf } from "../../protocol/ids.ts";
 import { parseTargetText } from "../core/config-values.ts";
 import type { Introduction } from "../gossip/introductions.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
@@ -13,7 +15,18 @@ import { sharesWith } from "./shared-records.ts";
 type FederationRoutes = "gossip" | "addPeer" | "connectPeer" | "removePeer" | "listPeers" | "findPeer";
 
 export function createFederationHandlers(service: CoordinatorService): Pick<ControlHandlers, FederationRoutes> {
-  const { member, metadata, peers, federation } = service;
+  const { member, metadata, peers, federation, hosted } = service;
+  const recordOf = (of: GlobalName) => federation.agent.record(of, "pledge");
+  const pledgeOf = (of: GlobalName, here: ReadonlyMap<Site, number>) => {
+    const own = recordOf(of);
+    if (!own) return null;
+    const at = (record: RecordBody<"pledge"> | undefined, site: Site): number =>
+      record?.hosted.find((one) => one.site === site)?.bytes ?? 0;
+    const takenHereBytes = here.get(siteOf(of)) ?? 0;
+    const takenBytes = peers.list().reduce((sum, peer) => sum + at(recordOf(peer.member), siteOf(of)), takenHereBytes);
+    const givenBytes = own.hosted.reduce((sum, { bytes }) => sum + bytes, 0);
+    return { pledgedBytes: own.pledgedBytes, givenBytes, givenHereBytes: at(own, siteOf(member)), takenBytes, takenHereBytes };
+  };
   return {
     gossip: async ({ message }, { caller }) => {
       if (caller.kind !== "coordinator")
@@ -46,6 +59,7 @@ export function createFederationHandlers(service: CoordinatorService): Pick<Cont
     listPeers: async (_, { caller }) => {
       requirePersonOfSite(caller, member);
       const states = federation.states();
+      const here = hosted.reported();
       return {
         peers: peers.list().map((peer) => {
           const catalogue = federation.agent.record(peer.member, "catalogue");
@@ -59,6 +73,7 @@ export function createFederationHandlers(service: CoordinatorService): Pick<Cont
             latencyMs: federation.latencyMs(peer.member) ?? null,
             nodes: federation.agent.record(peer.member, "nodes")?.nodes ?? [],
             shares: catalogue !== undefined && sharesWith(catalogue, caller.name),
+            pledge: pledgeOf(peer.member, here),
           };
         }),
         vouched: vouchedMembers(federation.introductions()).slice(0, vouchedMembersMax),

@@ -18,17 +18,19 @@ import type { MetadataStore } from "../meta/store.ts";
 import { coordinatorOf } from "../pki/peering.ts";
 import type { Signer } from "../pki/ticket.ts";
 import type { NodeDirectory } from "./directory.ts";
-import { createPeerClients } from "./peer-clients.ts";
+import type { HostedSpace } from "./hosted-space.ts";
+import { createPeerClients, type PeerClients } from "./peer-clients.ts";
 import { assertFits } from "./peering.ts";
 import type { Peers } from "./peers.ts";
 import type { CoordinatorService } from "./service.ts";
-import { catalogueRecord, nodesRecord } from "./shared-records.ts";
+import { catalogueRecord, nodesRecord, pledgeRecord, withdrawalsRecord } from "./shared-records.ts";
 
 export interface Federation {
   readonly agent: GossipAgent;
   /** Of members that were heard of; the rest is unknown. */
   states(): ReadonlyMap<GlobalName, PeerState>;
   latencyMs(member: GlobalName): number | undefined;
+  readonly call: PeerClients["call"];
   /** Of members that are not trusted, by members that are. */
   introductions(): readonly Introduction[];
   /** Where else a member may be found, now or once it is trusted. */
@@ -47,6 +49,7 @@ export interface FederationOptions extends Pick<CoordinatorService, "member" | "
   readonly peers: Peers;
   readonly metadata: MetadataStore;
   readonly directory: NodeDirectory;
+  readonly hosted: HostedSpace;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -137,6 +140,8 @@ export function createFederation(options: FederationOptions): Federation {
     tellings = Math.max(0, tellings - 1);
     agent.publish("profile", { authorityPem: options.authorityPem, controlAddresses: [options.address()], protocolVersion });
     agent.publish("nodes", nodesRecord(directory.list()));
+    agent.publish("pledge", pledgeRecord(await metadata.pledge(), options.hosted.bySite()));
+    agent.publish("withdrawals", withdrawalsRecord(await metadata.listWithdrawals(), clock.wallMs()));
     agent.publish("catalogue", await catalogueRecord(metadata, { member, nowMs: clock.wallMs() }));
   };
   const stopping = new AbortController();
@@ -155,6 +160,7 @@ export function createFederation(options: FederationOptions): Federation {
     agent,
     states: () => new Map(agent.snapshot().members.map(({ name, state }) => [name, state])),
     latencyMs: clients.latencyMs,
+    call: clients.call,
     introductions: agent.introductions,
     hint: (name, address) => {
       clients.hint(name, address);

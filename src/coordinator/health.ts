@@ -1,9 +1,7 @@
 /** How well a member is, in the words of what a person can still do. */
-import type { GlobalName } from "../../protocol/ids.ts";
 import type { NodeSummary } from "../../protocol/schema.ts";
 import type { ChunkTotals } from "../meta/store.ts";
 import type { Health } from "../net/observability-server.ts";
-import type { NodeDirectory } from "./directory.ts";
 import type { CoordinatorService } from "./service.ts";
 
 export interface ObservedHealth extends Health {
@@ -12,18 +10,15 @@ export interface ObservedHealth extends Health {
   readonly totals: ChunkTotals;
 }
 
-export async function observeHealth({ directory, metadata }: Pick<CoordinatorService, "directory" | "metadata">): Promise<ObservedHealth> {
+/** Of the own nodes; of those of other members only what their copies do for the own chunks. */
+export async function observeHealth({
+  directory,
+  allNodes,
+  metadata,
+}: Pick<CoordinatorService, "directory" | "allNodes" | "metadata">): Promise<ObservedHealth> {
   const nodes = directory.list();
-  const totals = await metadata.totals(deadNodes(directory));
+  const totals = await metadata.totals(allNodes.dead());
   return { ...judgeHealth(nodes, totals), nodes, totals };
-}
-
-/** Whose copies do not count. */
-export function deadNodes(directory: NodeDirectory): GlobalName[] {
-  return directory
-    .list()
-    .filter((node) => node.state === "dead")
-    .map((node) => node.name);
 }
 
 /** By what a user can still do: unhealthy when something cannot be read or written, degraded when one more loss could make it so. */

@@ -96,7 +96,7 @@ async function collectFrom(
   { node, chunks }: Garbage,
   { troubles, signal }: { readonly troubles: Troubles; readonly signal: AbortSignal },
 ): Promise<void> {
-  if (service.directory.get(node)?.state !== "alive") return;
+  if (service.allNodes.get(node)?.state !== "alive") return;
   const what = `deleting garbage on ${node}`;
   try {
     for (let at = 0; at < chunks.length; at += chunksPerTicketMax) {

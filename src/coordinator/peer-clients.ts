@@ -7,19 +7,21 @@ import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { gossipMessageBytesMax } from "../../protocol/gossip.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
 import { kibibyte } from "../../protocol/limits.ts";
-import { routes } from "../../protocol/routes.ts";
+import { type Route, type RouteInput, type RouteOutput, routes } from "../../protocol/routes.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import type { Random } from "../core/random.ts";
 import type { GossipTransport } from "../gossip/agent.ts";
 import type { MetadataStore } from "../meta/store.ts";
-import { type ControlClient, createControlClient } from "../net/control-client.ts";
+import { type CallOptions, type ControlClient, createControlClient } from "../net/control-client.ts";
 import type { Credentials } from "../pki/credentials.ts";
-import type { Peers } from "./peers.ts";
+import type { Peers, TrustedPeer } from "./peers.ts";
 
 export interface PeerClients extends GossipTransport {
   /** Of a message and its answer, smoothed; undefined before the first. */
   latencyMs(member: GlobalName): number | undefined;
+  /** Asks a peer's coordinator once, where it answered last. Throws as `ControlClient.call`, and `permission_denied` for one that is no peer. */
+  call<R extends Route>(member: GlobalName, route: R, input: RouteInput<R>, options: CallOptions): Promise<RouteOutput<R>>;
   /** A further address of a member, whether it is a peer already or not. */
   hint(member: GlobalName, address: string): void;
   /** Closes what leads to a member that is no peer any more. */
@@ -52,6 +54,11 @@ const newestShare = 0.2;
 
 export function createPeerClients({ peers, metadata, credentials, clock, random, log }: PeerClientsOptions): PeerClients {
   const connections = new Map<GlobalName, Connection>();
+  const peerOf = (member: GlobalName): TrustedPeer => {
+    const peer = peers.get(member);
+    if (!peer) throw new CollectiveError("permission_denied", `${member} is no peer`);
+    return peer;
+  };
   const hints = new Map<GlobalName, string>();
   const connectionTo = (member: GlobalName): Connection => {
     const known = connections.get(member) ?? { clients: new Map(), failures: new Map(), latencyMs: undefined };
@@ -75,8 +82,7 @@ export function createPeerClients({ peers, metadata, credentials, clock, random,
   };
   return {
     send: async ({ to, addresses, bytes, signal }) => {
-      const peer = peers.get(to);
-      if (!peer) throw new CollectiveError("permission_denied", `${to} is no peer`);
+      const peer = peerOf(to);
       let failure: unknown;
       const { failures } = connectionTo(to);
       const hint = hints.get(to);
@@ -100,6 +106,7 @@ export function createPeerClients({ peers, metadata, credentials, clock, random,
       }
       throw failure;
     },
+    call: async (member, route, input, options) => await clientAt(member, peerOf(member).address).call(route, input, options),
     latencyMs: (member) => connections.get(member)?.latencyMs,
     hint: (member, address) => void hints.set(member, address),
     forget: (member) => void connections.delete(member),

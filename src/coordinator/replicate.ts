@@ -4,8 +4,8 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId, GlobalName } from "../../protocol/ids.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
 import type { TicketOperation } from "../../protocol/ticket.ts";
+import { confirmedBy } from "./receipts.ts";
 import type { CoordinatorService } from "./service.ts";
-import { confirmedBy } from "./transfer-handlers.ts";
 
 export interface ReplicateRequest {
   readonly source: GlobalName;

@@ -1,5 +1,6 @@
 /** What the handlers of the control API share. */
 import type { GlobalName, Identity } from "../../protocol/ids.ts";
+import type { NodeSummary } from "../../protocol/schema.ts";
 import type { Popularity } from "../cluster/popularity.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
@@ -9,8 +10,12 @@ import type { DataClient } from "../net/data-client.ts";
 import type { Credentials } from "../pki/credentials.ts";
 import type { Membership } from "../pki/federation-root.ts";
 import type { Signer } from "../pki/ticket.ts";
+import type { AllNodes } from "./all-nodes.ts";
 import type { NodeDirectory } from "./directory.ts";
 import type { Federation } from "./federation.ts";
+import type { FreeSpace } from "./free-space.ts";
+import type { HostedSpace } from "./hosted-space.ts";
+import type { Hosting } from "./hosting.ts";
 import type { Peers } from "./peers.ts";
 import type { Revocations } from "./revocations.ts";
 import type { TicketOffice } from "./tickets.ts";
@@ -35,7 +40,17 @@ export interface CoordinatorService {
   readonly address: string;
   readonly version: string;
   readonly metadata: MetadataStore;
+  /** Of the own nodes. */
   readonly directory: NodeDirectory;
+  readonly allNodes: AllNodes;
+  /** Of the own nodes, less what was offered since they told. */
+  readonly freeSpace: FreeSpace<NodeSummary>;
+  /** What others have here. */
+  readonly hosted: HostedSpace;
+  /** What this member has, and may have, at others. */
+  readonly hosting: Hosting;
+  /** What others may use for each byte that they pledge. */
+  readonly giveToGet: number;
   readonly revocations: Revocations;
   readonly tickets: TicketOffice;
   readonly certificates: CertificateIssuer;

@@ -1,25 +1,45 @@
-/** What this member tells the others of itself: which nodes it has, and which datastores it shares with whom. */
+/** What this member tells the others of itself: which nodes it has, what it lends, which datastores it shares with whom. */
 
-import { recordBodyBytesMax } from "../../protocol/gossip.ts";
-import { encodeRecordBody, type RecordBody } from "../../protocol/gossip-records.ts";
-import { type GlobalName, siteOf } from "../../protocol/ids.ts";
+import { recordBodyBytesMax, type Topic } from "../../protocol/gossip.ts";
+import { encodeRecordBody, hostedSitesMax, nodesToldMax, type RecordBody, withdrawalsToldMax } from "../../protocol/gossip-records.ts";
+import { type GlobalName, type Site, siteOf } from "../../protocol/ids.ts";
+import { clockSkewMsMax, guestTicketLifetimeMs } from "../../protocol/limits.ts";
 import { rights as everyRight, matchesSubject, type Right, type SubjectPattern } from "../../protocol/rights.ts";
-import type { NodeSummary } from "../../protocol/schema.ts";
+import type { NodeSummary, Withdrawal } from "../../protocol/schema.ts";
+import { toldBytes } from "../cluster/pledges.ts";
 import type { MetadataStore } from "../meta/store.ts";
 import { rightsInForce } from "./held-rights.ts";
 
-const nodesMax = 64;
 const storesMax = 64;
 const grantsPerStoreMax = 32;
 /** Free space is told in steps of this part of the capacity: each change is news for every member. */
 const freeSteps = 64;
 
 export function nodesRecord(nodes: readonly NodeSummary[]): RecordBody<"nodes"> {
-  const told = nodes.slice(0, nodesMax).map(({ name, address, state, capacityBytes, freeBytes }) => {
+  const told = nodes.slice(0, nodesToldMax).map(({ name, address, state, capacityBytes, freeBytes }) => {
     const stepBytes = Math.max(1, Math.floor(capacityBytes / freeSteps));
     return { name, address, state, capacityBytes, freeBytes: Math.floor(freeBytes / stepBytes) * stepBytes };
   });
   return fitting("nodes", told, (nodesTold) => ({ nodes: nodesTold }));
+}
+
+/** By it the others know how much room is left here, and what each of them uses in all. */
+export function pledgeRecord(pledgedBytes: number, hosted: ReadonlyMap<Site, number>): RecordBody<"pledge"> {
+  const told = [...hosted]
+    .map(([site, bytes]) => ({ site, bytes: toldBytes(bytes) }))
+    .filter(({ bytes }) => bytes > 0)
+    .sort((a, b) => b.bytes - a.bytes || (a.site < b.site ? -1 : 1));
+  return fitting("pledge", told.slice(0, hostedSitesMax), (sites) => ({ pledgedBytes, hosted: sites }));
+}
+
+/** No ticket for another member's node lives longer, by the slowest clock that is tolerated. */
+const guestWithdrawalLifeMs = guestTicketLifetimeMs + 2 * clockSkewMsMax;
+
+/** Where it is too much for one record, all tickets are void: whoever still has rights gets new ones by asking. */
+export function withdrawalsRecord(withdrawals: readonly Withdrawal[], nowMs: number): RecordBody<"withdrawals"> {
+  const list = withdrawals.filter(({ untilMs }) => untilMs > nowMs - guestWithdrawalLifeMs);
+  if (list.length <= withdrawalsToldMax && fits("withdrawals", { list })) return { list };
+  return { list: [{ holder: "*", untilMs: Math.max(...list.map(({ untilMs }) => untilMs)) }] };
 }
 
 /** Only what somebody of another site may use is told, and of that the datastore's name and to whom, never a path. */
@@ -55,9 +75,13 @@ export function sharesWith(catalogue: RecordBody<"catalogue">, person: GlobalNam
 }
 
 /** As many as one record holds. */
-function fitting<T extends "nodes" | "catalogue", I>(topic: T, items: readonly I[], bodyOf: (items: I[]) => RecordBody<T>): RecordBody<T> {
+function fitting<T extends Topic, I>(topic: T, items: readonly I[], bodyOf: (items: I[]) => RecordBody<T>): RecordBody<T> {
   for (let count = items.length; ; count = Math.floor(count / 2)) {
     const body = bodyOf(items.slice(0, count));
-    if (count === 0 || encodeRecordBody(topic, body).length <= recordBodyBytesMax) return body;
+    if (count === 0 || fits(topic, body)) return body;
   }
+}
+
+function fits<T extends Topic>(topic: T, body: RecordBody<T>): boolean {
+  return encodeRecordBody(topic, body).length <= recordBodyBytesMax;
 }

@@ -1,11 +1,11 @@
 /** Stores, nodes and status. */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { siteOf } from "../../protocol/ids.ts";
-import type { ListedStore, Store } from "../../protocol/schema.ts";
+import type { Elsewhere, ListedStore, Store } from "../../protocol/schema.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { type Clearance, createAccess, requireAdministrator, requirePersonOfSite } from "./access.ts";
 import { requireNode } from "./directory.ts";
-import { deadNodes, observeHealth } from "./health.ts";
+import { observeHealth } from "./health.ts";
 import { nodeTrustSince } from "./node-trust.ts";
 import type { CoordinatorService } from "./service.ts";
 import { withdrawalsSince } from "./withdrawals.ts";
@@ -22,7 +22,7 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
     },
     listStores: async (_, { caller }) => {
       const clearance = access.of(caller);
-      const stores = await metadata.listStores(deadNodes(directory));
+      const stores = await metadata.listStores(service.allNodes.dead());
       return { stores: clearance.isAdministrator ? stores : await visibleStores(clearance, stores) };
     },
     setStore: async ({ name, policy }, { caller }) => {
@@ -47,7 +47,7 @@ export function createSystemHandlers(service: CoordinatorService): Pick<ControlH
     heartbeat: async ({ withdrawals: revision, trust: trustRevision, roundTripMs, ...heartbeat }, { caller }) => {
       requireNode(caller, siteOf(member));
       await directory.record(caller, heartbeat, roundTripMs);
-      const withdrawals = await withdrawalsSince({ metadata, site: siteOf(member) }, revision);
+      const withdrawals = await withdrawalsSince(service, revision);
       return {
         nowMs: service.clock.wallMs(),
         coordinatorCertificatePem: service.credentials().certificatePem,
@@ -82,5 +82,12 @@ async function status(service: CoordinatorService) {
     ...health,
     nodes,
     totals,
+    elsewhere: await elsewhere(service),
   };
+}
+
+/** What other members lend, as placement sees it. */
+async function elsewhere({ hosting, metadata }: CoordinatorService): Promise<Elsewhere> {
+  const view = await hosting.view();
+  return { nodes: view.nodes(await metadata.usedAtHosts()), limits: await hosting.limits() };
 }

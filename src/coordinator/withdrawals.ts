@@ -1,19 +1,32 @@
 /** Tickets taken back before their time, as heartbeats carry them to the nodes. */
 import { createHash } from "node:crypto";
-import type { Site } from "../../protocol/ids.ts";
+import { type GlobalName, siteOf } from "../../protocol/ids.ts";
 import { withdrawalsMax } from "../../protocol/limits.ts";
 import type { IssuerWithdrawals, Withdrawal } from "../../protocol/schema.ts";
 import type { MetadataStore } from "../meta/store.ts";
+import type { Federation } from "./federation.ts";
+import type { Peers } from "./peers.ts";
+
+export interface WithdrawalSource {
+  readonly metadata: Pick<MetadataStore, "listWithdrawals">;
+  readonly member: GlobalName;
+  readonly peers: Pick<Peers, "list">;
+  readonly federation: { readonly agent: Pick<Federation["agent"], "record"> };
+}
 
 /**
- * What a node has to know that knows `revision`; undefined when that is all. A revision is the digest of the
- * list, so it means the same after a restart of either side.
+ * What a node has to know that knows `revision`; undefined when that is all: the own list, and those of the peers, who sign
+ * tickets for what is theirs. A revision is the digest of the lists, so it means the same after a restart of either side.
  */
 export async function withdrawalsSince(
-  { metadata, site }: { readonly metadata: Pick<MetadataStore, "listWithdrawals">; readonly site: Site },
+  { metadata, member, peers, federation }: WithdrawalSource,
   revision: string | undefined,
 ): Promise<{ revision: string; lists: IssuerWithdrawals[] } | undefined> {
-  const lists = [{ issuer: site, list: bounded(await metadata.listWithdrawals()) }];
+  const told = peers.list().flatMap((peer) => {
+    const list = federation.agent.record(peer.member, "withdrawals")?.list ?? [];
+    return list.length === 0 ? [] : [{ issuer: siteOf(peer.member), list }];
+  });
+  const lists = [{ issuer: siteOf(member), list: bounded(await metadata.listWithdrawals()) }, ...told];
   const current = createHash("sha256").update(JSON.stringify(lists)).digest("base64url");
   return current === revision ? undefined : { revision: current, lists };
 }

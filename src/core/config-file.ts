@@ -11,6 +11,7 @@ import {
   parseLevel,
   parseListen,
   parseMetrics,
+  parseRatio,
   parseTarget,
   parseTargetText,
   parseText,
@@ -28,6 +29,8 @@ const coordinatorSchema = z.strictObject({
   data_dir: parsedText(parseText).optional(),
   cert_validity: parsedText(parseValidity).optional(),
   trust: z.enum(trustPolicies).optional(),
+  /** A number, or one in quotes. */
+  give_to_get: z.preprocess((value) => (typeof value === "number" ? String(value) : value), parsedText(parseRatio)).optional(),
   federation_root: parsedText(parseText).optional(),
   gossip_profile: z.enum(gossipProfileNames).optional(),
   no_context: z.boolean().optional(),

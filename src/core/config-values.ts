@@ -47,6 +47,15 @@ export function parseCapacity(text: string): number {
   return bytes;
 }
 
+const ratioMax = 100;
+
+/** Of what is taken to what is given. */
+export function parseRatio(text: string): number {
+  const ratio = /^\d{1,3}(\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
+  if (ratio <= ratioMax) return ratio;
+  throw new CollectiveError("invalid_argument", `${quoteInput(text)} is not a number from 0 to ${ratioMax}`);
+}
+
 export function parseValidity(text: string): number {
   const validityMs = parseDuration(text);
   if (validityMs >= certValidityMsMin && validityMs <= certValidityMsMax) return validityMs;

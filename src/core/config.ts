@@ -28,6 +28,7 @@ import {
   parseListen,
   parseMetrics,
   parseOneOf,
+  parseRatio,
   parseTargetText,
   parseText,
   parseValidity,
@@ -52,6 +53,8 @@ export interface CoordinatorConfig {
   readonly certValidityMs: number;
   readonly bootstrapPeers: readonly BootstrapPeer[];
   readonly trust: TrustPolicy;
+  /** What another member may use here and elsewhere for each byte that it pledges. */
+  readonly giveToGet: number;
   /** File with what a federation root has signed for this member. */
   readonly federationRoot?: string | undefined;
   readonly gossipProfile: GossipProfileName;
@@ -174,6 +177,7 @@ function readCoordinator(reader: Reader, file: FileConfig): WithoutDataDir<Coord
     certValidityMs: reader.outside("cert-validity", parseValidity) ?? section.cert_validity ?? defaultCertValidityMs,
     bootstrapPeers: (section.bootstrap_peers ?? []).map((peer) => ({ member: peer.member_id, address: peer.address })),
     trust: reader.outside("trust", (text) => parseOneOf(trustPolicies, text)) ?? section.trust ?? "introduced",
+    giveToGet: reader.outside("give-to-get", parseRatio) ?? section.give_to_get ?? 1,
     federationRoot: reader.outside("federation-root", parseText) ?? section.federation_root,
     gossipProfile: reader.outside("gossip-profile", (text) => parseOneOf(gossipProfileNames, text)) ?? section.gossip_profile ?? "lan",
     context: !(reader.outside("no-context", parseBoolean) ?? section.no_context ?? false),

@@ -85,6 +85,11 @@ export const serveFlags = [
     valueHint: "POLICY",
     values: trustPolicies,
   }),
+  flag("give-to-get", coordinating, {
+    description: "how much each member may store at others for each byte that it pledges",
+    default: "1",
+    valueHint: "RATIO",
+  }),
   flag("federation-root", coordinating, {
     description:
       "what collective auth cert --root has made for this member; those that the same root has signed become peers without a code",

@@ -13,13 +13,18 @@ import { type GlobalName, type Identity, localNameOf, siteOf } from "../../proto
 import { openContexts } from "../client/context-file.ts";
 import { createPopularity, readCounting } from "../cluster/popularity.ts";
 import { createAccessHandlers } from "../coordinator/access-handlers.ts";
+import { createAllNodes } from "../coordinator/all-nodes.ts";
 import { createBootstrapHandlers } from "../coordinator/bootstrap-handlers.ts";
 import { startBootstrapPeers } from "../coordinator/bootstrap-peers.ts";
 import { createCertificateHandlers } from "../coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
 import { createFederation } from "../coordinator/federation.ts";
 import { createFederationHandlers } from "../coordinator/federation-handlers.ts";
+import { createFreeSpace } from "../coordinator/free-space.ts";
 import { observeHealth } from "../coordinator/health.ts";
+import { createHostHandlers } from "../coordinator/host-handlers.ts";
+import { createHostedSpace } from "../coordinator/hosted-space.ts";
+import { createHosting } from "../coordinator/hosting.ts";
 import { createInodeHandlers } from "../coordinator/inode-handlers.ts";
 import { createInviteHandlers } from "../coordinator/invite-handlers.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
@@ -97,19 +102,21 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     let signer = createSigner(credentials.privateKeyPem);
     const revocations = await createRevocations(metadata);
     const directory = await createNodeDirectory({ metadata, revocations, clock, log });
-    const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random });
+    const hosted = createHostedSpace({ directory, clock });
     // What is told before both ports listen; only a port that the system is to choose is not known yet.
     let address = advertisedControl(config, config.address.port);
     let bootstrapAddress = advertisedBootstrap(config, config.bootstrapAddress.port);
     const membership = await membershipIn(config.federationRoot, authorityPem);
     const federation = createFederation({
-      ...{ member, authorityPem, peers, metadata, directory, clock, random, log },
+      ...{ member, authorityPem, peers, metadata, directory, hosted, clock, random, log },
       policy: config.trust,
       profile: gossipProfiles[config.gossipProfile],
       address: () => address,
       credentials: () => credentials,
       signer: () => signer,
     });
+    const allNodes = await createAllNodes({ metadata, directory, peers, federation, clock });
+    const { giveToGet } = config;
     const service: CoordinatorService = {
       member,
       get address() {
@@ -118,8 +125,13 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       version,
       metadata,
       directory,
+      allNodes,
+      freeSpace: createFreeSpace(directory),
+      hosted,
+      hosting: createHosting({ member, metadata, directory, allNodes, peers, federation, giveToGet, clock }),
+      giveToGet,
       revocations,
-      tickets,
+      tickets: createTicketOffice({ member, signer: () => signer, allNodes, clock, random }),
       certificates: { authorityPem, issue: (request) => certificates.run({ job: "issue", dataDir: config.dataDir, ...request }) },
       credentials: () => credentials,
       signer: () => signer,
@@ -150,6 +162,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
         ...createCertificateHandlers(service),
         ...createInviteHandlers(service),
         ...createFederationHandlers(service),
+        ...createHostHandlers(service),
       },
       { metrics: around.metrics, clock },
     );

@@ -279,7 +279,7 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
     withdraw: (topic, item = "") => publishBody(topic, item, new Uint8Array()),
     record: (member, topic, item = "") => {
       const record = lookUp(state.records, recordKey({ member, topic, item }));
-      return record && record.body.length > 0 ? decodeRecordBody(topic, record.body) : undefined;
+      return record && record.body.length > 0 ? bodyOf(record, topic) : undefined;
     },
     introductions,
     snapshot: () => ({
@@ -296,6 +296,15 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
       return { [Symbol.dispose]: () => void listeners.delete(listener) };
     },
   };
+}
+
+/** Records never change; what stands in them is asked for often, and checking it takes longer than most of what is done with it. */
+const bodies = new WeakMap<GossipRecord, RecordBody<Topic>>();
+
+function bodyOf<T extends Topic>(record: GossipRecord, topic: T): RecordBody<T> {
+  const body = bodies.get(record) ?? decodeRecordBody(topic, record.body);
+  bodies.set(record, body);
+  return body as RecordBody<T>;
 }
 
 /** A transport that does not heed its signal holds up nobody. */

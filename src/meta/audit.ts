@@ -33,6 +33,7 @@ export const auditActions = [
   "store.removed",
   "peer.added",
   "peer.removed",
+  "pledge.set",
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 

@@ -22,6 +22,7 @@ import {
   typeCodes,
 } from "./context.ts";
 import { isHeld, reclaimUnheld } from "./holds.ts";
+import { usedAtHosts } from "./hosts.ts";
 import { assertQuota, copiesOfChunk } from "./namespace.ts";
 import { reclaimStep } from "./reclaim.ts";
 import type { ChooseNodes, ChunkMap, ConfirmedCopies, Garbage } from "./store.ts";
@@ -32,6 +33,7 @@ export function createChunkMap(context: MetadataContext): ChunkMap {
   const { db } = context;
   return {
     offer: (announcement, choose) => db.writeRelaxed(() => offer(context, announcement, choose)),
+    offerAlso: (store, copies) => db.writeRelaxed(() => copies.map((one) => offerAlso(context, store, one))),
     commit: (request) => db.write(() => commit(context, request)),
     copiesOf: async (store, chunks) =>
       chunks.map((id) => {
@@ -100,17 +102,20 @@ function touchUpload(
 const deletingThere = `EXISTS (SELECT 1 FROM chunk AS same JOIN copy ON copy.chunk = same.id
   WHERE same.hash = chunk.hash AND copy.node = ?1 AND copy.state = ${copyStateCodes.deleting})`;
 
-/** Where these bytes are being deleted, for whatever store, nothing is confirmed: they may vanish at any moment. */
-function confirm(context: MetadataContext, store: number, confirmed: readonly ConfirmedCopies[]): void {
+/**
+ * Of what the upload has announced, in whatever store. Where these bytes are being deleted, for whatever store, nothing is
+ * confirmed: they may vanish at any moment.
+ */
+function confirm(context: MetadataContext, upload: number, confirmed: readonly ConfirmedCopies[]): void {
   for (const { node, chunks } of confirmed) {
     const id = nodeId(context, node);
     for (const chunk of chunks) {
       statement<never, [number, Uint8Array, number]>(
         context,
         `INSERT INTO copy (chunk, node, state) SELECT id, ?1, ${copyStateCodes.stored} FROM chunk
-         WHERE hash = ?2 AND store = ?3 AND NOT ${deletingThere}
+         WHERE hash = ?2 AND EXISTS (SELECT 1 FROM pin WHERE pin.chunk = chunk.id AND pin.upload = ?3) AND NOT ${deletingThere}
          ON CONFLICT (chunk, node) DO UPDATE SET state = ${copyStateCodes.stored}`,
-      ).run(id, chunkIdToBytes(chunk), store);
+      ).run(id, chunkIdToBytes(chunk), upload);
     }
   }
 }
@@ -136,7 +141,8 @@ function offer(
   choose: ChooseNodes,
 ): { targets: (readonly GlobalName[])[]; stored: number[] } {
   const upload = touchUpload(context, announcement);
-  confirm(context, announcement.store, announcement.confirmed);
+  confirm(context, upload, announcement.confirmed);
+  const used = usedAtHosts(context);
   const targets: (readonly GlobalName[])[] = [];
   const stored: number[] = [];
   for (const offered of announcement.chunks) {
@@ -147,7 +153,7 @@ function offer(
     ).get(hash, announcement.store, offered.storedBytes, chunkCodecs.indexOf(offered.codec));
     if (!chunk) throw new CollectiveError("internal", "the chunk was not recorded");
     statement<never, [number, number]>(context, "INSERT OR IGNORE INTO pin (chunk, upload) VALUES (?, ?)").run(chunk.id, upload);
-    const nodes = choose(offered, copiesToChooseBy(context, { id: chunk.id, hash }));
+    const nodes = choose(offered, copiesToChooseBy(context, { id: chunk.id, hash }), used);
     for (const node of nodes) {
       statement<never, number[]>(
         context,
@@ -161,6 +167,21 @@ function offer(
   return { targets, stored };
 }
 
+function offerAlso(context: MetadataContext, store: Inode, { node, chunks }: ConfirmedCopies): ConfirmedCopies {
+  const id = nodeId(context, node);
+  const standing = chunks.filter((chunk) => {
+    const row = statement<{ chunk: number }, [number, Uint8Array, number]>(
+      context,
+      `INSERT INTO copy (chunk, node, state) SELECT id, ?1, ${copyStateCodes.offered} FROM chunk
+       WHERE hash = ?2 AND store = ?3 AND NOT ${deletingThere}
+       ON CONFLICT (chunk, node) DO UPDATE SET state = iif(state = ${copyStateCodes.damaged}, ${copyStateCodes.offered}, state)
+       RETURNING chunk`,
+    ).get(id, chunkIdToBytes(chunk), store);
+    return row !== null;
+  });
+  return { node, chunks: standing };
+}
+
 function commit(
   context: MetadataContext,
   request: {
@@ -172,13 +193,11 @@ function commit(
   },
 ): { attrs: Attr[]; degradedChunks: number } {
   const upload = touchUpload(context, request);
+  confirm(context, upload, request.confirmed);
   let degradedChunks = 0;
   const attrs: Attr[] = [];
-  const confirmedIn = new Set<number>();
   for (const file of request.files) {
     const { existing, store } = placeOf(context, file);
-    if (!confirmedIn.has(store)) confirm(context, store, request.confirmed);
-    confirmedIn.add(store);
     const { inode, degraded } = commitFile(context, { file, existing, store, owner: request.owner });
     degradedChunks += degraded;
     attrs.push(attrOf(inodeRow(context, inode)));

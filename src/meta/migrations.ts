@@ -231,6 +231,27 @@ CREATE TABLE peer (
 `,
   },
   {
+    name: "0005-copies-at-others",
+    sql: `
+-- What the member lends to others.
+CREATE TABLE pledge (only INTEGER PRIMARY KEY CHECK (only = 1), bytes INTEGER NOT NULL) STRICT;
+
+-- Nodes of other members that have consented to keep copies. used_bytes: of copies there, in whatever state. The same bytes
+-- in two datastores count twice, though the node keeps them once.
+CREATE TABLE host_node (
+  node INTEGER PRIMARY KEY REFERENCES node (id),
+  member TEXT NOT NULL,
+  used_bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TRIGGER hosted_copy_added AFTER INSERT ON copy WHEN EXISTS (SELECT 1 FROM host_node WHERE node = new.node) BEGIN
+  UPDATE host_node SET used_bytes = used_bytes + (SELECT stored_bytes FROM chunk WHERE id = new.chunk) WHERE node = new.node;
+END;
+CREATE TRIGGER hosted_copy_removed AFTER DELETE ON copy WHEN EXISTS (SELECT 1 FROM host_node WHERE node = old.node) BEGIN
+  UPDATE host_node SET used_bytes = used_bytes - (SELECT stored_bytes FROM chunk WHERE id = old.chunk) WHERE node = old.node;
+END;
+`,
+  },
+  {
     name: "0006-peers-under-a-root",
     sql: `
 -- Fingerprint of the federation root that the member came under; such a member has no introducer.

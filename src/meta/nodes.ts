@@ -18,7 +18,7 @@ interface NodeRow {
 export function createNodeRegistry(context: MetadataContext): NodeRegistry {
   return {
     listNodes: async () =>
-      statement<NodeRow, []>(context, "SELECT * FROM node ORDER BY name")
+      statement<NodeRow, []>(context, "SELECT * FROM node WHERE id NOT IN (SELECT node FROM host_node) ORDER BY name")
         .all()
         .map((row) => ({
           name: row.name,

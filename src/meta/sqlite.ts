@@ -9,6 +9,7 @@ import { type MetadataContext, statement, usableCopies } from "./context.ts";
 import { createEnrolmentRegistry } from "./enrolments.ts";
 import { createGrantRegistry } from "./grants.ts";
 import { createHolds } from "./holds.ts";
+import { createHostRegistry } from "./hosts.ts";
 import { createInviteRegistry } from "./invites.ts";
 import { createNamespace } from "./namespace.ts";
 import { createNodeRegistry } from "./nodes.ts";
@@ -39,6 +40,7 @@ function createParts(context: MetadataContext): MetadataParts {
     ...createSurplus(context),
     ...createStoreRegistry(context),
     ...createNodeRegistry(context),
+    ...createHostRegistry(context),
     ...createEnrolmentRegistry(context),
     ...createNameRevocation(context),
     ...createGrantRegistry(context),

@@ -16,6 +16,7 @@ import type {
   DirectoryEntry,
   ExtendedAttribute,
   FileCommit,
+  Heartbeat,
   OfferedChunk,
   PosixOwner,
   SpecialType,
@@ -140,10 +141,12 @@ export interface Holds {
 /**
  * Chooses nodes for the copies that a chunk still lacks. `copies` also names, as `deleting`, each node that
  * is about to delete the same bytes for another store: what is written there now would go with them.
+ * `usedAtHosts`: what copies take at other members, in whatever state.
  */
 export type ChooseNodes = (
   chunk: OfferedChunk,
   copies: readonly { readonly node: GlobalName; readonly state: CopyState }[],
+  usedAtHosts: ReadonlyMap<GlobalName, number>,
 ) => readonly GlobalName[];
 
 export interface ConfirmedCopies {
@@ -176,6 +179,11 @@ export interface ChunkMap {
     },
     choose: ChooseNodes,
   ): Promise<{ targets: (readonly GlobalName[])[]; stored: number[] }>;
+  /**
+   * Records as offered what `offer` could not, because the consent of others had to be asked for: copies of chunks that it announced.
+   * Answers those that stand; where the same bytes are being deleted, none does. As durable as `offer`.
+   */
+  offerAlso(store: Inode, copies: readonly ConfirmedCopies[]): Promise<ConfirmedCopies[]>;
   /**
    * Publishes files, all or none, durable when it resolves. `conflict` when another content stands there
    * than `replaces` says or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed.
@@ -247,12 +255,34 @@ export interface KnownNode {
   readonly chunkCount: number;
   readonly version: string;
   readonly lastSeenMs: number;
+  /** What it keeps for other members. Not kept: undefined until the node has said so. */
+  readonly guests?: Heartbeat["guests"];
 }
 
+/** Own nodes. */
 export interface NodeRegistry {
   listNodes(): Promise<KnownNode[]>;
   /** Inserts or replaces. */
   saveNodes(nodes: readonly KnownNode[]): Promise<void>;
+}
+
+/** A node of another member that keeps copies for this one. */
+export interface HostNode {
+  readonly name: GlobalName;
+  readonly member: GlobalName;
+  readonly publicKeyRaw: Uint8Array;
+  readonly address: string;
+}
+
+export interface HostRegistry {
+  listHostNodes(): Promise<HostNode[]>;
+  /** By member: what copies there take, in whatever state. */
+  usedAtHosts(): Promise<ReadonlyMap<GlobalName, number>>;
+  /** Inserts or replaces. */
+  saveHostNodes(nodes: readonly HostNode[]): Promise<void>;
+  /** What this member lends to others; 0 until it is set. */
+  pledge(): Promise<number>;
+  setPledge(bytes: number, by: GlobalName): Promise<void>;
 }
 
 export interface ChunkTotals {
@@ -272,6 +302,7 @@ export interface MetadataParts
     Surplus,
     StoreRegistry,
     NodeRegistry,
+    HostRegistry,
     EnrolmentRegistry,
     GrantRegistry,
     InviteRegistry,

@@ -77,7 +77,7 @@ export function createDataClient(credentials: () => Credentials): DataClient {
       ...(parts.body === undefined ? {} : { body: parts.body }),
       headers: { authorization: authorizationOf(target.ticket) },
       signal: parts.signal ? AbortSignal.any([parts.signal, timeout]) : timeout,
-      tls: tlsOf(server),
+      tls: tlsOf(server, target.authorityPem),
     };
     try {
       const response = await fetchAgainIfLost(`https://${target.address}${parts.path}`, init as RequestInit, facts);
@@ -142,16 +142,18 @@ function chunkPath(id: ChunkId): string {
 }
 
 /** Options objects must stay the same for connections to be pooled, and change when the certificate does. */
-function createTlsCache(credentials: () => Credentials): (server: Identity) => ClientTls {
+function createTlsCache(credentials: () => Credentials): (server: Identity, authorityPem: string | undefined) => ClientTls {
   let from: Credentials | undefined;
-  const byName = new Map<GlobalName, ClientTls>();
-  return (server) => {
+  const byName = new Map<GlobalName, { readonly authorityPem: string | undefined; readonly tls: ClientTls }>();
+  return (server, authorityPem) => {
     const current = credentials();
     if (current !== from) byName.clear();
     from = current;
-    const known = byName.get(server.name) ?? clientTls(current, server);
-    byName.set(server.name, known);
-    return known;
+    const known = byName.get(server.name);
+    if (known && known.authorityPem === authorityPem) return known.tls;
+    const tls = clientTls(current, server, authorityPem);
+    byName.set(server.name, { authorityPem, tls });
+    return tls;
   };
 }
 

@@ -6,6 +6,7 @@
 import { CollectiveError } from "../../protocol/errors.ts";
 import { coordinatorDnsName, dnsNameOf, type Identity, type Site, siteOf } from "../../protocol/ids.ts";
 import type { Credentials } from "../pki/credentials.ts";
+import { readAuthority } from "../pki/trust-bundle.ts";
 
 export interface ClientTls {
   readonly ca: string;
@@ -14,23 +15,23 @@ export interface ClientTls {
   readonly serverName: string;
 }
 
-/** Throws `not_authenticated` when no authority of that site is trusted. */
-export function clientTls(credentials: Credentials, server: Identity): ClientTls {
+/**
+ * `vouchedPem`: an authority that somebody trusted names for a site that is not known here. Throws `not_authenticated` when there is
+ * none of that site.
+ */
+export function clientTls(credentials: Credentials, server: Identity, vouchedPem?: string): ClientTls {
   const site = siteOf(server.name);
+  const vouched = vouchedPem !== undefined && readAuthority(vouchedPem).site === site ? vouchedPem : undefined;
   return {
-    ca: authorityOf(credentials, site),
+    ca: credentials.trust.authorityFor(site) ?? vouched ?? unknownAuthority(site),
     cert: credentials.certificatePem,
     key: credentials.privateKeyPem,
     serverName: dnsNameOf(server),
   };
 }
 
-function authorityOf(credentials: Credentials, site: Site): string {
-  const authority = credentials.trust.authorityFor(site);
-  if (authority === undefined) {
-    throw new CollectiveError("not_authenticated", `no authority of ${site} is trusted here`, { hint: "join that collective first" });
-  }
-  return authority;
+function unknownAuthority(site: Site): never {
+  throw new CollectiveError("not_authenticated", `no authority of ${site} is trusted here`, { hint: "join that collective first" });
 }
 
 /** The certificate chains a server accepts clients from. */

@@ -96,6 +96,17 @@ function offering(check: Check): void {
     );
   });
 
+  check("believes receipts for chunks of any store that the upload has announced, and of no other upload", async ({ metadata }) => {
+    const [one, two] = [await createStore(metadata, "one"), await createStore(metadata, "two")];
+    const upload = newUpload();
+    const confirmed = [{ node: n1, chunks: [piece("a:1").chunk] }];
+    await offerPieces(metadata, { upload, store: one.inode, pieces: ["a:1"], nodes: [n1] });
+    await offerPieces(metadata, { upload: newUpload(), store: two.inode, pieces: ["a:1"], nodes: [n1] });
+    await metadata.offer({ upload, store: two.inode, chunks: [], confirmed }, () => []);
+    expect(await copies(metadata, one.inode, "a:1")).toEqual([{ node: n1, state: "stored" }]);
+    expect(await copies(metadata, two.inode, "a:1")).toEqual([{ node: n1, state: "offered" }]);
+  });
+
   check("answers an empty offer, a repeated one and repeated chunks", async ({ metadata }) => {
     const store = await createStore(metadata);
     const upload = newUpload();

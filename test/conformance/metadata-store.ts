@@ -5,6 +5,7 @@ import type { HandClock } from "../support/pki.ts";
 import { chunkMapSuite } from "./metadata-chunks.ts";
 import { commitSuite } from "./metadata-commit.ts";
 import { grantsSuite } from "./metadata-grants.ts";
+import { hostsSuite } from "./metadata-hosts.ts";
 import { namespaceSuite } from "./metadata-namespace.ts";
 import { posixSuite } from "./metadata-posix.ts";
 import { storesSuite } from "./metadata-stores.ts";
@@ -38,5 +39,6 @@ export function metadataStoreSuite(options: MetadataSuiteOptions): void {
     describe("chunks", () => chunkMapSuite(check));
     describe("surplus", () => surplusSuite(check));
     describe("grants", () => grantsSuite(check));
+    describe("hosts", () => hostsSuite(check));
   });
 }

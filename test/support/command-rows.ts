@@ -177,6 +177,10 @@ export const commandRows: Readonly<Record<string, readonly CommandCase[] | strin
     { args: () => ["federation", "peer", "connect", "nobody@nowhere.collective.local"], ok: [], denied: others },
     { args: () => ["federation", "peer", "remove", "nobody@nowhere.collective.local"], ok: [], denied: others },
   ],
+  "federation pledge": [
+    { args: () => ["federation", "pledge"], ok: ofHome, denied: without(people, ofHome) },
+    { args: () => ["federation", "pledge", "1MB"], ok: [admin], denied: others },
+  ],
   "federation status": [{ args: () => ["federation", "status"], ok: ofHome, denied: without(people, ofHome) }],
   status: [{ args: () => ["status"], ok: ofHome, denied: without(people, ofHome) }],
 };

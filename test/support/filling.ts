@@ -22,6 +22,7 @@ export function nodesAt(member: GlobalName, freeBytes: readonly number[], given:
     freeBytes: bytes,
     latencyMs: 0,
     memberFreeBytes: Number.POSITIVE_INFINITY,
+    othersFreeBytes: Number.POSITIVE_INFINITY,
     ...given,
   }));
 }

@@ -13,11 +13,16 @@ import { type ChunkStores, createChunkStores } from "../../src/chunk/stores.ts";
 import { createRemote, type Remote } from "../../src/client/remote.ts";
 import { createPopularity, readCounting } from "../../src/cluster/popularity.ts";
 import { createAccessHandlers } from "../../src/coordinator/access-handlers.ts";
+import { createAllNodes } from "../../src/coordinator/all-nodes.ts";
 import { createBootstrapHandlers } from "../../src/coordinator/bootstrap-handlers.ts";
 import { createCertificateHandlers } from "../../src/coordinator/certificate-handlers.ts";
 import { createNodeDirectory } from "../../src/coordinator/directory.ts";
 import { createFederation } from "../../src/coordinator/federation.ts";
 import { createFederationHandlers } from "../../src/coordinator/federation-handlers.ts";
+import { createFreeSpace } from "../../src/coordinator/free-space.ts";
+import { createHostHandlers } from "../../src/coordinator/host-handlers.ts";
+import { createHostedSpace } from "../../src/coordinator/hosted-space.ts";
+import { createHosting } from "../../src/coordinator/hosting.ts";
 import { createInodeHandlers } from "../../src/coordinator/inode-handlers.ts";
 import { createInviteHandlers } from "../../src/coordinator/invite-handlers.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
@@ -97,6 +102,8 @@ export interface TestMemberOptions {
   readonly member?: GlobalName;
   /** Of trust in members that others vouch for. */
   readonly policy?: TrustPolicy;
+  /** 1 unless told. */
+  readonly giveToGet?: number;
   /** What a federation root has signed for the member. */
   readonly membershipOf?: ((authority: Authority) => Promise<Membership>) | undefined;
   readonly metadata?: (clock: HandClock) => MetadataStore;
@@ -149,12 +156,12 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
   let credentials = own;
   const revocations = await createRevocations(metadata);
   const directory = await createNodeDirectory({ metadata, revocations, clock, log: silentLog });
-  const tickets = createTicketOffice({ member, signer: () => signer, directory, clock, random: systemRandom });
+  const hosted = createHostedSpace({ directory, clock });
   let address = `${loopback}:0`;
   let bootstrapAddress = `${loopback}:0`;
   // By a clock that goes on, for tests that start it.
   const federation = createFederation({
-    ...{ member, authorityPem: authority.certificatePem, peers, metadata, directory, random: systemRandom, log: silentLog },
+    ...{ member, authorityPem: authority.certificatePem, peers, metadata, directory, hosted, random: systemRandom, log: silentLog },
     ...{
       policy: options.policy ?? ("introduced" as const),
       profile: lanProfile,
@@ -164,6 +171,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
       signer: () => signer,
     },
   });
+  const allNodes = await createAllNodes({ metadata, directory, peers, federation, clock });
+  const { giveToGet = 1 } = options;
   const service: CoordinatorService = {
     member,
     get address() {
@@ -172,8 +181,13 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     version: "0.0.0-test",
     metadata,
     directory,
+    allNodes,
+    freeSpace: createFreeSpace(directory),
+    hosted,
+    hosting: createHosting({ member, metadata, directory, allNodes, peers, federation, giveToGet, clock }),
+    giveToGet,
     revocations,
-    tickets,
+    tickets: createTicketOffice({ member, signer: () => signer, allNodes, clock, random: systemRandom }),
     certificates: {
       authorityPem: authority.certificatePem,
       issue: (request) => authority.issue({ ...request, nowMs: clock.wallMs() }),
@@ -204,6 +218,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     ...createCertificateHandlers(service),
     ...createAccessHandlers(service),
     ...createFederationHandlers(service),
+    ...createHostHandlers(service),
   };
   const handlers = options.wrapHandlers?.(made) ?? made;
   const server = await startControlServer({
@@ -310,7 +325,7 @@ async function startTestNode(around: NodeSurroundings, options: TestNodeOptions 
     signer,
     register: async () => {
       const { usedBytes, freeBytes, chunkCount } = stores.usage();
-      const fresh = await withdrawalsSince({ metadata: service.metadata, site }, withdrawals.revision);
+      const fresh = await withdrawalsSince(service, withdrawals.revision);
       if (fresh) withdrawals.replace(fresh);
       const trusted = nodeTrustSince(service, trust.revision);
       if (trusted) trust.replace(trusted);

@@ -72,6 +72,12 @@ export const sampleInputs: Inputs = {
   removePeer: { member: "bob@garage.collective.local" },
   listPeers: {},
   findPeer: { member: "bob@garage.collective.local" },
+  showPledge: {},
+  setPledge: { pledgedBytes: 1_000 },
+  host: {
+    holder: "dora@home.collective.local",
+    nodes: [{ node: "node-01@garage.collective.local", chunks: [{ id: chunkId("a"), storedBytes: 74 }] }],
+  },
   renewCertificate: { csrPem: "-----BEGIN CERTIFICATE REQUEST-----" },
   revoke: { who: "mallory", kind: "user" },
   listAudit: { beforeSeq: 100, limit: 10 },
@@ -120,6 +126,8 @@ const grant: RouteOutput<typeof routes.grantAccess> = {
 };
 const certificate = { certificatePem: "-----BEGIN CERTIFICATE-----", authorityPem: "-----BEGIN CERTIFICATE-----" };
 
+const pledge = { pledgedBytes: 10, givenBytes: 5, takenBytes: 4, capacityBytes: 100, shareBytes: 10, giveToGet: 1 };
+
 export const sampleOutputs: Outputs = {
   resolve: { parent: attr, attr: null },
   list: { entries: [{ name: "a", attr }], more: true },
@@ -145,7 +153,7 @@ export const sampleOutputs: Outputs = {
     more: false,
   },
   allocate: { targets: [[0], []], stored: [0, 1], nodes: [ticketed] },
-  commit: { attrs: [attr], degradedChunks: 0 },
+  commit: { attrs: [attr], degradedChunks: 1, because: ["bob lends nothing"] },
   locate: {
     files: [
       {
@@ -174,6 +182,10 @@ export const sampleOutputs: Outputs = {
     ...{ member: name, address: "127.0.0.1:8001", version: "0.1.0", uptimeMs: 5, health: "degraded", healthScore: 80, reasons: ["one"] },
     nodes: [{ ...summary, name, state: "alive" }],
     totals: { files: 1, chunks: 2, degradedChunks: 3, lostChunks: 0 },
+    elsewhere: {
+      nodes: [{ name, member: name, state: "alive", freeBytes: 5, latencyMs: 1.5, memberFreeBytes: 4, othersFreeBytes: 3 }],
+      limits: [{ limit: "3 of 3 used", raise: "pledge more" }],
+    },
   },
   gossip: { message: bytes },
   addPeer: { member: name, address: "127.0.0.1:8001" },
@@ -193,11 +205,18 @@ export const sampleOutputs: Outputs = {
           shares: true,
         },
         nodes: [{ name, address: "127.0.0.1:7001", state: "alive", capacityBytes: 10, freeBytes: 5 }],
+        pledge: { pledgedBytes: 10, givenBytes: 5, takenBytes: 4, givenHereBytes: 3, takenHereBytes: 2 },
       },
     ],
     vouched: [{ member: name, address: null, introducers: [name] }],
   },
   findPeer: { address: "127.0.0.1:8001", authorityPem: "-----BEGIN CERTIFICATE-----" },
+  showPledge: pledge,
+  setPledge: pledge,
+  host: {
+    nodes: [{ ...ticketed, publicKeyRaw: bytes }],
+    refused: [{ node: name, code: "quota_exceeded", message: "bob takes no more", hint: "pledge more" }],
+  },
   renewCertificate: certificate,
   issueCertificate: certificate,
   createInvite: { code: "2075M-Q451R", addresses: ["nas.home:9001"], invite },

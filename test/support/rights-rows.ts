@@ -358,7 +358,15 @@ export const rows: { readonly [K in RouteName]: readonly Case<K>[] } = {
   heartbeat: [
     {
       what: "",
-      input: ({ node }) => ({ address: node.address, capacityBytes: 1e9, usedBytes: 0, freeBytes: 1e9, chunkCount: 0, version: "0" }),
+      input: ({ node }) => ({
+        address: node.address,
+        capacityBytes: 1e9,
+        usedBytes: 0,
+        freeBytes: 1e9,
+        chunkCount: 0,
+        version: "0",
+        guests: [],
+      }),
       ok: ["node"],
       denied: people,
     },
@@ -379,6 +387,16 @@ export const rows: { readonly [K in RouteName]: readonly Case<K>[] } = {
   ],
   removePeer: [{ what: "", input: () => ({ member: carol }), ok: [admin], denied: others }],
   listPeers: [{ what: "", input: () => ({}), ok: ofHome, denied: ofGarage }],
+  showPledge: [{ what: "", input: () => ({}), ok: ofHome, denied: ofGarage }],
+  setPledge: [{ what: "", input: () => ({ pledgedBytes: 1_000 }), ok: [admin], denied: others }],
+  host: [
+    {
+      what: "",
+      input: ({ node }) => ({ holder: bob, nodes: [{ node: node.name, chunks: [{ id: "a".repeat(64), storedBytes: 74 }] }] }),
+      ok: ["coordinator of another member"],
+      denied: people,
+    },
+  ],
   findPeer: [{ what: "", input: () => ({ member: bob }), ok: ofHome, denied: ofGarage }],
   renewCertificate: [
     {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, truncateSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { parseSite, type Site } from "../../protocol/ids.ts";
 import { gibibyte, guestsPerNodeMax, inlineStoredBytesMax } from "../../protocol/limits.ts";
 import { openDiskChunkStores } from "../../src/chunk/disk-stores.ts";
@@ -118,6 +118,15 @@ describe("stores of several members", () => {
     expect(one).toBe(two);
     expect(stores.guests()).toEqual([]);
     expect(readdirSync(join(at.dir, "guests"))).toEqual([garage]);
+    await stores.close();
+  });
+
+  test("are made however the folder is written, with a dot before it and a slash behind", async () => {
+    using at = folder();
+    const dir = `./${relative(process.cwd(), at.dir)}/`;
+    const stores = await openDiskChunkStores({ dir, site: home, capacityBytes: gibibyte, log: silentLog, clock: systemClock });
+    await put(stores, garage, small, large);
+    expect(stores.guests()).toMatchObject([{ site: garage, chunkCount: 2 }]);
     await stores.close();
   });
 

@@ -11,6 +11,7 @@ import { systemRandom } from "../../src/core/random.ts";
 import { type CliMember, startCliMember } from "../support/cli.ts";
 import { expectFailure } from "../support/e2e-commands.ts";
 import { nameAt } from "../support/member.ts";
+import { home } from "../support/pki.ts";
 
 interface Listed {
   readonly name: string;
@@ -290,7 +291,7 @@ describe("stat and du", () => {
       codec: "none" as const,
       copies: [{ node: nameAt("node-01"), state: "stored" as const }],
     }));
-    const lines = chunkTable({ chunks, nodes: [{ name: nameAt("node-01"), state: "dead" }] }, terminal).split("\n");
+    const lines = chunkTable({ chunks, nodes: [{ name: nameAt("node-01"), state: "dead" }], home }, terminal).split("\n");
     expect(lines).toHaveLength(1 + 20 + 1);
     expect(lines[1]).toEndWith("node-01 (dead)");
     expect(lines.at(-1)).toBe("… and 1,214 more (--json shows all)");

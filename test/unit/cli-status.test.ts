@@ -47,6 +47,7 @@ function peerNamed(name: string, state: PeerState = "alive"): PeerSummary {
   return {
     ...{ member, state, address: "192.168.1.30:8001", introducer: alice, underRoot: false, addedMs: nowMs, latencyMs: 3.42, shares: true },
     nodes: [{ ...node, capacityBytes: 2 * gibibyte, freeBytes: gibibyte }],
+    pledge: null,
   };
 }
 
@@ -61,6 +62,7 @@ function pageWith(nodes: readonly NodeSummary[], stores: readonly Store[], reaso
     reasons: [...reasons],
     nodes: [...nodes],
     totals: { files: 1_000, chunks: 1_000, degradedChunks: 3, lostChunks: 0 },
+    elsewhere: { nodes: [], limits: [] },
   };
   return { status, stores, peers: [], latencyMs: 1.23, nowMs };
 }
@@ -98,6 +100,7 @@ describe("status", () => {
         { id: "node-01@home.collective.local", ...node },
         { id: "node-02@home.collective.local", ...node },
       ],
+      pledge: { pledged: 0, given: 0, taken: 0, share: 0, capacity: 2_000_000_000, give_to_get: 1 },
       peers: [],
       totals: {
         nodes: 2,

@@ -71,6 +71,7 @@ describe("defaults", () => {
         bootstrapPeers: [],
         gossipProfile: "lan",
         trust: "introduced",
+        giveToGet: 1,
         context: true,
       },
       node: undefined,

@@ -33,13 +33,13 @@ describe("a federation of agents", () => {
     await using federation = await joined(createFederation(names));
     const [alice, , , dave] = federation.members;
     if (!alice || !dave) throw new Error("four members");
-    alice.agent.publish("pledges", { pledgedBytes: 100 });
-    await until(() => dave.agent.record(alice.name, "pledges")?.pledgedBytes === 100);
-    alice.agent.publish("pledges", { pledgedBytes: 200 });
-    await until(() => dave.agent.record(alice.name, "pledges")?.pledgedBytes === 200);
-    alice.agent.withdraw("pledges");
-    await until(() => dave.agent.record(alice.name, "pledges") === undefined);
-    expect(dave.notices.some((notice) => notice.kind === "recordChanged" && notice.record.topic === "pledges")).toBe(true);
+    alice.agent.publish("pledge", { pledgedBytes: 100, hosted: [] });
+    await until(() => dave.agent.record(alice.name, "pledge")?.pledgedBytes === 100);
+    alice.agent.publish("pledge", { pledgedBytes: 200, hosted: [] });
+    await until(() => dave.agent.record(alice.name, "pledge")?.pledgedBytes === 200);
+    alice.agent.withdraw("pledge");
+    await until(() => dave.agent.record(alice.name, "pledge") === undefined);
+    expect(dave.notices.some((notice) => notice.kind === "recordChanged" && notice.record.topic === "pledge")).toBe(true);
   });
 
   test("a member that stops is known to have left, and answers no more", async () => {

@@ -59,14 +59,14 @@ describe("what a liar tries", () => {
       seal({
         kind: "record",
         member: victim,
-        topic: "pledges",
+        topic: "pledge",
         item: "",
         clock: 2 ** 50,
-        body: encodeRecordBody("pledges", { pledgedBytes: 9 }),
+        body: encodeRecordBody("pledge", { pledgedBytes: 9, hosted: [] }),
       }),
     );
     expect(truth()).toEqual(before);
-    expect(the(alice).agent.record(victim, "pledges")).toBeUndefined();
+    expect(the(alice).agent.record(victim, "pledge")).toBeUndefined();
     expect(the(alice).agent.snapshot().rejected.forged).toBe(forgedBefore + 3);
   });
 

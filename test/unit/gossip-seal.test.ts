@@ -20,8 +20,8 @@ const opener: Opener = { keyOf: (member) => signers.get(member)?.publicKeyRaw, i
 const nonce = new Uint8Array(16).fill(9);
 const alive = seal({ kind: "alive", member: alice, incarnation: 1_700_000_000_000, status: "up", addresses: ["a:1", "[::1]:2"] });
 const suspect = seal({ kind: "suspect", accuser: alice, member: bob, incarnation: 3 });
-const body = encodeRecordBody("pledges", { pledgedBytes: 5 });
-const record = bobsSeal({ kind: "record", member: bob, topic: "pledges", item: "", clock: 7, body });
+const body = encodeRecordBody("pledge", { pledgedBytes: 5, hosted: [] });
+const record = bobsSeal({ kind: "record", member: bob, topic: "pledge", item: "", clock: 7, body });
 const presence = bobsSeal({ kind: "presence", member: bob, nonce });
 const news: News[] = [alive, suspect, record];
 const place = { space: "records" as const, path: "0af" };
@@ -67,7 +67,7 @@ describe("a statement", () => {
   });
 
   test("is left out when the body is not what its topic says", () => {
-    const wrong = seal({ kind: "record", member: alice, topic: "pledges", item: "", clock: 1, body: new Uint8Array([0x80]) });
+    const wrong = seal({ kind: "record", member: alice, topic: "pledge", item: "", clock: 1, body: new Uint8Array([0x80]) });
     expect(openedFrom(wrong.sealed).rejections.malformed).toBe(1);
   });
 

@@ -160,6 +160,17 @@ describe("readers try", () => {
     expect(readOrder(chunkId("a"), [])).toEqual([]);
   });
 
+  test("those at home before those at other members, however far, as long as they are alive", () => {
+    const nodes = [
+      { ...node("lent", { latencyMs: 0 }), isElsewhere: true },
+      node("suspect", { state: "suspect" }),
+      { ...node("gone", { state: "dead" }), isElsewhere: true },
+      node("dead", { state: "dead" }),
+      node("far", { latencyMs: 500 }),
+    ];
+    expect(short(readOrder(chunkId("a"), nodes))).toEqual(["far", "lent", "suspect", "dead", "gone"]);
+  });
+
   test("equally near ones in turns: by the chunk, and by reader where many want it", () => {
     const nodes = [node("n1", { latencyMs: 1 }), node("n2", { latencyMs: 3 }), node("n3")];
     const firsts = (orders: readonly GlobalName[][]) => {

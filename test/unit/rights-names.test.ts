@@ -93,7 +93,7 @@ test("the machines are shown to people of the own site, and to others files alon
     const credentials = isForeign
       ? await foreignCredentials(member, identity, world.garageAuthority)
       : await member.credentialsOf(identity);
-    return (await nodesShown(member.remote({ credentials })))?.map(({ name }) => name);
+    return (await nodesShown(member.remote({ credentials })))?.nodes.map(({ name }) => name);
   };
   expect(await nodesFor("person without grants")).toEqual([nodeName]);
   expect(await nodesFor("person of another member who may read")).toBeUndefined();

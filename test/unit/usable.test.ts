@@ -143,6 +143,7 @@ test("who may not see the nodes, or how full the store is, is told nothing", () 
     policy: { ...defaultStorePolicy, quotaBytes: gib },
   };
   expect(usableShown(store, home, undefined)).toBeUndefined();
-  expect(usableShown(store, home, [])).toBeUndefined();
-  expect(usableShown({ ...store, policy: defaultStorePolicy }, home, [])).toMatchObject({ availableBytes: 0 });
+  const none = { nodes: [], elsewhere: { nodes: [], limits: [] } };
+  expect(usableShown(store, home, none)).toBeUndefined();
+  expect(usableShown({ ...store, policy: defaultStorePolicy }, home, none)).toMatchObject({ availableBytes: 0 });
 });

@@ -4,7 +4,7 @@ import { withdrawalsMax } from "../../protocol/limits.ts";
 import { type Ticket, ticketOperations } from "../../protocol/ticket.ts";
 import { withdrawalsSince } from "../../src/coordinator/withdrawals.ts";
 import { createWithdrawals } from "../../src/node/withdrawals.ts";
-import { garage, home } from "../support/pki.ts";
+import { alice, garage, home } from "../support/pki.ts";
 
 const ticket = (holder: string, notBeforeMs: number, change: Partial<Pick<Ticket, "issuer" | "owner" | "operation">> = {}) => ({
   ...{ issuer: home, operation: "get" as const, holder, notBeforeMs },
@@ -57,13 +57,14 @@ test("a member takes back what it has issued and what would be put for it, and n
 
 test("a list is sent to whom has another one, and one that is too long becomes one for everybody", async () => {
   const list = [{ holder: "dora@home.collective.local", untilMs: 10 }];
-  const source = { metadata: { listWithdrawals: async () => list }, site: home };
+  const noPeers = { member: alice, peers: { list: () => [] }, federation: { agent: { record: () => undefined } } };
+  const source = { ...noPeers, metadata: { listWithdrawals: async () => list } };
   const first = await withdrawalsSince(source, undefined);
   expect(first?.lists).toEqual([{ issuer: home, list }]);
   expect(await withdrawalsSince(source, first?.revision)).toBeUndefined();
   list.push({ holder: "bob@garage.collective.local", untilMs: 5 });
   expect((await withdrawalsSince(source, first?.revision))?.lists[0]?.list).toEqual(list);
   const many = Array.from({ length: withdrawalsMax + 1 }, (_, index) => ({ holder: `p${index}@home.collective.local`, untilMs: index }));
-  const crowded = { metadata: { listWithdrawals: async () => many }, site: home };
+  const crowded = { ...noPeers, metadata: { listWithdrawals: async () => many } };
   expect((await withdrawalsSince(crowded, "x"))?.lists).toEqual([{ issuer: home, list: [{ holder: "*", untilMs: withdrawalsMax }] }]);
 });

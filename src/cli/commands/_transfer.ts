@@ -35,7 +35,7 @@ export async function putPaths(io: Io, { sources, target, recursive }: TransferR
   });
   progress.finish();
   summarize(io, { verb: "stored", totals, elapsedMs: io.clock.monotonicMs() - startedMs });
-  warnDegraded(io, totals.degradedChunks);
+  warnDegraded(io, totals);
 }
 
 interface PutRequest extends Omit<RemotePlace, "member"> {

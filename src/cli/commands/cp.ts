@@ -19,9 +19,9 @@ const command: Command = {
     const [source, target] = await Promise.all([session.at(from), session.at(to)]);
     const request = { from: source, to: target, recursive: on("recursive") };
     using progress = copyProgress(io, "cp");
-    const { degradedChunks } = await copyPath(request, { signal: io.signal, ...progress.hooks });
+    const totals = await copyPath(request, { signal: io.signal, ...progress.hooks });
     progress.finish();
-    warnDegraded(io, degradedChunks);
+    warnDegraded(io, totals);
   },
 };
 export default command;

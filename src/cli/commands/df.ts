@@ -1,7 +1,7 @@
 import { type GlobalName, localNameOf } from "../../../protocol/ids.ts";
 import { routes } from "../../../protocol/routes.ts";
 import type { ListedStore, NodeSummary } from "../../../protocol/schema.ts";
-import { nodesShown, usableShown } from "../../client/nodes-shown.ts";
+import { type NodesShown, nodesShown, usableShown } from "../../client/nodes-shown.ts";
 import { formatSize } from "../../core/units.ts";
 import { type Command, jsonFlag } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -19,11 +19,11 @@ const command: Command = {
   example: "collective df",
   run: async ({ io, on }) => {
     const { remote, member } = await openSession(io);
-    const [nodes, { stores }] = await Promise.all([
+    const [shown, { stores }] = await Promise.all([
       nodesShown(remote, io.signal),
       remote.control.call(routes.listStores, {}, { signal: io.signal }),
     ]);
-    const space = spaceOf(member, nodes, stores);
+    const space = spaceOf(member, shown, stores);
     if (on("json")) printJson(jsonOf(space), io.stdout);
     else printSpace(io, space);
   },
@@ -47,10 +47,10 @@ interface Space {
   readonly stores: readonly StoreSpace[];
 }
 
-function spaceOf(member: GlobalName, nodes: readonly NodeSummary[] | undefined, stores: readonly ListedStore[]): Space {
+function spaceOf(member: GlobalName, shown: NodesShown | undefined, stores: readonly ListedStore[]): Space {
   return {
-    onNodes: nodes && nodeSpaceOf(nodes),
-    stores: stores.map((store) => ({ store, availableBytes: usableShown(store, member, nodes)?.availableBytes ?? null })),
+    onNodes: shown && nodeSpaceOf(shown.nodes),
+    stores: stores.map((store) => ({ store, availableBytes: usableShown(store, member, shown)?.availableBytes ?? null })),
   };
 }
 

@@ -2,9 +2,11 @@ import { text as textOf } from "node:stream/consumers";
 import { parseGlobalName } from "../../../protocol/ids.ts";
 import { type RouteOutput, routes } from "../../../protocol/routes.ts";
 import { parseTargetText } from "../../core/config-values.ts";
+import { parseSize } from "../../core/units.ts";
 import { type Command, type CommandGroup, jsonFlag, usage } from "../command.ts";
 import { printJson } from "../output/json.ts";
 import { jsonPeer, jsonVouched, renderFederation, renderPeers } from "../output/peers.ts";
+import { jsonOwnPledge, renderOwnPledge } from "../output/pledges.ts";
 import { openSession } from "../session.ts";
 
 const peer: Command = {
@@ -85,14 +87,34 @@ const status: Command = {
   run: async ({ io, on }) => {
     const { remote, member } = await openSession(io);
     const { peers, vouched } = await remote.control.call(routes.listPeers, {}, { signal: io.signal });
-    if (on("json")) printJson({ member, peers: peers.map(jsonPeer), vouched: vouched.map(jsonVouched) }, io.stdout);
-    else io.stdout.write(`${renderFederation({ member, peers, vouched }, io.out)}\n`);
+    const pledge = await remote.control.call(routes.showPledge, {}, { signal: io.signal });
+    if (on("json"))
+      printJson({ member, pledge: jsonOwnPledge(pledge), peers: peers.map(jsonPeer), vouched: vouched.map(jsonVouched) }, io.stdout);
+    else io.stdout.write(`${renderFederation({ member, peers, vouched, pledge }, io.out)}\n`);
+  },
+};
+
+const pledge: Command = {
+  name: "pledge",
+  description: "how much space this member lends to the others, which decides how much it may use at them; without a size, shows it",
+  positionals: [{ name: "SIZE", description: "in all; 0 lends nothing more, and what is there stays", optional: true }],
+  flags: [jsonFlag],
+  example: "collective federation pledge 100GB",
+  run: async ({ io, on, positionals: [size] }) => {
+    const pledgedBytes = size === undefined ? undefined : parseSize(size);
+    const { remote } = await openSession(io);
+    const shown =
+      pledgedBytes === undefined
+        ? await remote.control.call(routes.showPledge, {}, { signal: io.signal })
+        : await remote.control.call(routes.setPledge, { pledgedBytes }, { signal: io.signal });
+    if (on("json")) printJson(jsonOwnPledge(shown), io.stdout);
+    else io.stdout.write(`${renderOwnPledge(shown, io.out)}\n`);
   },
 };
 
 const group: CommandGroup = {
   name: "federation",
-  description: "other members: become peers, see how they are, end trust",
-  commands: [peer, status],
+  description: "other members: become peers, see how they are, lend each other space, end trust",
+  commands: [peer, status, pledge],
 };
 export default group;

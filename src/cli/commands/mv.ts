@@ -18,9 +18,9 @@ const command: Command = {
     const session = await openSession(io);
     const [source, target] = await Promise.all([session.at(from), session.at(to)]);
     using progress = copyProgress(io, "mv");
-    const { degradedChunks } = await movePath({ from: source, to: target }, { signal: io.signal, ...progress.hooks });
+    const totals = await movePath({ from: source, to: target }, { signal: io.signal, ...progress.hooks });
     progress.finish();
-    warnDegraded(io, degradedChunks);
+    warnDegraded(io, totals);
   },
 };
 export default command;

@@ -1,10 +1,11 @@
+import { type Site, siteOf } from "../../../protocol/ids.ts";
 import { kibibyte } from "../../../protocol/limits.ts";
 import { formatPath } from "../../../protocol/path.ts";
 import { routes } from "../../../protocol/routes.ts";
-import type { Attr, ListedStore, NodeSummary } from "../../../protocol/schema.ts";
+import type { Attr, ListedStore } from "../../../protocol/schema.ts";
 import { statPath } from "../../client/files.ts";
 import { layoutOf, type PlacedChunk } from "../../client/layout.ts";
-import { nodesShown } from "../../client/nodes-shown.ts";
+import { type NodesShown, nodesShown } from "../../client/nodes-shown.ts";
 import { formatSize } from "../../core/units.ts";
 import { type Command, jsonFlag } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -23,7 +24,8 @@ const command: Command = {
   example: "collective stat /media/films/a.mkv",
   run: async ({ io, positionals, on }) => {
     const [text = ""] = positionals;
-    const { remote, components, member } = await (await openSession(io)).at(text);
+    const session = await openSession(io);
+    const { remote, components, member } = await session.at(text);
     const attr = await statPath(remote, components, io.signal);
     const [{ stores }, chunks] = await Promise.all([
       remote.control.call(routes.listStores, {}, { signal: io.signal }),
@@ -39,7 +41,7 @@ const command: Command = {
       printJson(jsonOf(found), io.stdout);
       return;
     }
-    printFound(io, found, (await nodesShown(remote, io.signal)) ?? []);
+    printFound(io, found, { home: siteOf(member ?? session.member), shown: await nodesShown(remote, io.signal) });
   },
 };
 export default command;
@@ -74,7 +76,14 @@ function jsonOf({ path, attr, chunks, store }: Found): Record<string, unknown> {
   };
 }
 
-function printFound(io: Io, { path, attr, chunks, store }: Found, nodes: readonly NodeSummary[]): void {
+interface Surroundings {
+  /** Nodes of other sites are named with theirs. */
+  readonly home: Site;
+  readonly shown: NodesShown | undefined;
+}
+
+function printFound(io: Io, { path, attr, chunks, store }: Found, { home, shown }: Surroundings): void {
+  const nodes = shown ? [...shown.nodes, ...shown.elsewhere.nodes] : [];
   const { colours } = io.out;
   const fields: [string, Cell][] = [
     ["path", { text: path, paint: colours.bold }],
@@ -101,5 +110,5 @@ function printFound(io: Io, { path, attr, chunks, store }: Found, nodes: readonl
   ];
   if (attr.type === "file") fields.push(...chunkFields({ chunks, nodes, replicas: store?.policy.replicas ?? 1 }, colours));
   io.stdout.write(`${renderFields({ fields, colours })}\n`);
-  if (chunks.length > 0) io.stdout.write(`\n${chunkTable({ chunks, nodes }, io.out)}\n`);
+  if (chunks.length > 0) io.stdout.write(`\n${chunkTable({ chunks, nodes, home }, io.out)}\n`);
 }

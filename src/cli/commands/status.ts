@@ -1,9 +1,10 @@
-import type { PeerSummary } from "../../../protocol/federation-routes.ts";
+import type { OwnPledge, PeerSummary } from "../../../protocol/federation-routes.ts";
 import { rootInode } from "../../../protocol/ids.ts";
 import { type RouteOutput, routes } from "../../../protocol/routes.ts";
 import { type Command, jsonFlag } from "../command.ts";
 import { printJson } from "../output/json.ts";
 import { jsonPeerOfStatus } from "../output/peers.ts";
+import { jsonOwnPledge } from "../output/pledges.ts";
 import { renderStatus } from "../output/status.ts";
 import { openSession, type Session } from "../session.ts";
 
@@ -16,9 +17,10 @@ const command: Command = {
     const session = await openSession(io, { coordinator: given("coordinator") });
     const status = await session.remote.control.call(routes.status, {}, { signal: io.signal });
     const { peers } = await session.remote.control.call(routes.listPeers, {}, { signal: io.signal });
+    const pledge = await session.remote.control.call(routes.showPledge, {}, { signal: io.signal });
     const latencyMs = await measureLatency(session, () => io.clock.monotonicMs(), io.signal);
     if (on("json")) {
-      printJson(jsonOf(status, { latencyMs, peers }), io.stdout);
+      printJson(jsonOf(status, { latencyMs, peers, pledge }), io.stdout);
       return;
     }
     const { stores } = await session.remote.control.call(routes.listStores, {}, { signal: io.signal });
@@ -43,7 +45,7 @@ async function measureLatency({ remote }: Session, nowMs: () => number, signal: 
 /** The shape is part of the command-line contract. */
 function jsonOf(
   status: RouteOutput<typeof routes.status>,
-  { latencyMs, peers }: { readonly latencyMs: number; readonly peers: readonly PeerSummary[] },
+  { latencyMs, peers, pledge }: { readonly latencyMs: number; readonly peers: readonly PeerSummary[]; readonly pledge: OwnPledge },
 ): Record<string, unknown> {
   const { nodes, totals } = status;
   return {
@@ -66,6 +68,7 @@ function jsonOf(
       chunk_count: node.chunkCount,
       last_seen: new Date(node.lastSeenMs).toISOString(),
     })),
+    pledge: jsonOwnPledge(pledge),
     peers: peers.map(jsonPeerOfStatus),
     totals: {
       nodes: nodes.length,

@@ -24,9 +24,9 @@ const command: Command = {
       { parent: place.parent.inode, name: place.name, store: place.store, mode: place.existing?.mode ?? 0o644, mtimeNs },
       descriptorSource(stdinFd, io),
     );
-    const { degradedChunks } = await ingest.finish();
+    const totals = await ingest.finish();
     progress.finish();
-    warnDegraded(io, degradedChunks);
+    warnDegraded(io, totals);
   },
 };
 export default command;

@@ -1,5 +1,5 @@
 /** The chunks of a file for people: how they are doing in two lines, and the first of them in a table. */
-import { type GlobalName, localNameOf } from "../../../protocol/ids.ts";
+import { type GlobalName, localNameOf, type Site, siteOf } from "../../../protocol/ids.ts";
 import type { NodeState } from "../../../protocol/schema.ts";
 import type { PlacedChunk } from "../../client/layout.ts";
 import { formatSize } from "../../core/units.ts";
@@ -40,13 +40,13 @@ export function chunkFields({ replicas, ...placed }: ChunksOnNodes & { readonly 
 }
 
 /** The first ones, and a line about the rest. */
-export function chunkTable({ chunks, nodes }: ChunksOnNodes, terminal: Terminal): string {
+export function chunkTable({ chunks, nodes, home }: ChunksOnNodes & { readonly home: Site }, terminal: Terminal): string {
   const { colours, unicode } = terminal;
   const stateOf = new Map(nodes.map((node) => [node.name, node.state]));
   const ellipsis = unicode ? "…" : "~";
   const copyText = ({ node, state }: PlacedChunk["copies"][number]): string => {
     const remarks = [...(state === "stored" ? [] : [state]), ...(stateOf.get(node) === "dead" ? ["dead"] : [])];
-    return `${localNameOf(node)}${remarks.length === 0 ? "" : ` (${remarks.join(", ")})`}`;
+    return `${siteOf(node) === home ? localNameOf(node) : node}${remarks.length === 0 ? "" : ` (${remarks.join(", ")})`}`;
   };
   const alive = countAlive({ chunks, nodes });
   const table = renderTable({

@@ -1,9 +1,10 @@
 /** Other members, for people and for scripts. */
 
-import type { PeerState, PeerSummary, VouchedMember } from "../../../protocol/federation-routes.ts";
+import type { OwnPledge, PeerState, PeerSummary, VouchedMember } from "../../../protocol/federation-routes.ts";
 import type { GlobalName } from "../../../protocol/ids.ts";
 import { formatSize } from "../../core/units.ts";
 import type { Colours } from "./colour.ts";
+import { jsonPledge, renderLending } from "./pledges.ts";
 import { type Cell, renderTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { countOf } from "./text.ts";
@@ -18,6 +19,7 @@ export function jsonPeer(peer: PeerSummary): Record<string, unknown> {
     introducer: peer.introducer,
     added: new Date(peer.addedMs).toISOString(),
     shares: peer.shares,
+    pledge: jsonPledge(peer),
     nodes: jsonNodes(peer),
   };
 }
@@ -40,6 +42,7 @@ export function jsonPeerOfStatus(peer: PeerSummary): Record<string, unknown> {
     address,
     state: statesOfContract[state],
     latency_ms: latencyMs === null ? null : roundedMs(latencyMs),
+    pledge: jsonPledge(peer),
     nodes: jsonNodes(peer),
   };
 }
@@ -117,9 +120,15 @@ function trustText({ introducer, underRoot }: PeerSummary): string {
   return introducer === null ? "by a code" : `introduced by ${introducer}`;
 }
 
-export function renderFederation({ member, peers, vouched }: KnownMembers & { readonly member: GlobalName }, terminal: Terminal): string {
+export interface FederationPage extends KnownMembers {
+  readonly member: GlobalName;
+  readonly pledge: OwnPledge;
+}
+
+export function renderFederation({ member, peers, vouched, pledge }: FederationPage, terminal: Terminal): string {
   const alive = peers.filter(({ state }) => state === "alive").length;
   const sharing = peers.filter(({ shares }) => shares).length;
   const summary = `${terminal.colours.bold(member)}  ${alive} of ${countOf(peers.length, "other member")} alive, ${sharing} share something with you`;
-  return `${summary}\n\n${renderPeers({ peers, vouched }, terminal)}`;
+  const lending = peers.length === 0 ? [] : [renderLending({ member, peers, pledge }, terminal)];
+  return [summary, renderPeers({ peers, vouched }, terminal), ...lending].join("\n\n");
 }
