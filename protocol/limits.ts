@@ -18,8 +18,8 @@ export const extendedAttributeNameBytesMax = 255;
 export const extendedAttributeValueBytesMax = 64 * kibibyte;
 export const extendedAttributesBytesMax = 256 * kibibyte;
 
-/** Names of one file, as ext4 has it. */
-export const linksMax = 65_000;
+/** Names of one file. Rights may rest on each, so all of them are looked at for whoever is not the administrator. */
+export const linksMax = 4_096;
 
 /** Open files, see src/meta/holds.ts. A session that is silent for longer than this holds nothing; clients speak three times as often. */
 export const sessionSilentMsMax = 60_000;

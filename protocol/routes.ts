@@ -110,7 +110,7 @@ export const routes = {
       existing: z.enum(["replace", "fail"]).optional(),
     }),
     output: z.object({ attrs: z.array(attrSchema) }),
-    idempotent: true,
+    idempotent: false,
   }),
   remove: route("/v1/fs/remove", {
     input: entryRefSchema.extend({ kind: z.enum(["file", "directory", "tree"]) }),

@@ -97,10 +97,10 @@ function limited(person: GlobalName, { metadata, member, clock }: AccessOptions)
   const nowMs = (): number => Math.trunc(clock.wallMs());
   const rightsIn = async (directory: Inode): Promise<HeldRights> =>
     heldRights({ person, administrator: member, grants: await metadata.grantsAbove(directory, person), nowMs: nowMs() });
-  /** A file with several names is open to whoever may open it by one of them; who may make such names is said in inode-handlers.ts. */
+  /** A file with several names is open to whoever may open it by one of them; who may make such names is said in linking.ts. */
   const rightsOn = async (inode: Inode): Promise<HeldRights> => {
-    const places = await metadata.placesOf(inode);
-    return eitherOf(await Promise.all(places.map(({ directory }) => rightsIn(directory))));
+    const directories = new Set((await metadata.placesOf(inode)).map(({ directory }) => directory));
+    return eitherOf(await Promise.all([...directories].map(rightsIn)));
   };
   /** By a name that the person may see. */
   const shownPath = async (inode: Inode): Promise<string | undefined> => {

@@ -18,9 +18,9 @@ export function createNamespaceHandlers(service: CoordinatorService): Pick<Contr
       await needWriteIn(access.of(caller), directories);
       return { attrs: await metadata.once(request).makeDirectories(directories, { existing, owner: caller.name }) };
     },
-    makeSymlinks: async ({ links, existing }, { caller }) => {
+    makeSymlinks: async ({ links, existing }, { caller, request }) => {
       await needWriteIn(access.of(caller), links);
-      return { attrs: await metadata.makeSymlinks(links, { existing, owner: caller.name }) };
+      return { attrs: await metadata.once(request).makeSymlinks(links, { existing, owner: caller.name }) };
     },
     remove: async ({ parent, name, kind }, { caller, request }) => {
       await access.of(caller).need("delete", parent);

@@ -176,6 +176,26 @@ function links(check: Check): void {
     await expectCode("cross_store", metadata.link(inode, { parent: rootInode, name: "a" }));
   });
 
+  check("makes another name once when it is asked for twice", async ({ metadata }) => {
+    const store = await createStore(metadata);
+    const { inode } = await writeFile(metadata, store.inode, { parent: store.inode, name: "a" });
+    const at = (name: string) => ({ parent: store.inode, name });
+    const twice = async (
+      slot: string,
+      change: (parts: Pick<MetadataStore, "link" | "exchange" | "makeNode" | "makeSymlinks">) => Promise<unknown>,
+    ) => {
+      const request = { caller: owner, slot: Buffer.from(slot.padEnd(16)).toString("base64url"), number: 1 };
+      const first = await change(metadata.once(request));
+      expect(await change(metadata.once(request))).toEqual(first);
+    };
+    await twice("link", (parts) => parts.link(inode, at("b")));
+    await twice("node", (parts) => parts.makeNode({ ...at("p"), type: "fifo", mode: 0, device: 0 }, { owner }));
+    await twice("symlink", (parts) => parts.makeSymlinks([{ ...at("l"), target: "x", mtimeNs: 0n }], { existing: "fail", owner }));
+    await twice("exchange", (parts) => parts.exchange(at("b"), at("p")));
+    expect((await metadata.lookup(at("p")))?.inode).toBe(inode);
+    expect(await metadata.getAttr(inode)).toMatchObject({ links: 2 });
+  });
+
   check("frees a file with its last name, however the names go", async ({ metadata }) => {
     const store = await createStore(metadata);
     const trees = [await makeDirectory(metadata, store.inode, "t1"), await makeDirectory(metadata, store.inode, "t2")];
