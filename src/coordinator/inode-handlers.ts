@@ -1,5 +1,4 @@
 /** Attributes, further names and open files: what is asked for by an inode. */
-
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
 import type { inodeRoutes } from "../../protocol/inode-routes.ts";

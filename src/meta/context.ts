@@ -121,7 +121,7 @@ export function assertNamed(context: MetadataContext, inode: Inode): void {
   if (!isNamed(context, inode)) throw new CollectiveError("not_found", "the file or directory no longer exists");
 }
 
-/** False for what is about to be freed. */
+/** False for what is about to be freed, and for what is only held open. */
 export function isNamed(context: MetadataContext, inode: Inode): boolean {
   const removed = statement<{ one: number }, []>(
     context,

@@ -137,6 +137,40 @@ describe("metadata in a file", () => {
     await next.close();
   });
 
+  test("counts the links of a database from before there were any, and gives no number twice", async () => {
+    await using folder = await testFolder();
+    const path = join(folder.path, "metadata.db");
+    const before = metadataMigrations.slice(
+      0,
+      metadataMigrations.findIndex(({ name }) => name === "0007-posix"),
+    );
+    const old = openDatabase({ path, applicationId: metadataApplicationId, migrations: before, log: silentLog });
+    await old.write(() => {
+      for (const [id, type, parent] of [
+        [2, 1, 1],
+        [3, 1, 2],
+        [4, 2, 3],
+        [5, 3, 3],
+        [50, 2, 3],
+      ] as const) {
+        old.sqlite.run(
+          "INSERT INTO inode (id, type, store, mode, owner, mtime_s, mtime_n, ctime_s, ctime_n) VALUES (?, ?, 2, 0, '', 7, 8, 9, 9)",
+          [...[id, type]],
+        );
+        old.sqlite.run("INSERT INTO entry (parent, name, inode) VALUES (?, ?, ?)", [parent, `${id}`, id]);
+      }
+      old.sqlite.run("DELETE FROM entry WHERE inode = 50");
+      old.sqlite.run("DELETE FROM inode WHERE id = 50");
+    });
+    await old.close();
+    const metadata = openFile(path, handClock());
+    const attrs = await Promise.all([1, 2, 3, 4, 5].map((inode) => metadata.getAttr(inode as Inode)));
+    expect(attrs.map(({ links }) => links)).toEqual([3, 3, 2, 1, 1]);
+    expect(attrs[3]).toMatchObject({ atimeNs: 7_000_000_008n, uid: null, gid: null });
+    expect((await makeDirectory(metadata, 3 as Inode, "new")).inode).toBe(51 as Inode);
+    await metadata.close();
+  });
+
   test("keeps after a crash what is open without a name, and listens for its holders from then on", async () => {
     await using folder = await testFolder();
     const clock = handClock();
