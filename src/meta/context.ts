@@ -111,8 +111,8 @@ export function inodeRow(context: MetadataContext, inode: Inode): InodeRow {
 
 export function directoryRow(context: MetadataContext, inode: Inode, what = "the parent"): InodeRow {
   const row = inodeRow(context, inode);
-  if (row.type !== typeCodes.directory) throw new CollectiveError("not_a_directory", `${what} is not a directory`);
   assertNamed(context, inode);
+  if (row.type !== typeCodes.directory) throw new CollectiveError("not_a_directory", `${what} is not a directory`);
   return row;
 }
 

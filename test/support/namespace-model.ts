@@ -66,6 +66,7 @@ export function createNamespaceModel(nowNs: () => bigint) {
   };
   const directory = (id: number): ModelEntry => {
     const entry = get(id);
+    if (entry.names.length === 0 && id !== modelRoot) throw new Refused("not_found");
     if (entry.type !== "directory") throw new Refused("not_a_directory");
     return entry;
   };
