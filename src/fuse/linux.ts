@@ -24,6 +24,8 @@ const symbols = {
   __errno_location: { args: [], returns: pointer },
 } as const;
 
+export const isSupported = process.platform === "linux";
+
 type Libc = ReturnType<typeof load>;
 
 /** glibc, then musl under the names of both processors. */

@@ -12,6 +12,7 @@ import type { FileSystem } from "../vfs/file-system.ts";
 import { errnoName } from "./errno.ts";
 import {
   fileSystemType,
+  isSupported,
   type LinuxDevice,
   type MountRequest,
   mountByHelper,
@@ -58,6 +59,7 @@ const helperHint = "install fuse3, or run this as root";
 
 export async function mount(options: MountOptions, deps: MountDeps): Promise<Mount> {
   const { clock, log } = deps;
+  if (!isSupported) throw new CollectiveError("unsupported", "mounting is for Linux", { hint: "use the command line here" });
   await clearDeadMount(options.mountPoint, log);
   const request = { ...options, mountPoint: await directoryAt(options.mountPoint) };
   const { mountPoint } = request;
@@ -82,7 +84,8 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
       if (!isOver) throw thrown;
     }
   };
-  const served = Promise.race([transport.ended, failed.promise]);
+  const cutOff = Promise.withResolvers<void>();
+  const served = Promise.race([transport.ended, failed.promise, cutOff.promise]);
   const ended = served
     .catch(async (error) => {
       // Nobody answers any more: who waits there would wait for ever.
@@ -112,11 +115,11 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
     unmount: ({ lazy }) => unmount(lazy),
     stop: async ({ graceMs }) => {
       await unmount(false).catch(() => unmount(true));
-      const cutOff = new AbortController();
-      const grace = clock.sleep(graceMs, cutOff.signal).then(() => failed.reject(new CollectiveError("cancelled", "cut off")));
+      const over = new AbortController();
+      const grace = clock.sleep(graceMs, over.signal).then(cutOff.resolve, () => undefined);
       await ended.catch(() => undefined);
-      cutOff.abort();
-      await grace.catch(() => undefined);
+      over.abort();
+      await grace;
     },
   };
 }

@@ -61,8 +61,7 @@ interface Pending {
   readonly operation: Operation;
   readonly call: RequestCall;
   endsAtMs: number;
-  /** What the asker is told then. */
-  overdue: CollectiveError;
+  wasInterrupted: boolean;
   answered: boolean;
 }
 
@@ -148,7 +147,7 @@ export function createSession(options: SessionOptions): Session {
       operation,
       call,
       endsAtMs: operation.waits ? Number.POSITIVE_INFINITY : request.startedAtMs + options.timeLimitMs,
-      overdue: new CollectiveError("timed_out", "no answer in time"),
+      wasInterrupted: false,
       answered: false,
     };
     pending.set(request.unique, one);
@@ -176,8 +175,9 @@ export function createSession(options: SessionOptions): Session {
   const endOverdue = (): void => {
     const nowMs = clock.monotonicMs();
     for (const one of [...pending.values()].filter(({ endsAtMs }) => endsAtMs <= nowMs)) {
-      one.call.abort(one.overdue);
-      if (settle(one)) fail(one.operation.name, one.request, one.overdue);
+      const error = one.wasInterrupted ? interrupted() : new CollectiveError("timed_out", "no answer in time");
+      one.call.abort(error);
+      if (settle(one)) fail(one.operation.name, one.request, error);
     }
     if (pending.size > 0) return;
     sweep?.[Symbol.dispose]();
@@ -187,9 +187,9 @@ export function createSession(options: SessionOptions): Session {
   const interrupt = (request: Request): void => {
     const one = pending.get(request.u64(fuse_interrupt_in.unique));
     if (one === undefined) return;
-    one.overdue = new CollectiveError("cancelled", "interrupted");
+    one.wasInterrupted = true;
     one.endsAtMs = Math.min(one.endsAtMs, clock.monotonicMs() + interruptGraceMs);
-    one.call.abort(one.overdue);
+    one.call.abort(interrupted());
   };
 
   const forgetBatch = (request: Request): void => {
@@ -260,4 +260,8 @@ export function createSession(options: SessionOptions): Session {
       agreed.reject(error);
     },
   };
+}
+
+function interrupted(): CollectiveError {
+  return new CollectiveError("cancelled", "interrupted");
 }
