@@ -19,6 +19,7 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { build } from "../../scripts/build.ts";
 import { asNobody, helperImpossible, mountingImpossible, mountMemory, program } from "../support/e2e-mount.ts";
+import { sys } from "../support/syscalls.ts";
 
 const reason = mountingImpossible();
 const root = join(import.meta.dir, "../..");
@@ -34,6 +35,8 @@ const isMounted = (path: string): boolean => readFileSync("/proc/self/mountinfo"
 const until = async (condition: () => boolean): Promise<void> => {
   while (!condition()) await Bun.sleep(5);
 };
+/** In the kernel, for an answer of a mount. */
+const isWaiting = (pid: number): boolean => /fuse|request_wait/.test(readFileSync(`/proc/${pid}/wchan`, "utf8"));
 /** A program that waits, and the errno that it ends with. */
 const statByProgram = (path: string) => Bun.spawn(["stat", path], { env: { LC_ALL: "C" }, stdio: ["ignore", "ignore", "pipe"] });
 
@@ -88,10 +91,30 @@ describe.skipIf(reason !== undefined)(`a mount${reason ? ` (${reason})` : ""}`, 
   test("lets a program be killed that waits for what never ends", async () => {
     await using mounted = await mountMemory(["--time-limit-ms", "60000"]);
     const waiting = statByProgram(join(mounted.path, "stall"));
-    await until(() => /fuse|request_wait/.test(readFileSync(`/proc/${waiting.pid}/wchan`, "utf8")));
+    await until(() => isWaiting(waiting.pid));
     waiting.kill("SIGKILL");
     await waiting.exited;
     expect(waiting.signalCode).toBe("SIGKILL");
+  });
+
+  test("gives a lock to whoever waits for it, and lets the wait be interrupted", async () => {
+    await using mounted = await mountMemory(["--time-limit-ms", "200"]);
+    const path = join(mounted.path, "file");
+    const fd = openSync(path, "w");
+    const [LOCK_EX, LOCK_UN] = [2, 8];
+    sys.flock(fd, LOCK_EX);
+    const waiting = Bun.spawn(["flock", path, "echo", "mine"], { stdio: ["ignore", "pipe", "inherit"] });
+    const impatient = Bun.spawn(["flock", path, "echo", "never"], { stdio: ["ignore", "pipe", "inherit"] });
+    for (const { pid } of [waiting, impatient]) await until(() => isWaiting(pid));
+    impatient.kill("SIGTERM");
+    await impatient.exited;
+    expect(await new Response(impatient.stdout).text()).toBe("");
+    // Longer than anything else may take.
+    await Bun.sleep(400);
+    expect(waiting.exitCode).toBeNull();
+    sys.flock(fd, LOCK_UN);
+    expect(await new Response(waiting.stdout).text()).toBe("mine\n");
+    closeSync(fd);
   });
 
   test("tells the kernel what has changed behind its back", async () => {
