@@ -8,7 +8,7 @@ import { constants } from "node:os";
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import type { FileSystem } from "../vfs/file-system.ts";
+import type { Answer, FileSystem } from "../vfs/file-system.ts";
 import { errnoName } from "./errno.ts";
 import {
   fileSystemType,
@@ -21,12 +21,13 @@ import {
   openDevice,
   readMounts,
   setReadAhead,
+  unmountBlocking,
   unmountByHelper,
 } from "./linux.ts";
 import { createKernelCaches } from "./notifications.ts";
 import { createSession } from "./session.ts";
 import type { Statistics } from "./statistics.ts";
-import { type CallingThread, startCalling, startWaiting } from "./threads.ts";
+import { startCalling, startWaiting } from "./threads.ts";
 import { createTransport } from "./transport.ts";
 
 export interface MountOptions extends MountRequest {
@@ -78,7 +79,7 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
   let isOver = false;
   const unmount = async (lazy: boolean): Promise<void> => {
     try {
-      if (!isOver) await unmountFrom(mountPoint, { lazy, calls });
+      if (!isOver) await unmountFrom(mountPoint, lazy, () => calls.unmount(mountPoint, lazy));
     } catch (thrown) {
       // Somebody else was faster, and the thread that would have done it is gone.
       if (!isOver) throw thrown;
@@ -87,16 +88,16 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
   const cutOff = Promise.withResolvers<void>();
   const served = Promise.race([transport.ended, failed.promise, cutOff.promise]);
   const ended = served
-    .catch(async (error) => {
-      // Nobody answers any more: who waits there would wait for ever.
-      await unmount(true).catch((thrown) => log.error("unmount_failed", { mountPoint, error: String(thrown) }));
-      throw error;
-    })
     .finally(async () => {
       isOver = true;
       session.end();
       await Promise.all([waiter.stop(), calls.stop()]);
+      // Ends the waiting of whoever still asks.
       device.close();
+    })
+    .catch(async (error) => {
+      await clearDeadMount(mountPoint, log).catch((thrown) => log.error("unmount_failed", { mountPoint, error: String(thrown) }));
+      throw error;
     });
   ended.catch(() => undefined);
 
@@ -146,12 +147,8 @@ async function clearDeadMount(path: string, log: Log): Promise<void> {
   );
   if (failure !== "ENOTCONN") return;
   log.warn("dead_mount_cleared", { mountPoint: path });
-  const thread = startCalling({ onFailure: () => undefined });
-  try {
-    await unmountFrom(path, { lazy: true, calls: thread });
-  } finally {
-    await thread.stop();
-  }
+  // Nobody serves it, so nothing that is served here is waited for.
+  await unmountFrom(path, true, () => unmountBlocking(path, true));
 }
 
 async function mountDevice(request: MountRequest): Promise<LinuxDevice> {
@@ -178,10 +175,11 @@ function noDevice(error: number): CollectiveError {
   });
 }
 
-async function unmountFrom(mountPoint: string, { lazy, calls }: { readonly lazy: boolean; readonly calls: CallingThread }): Promise<void> {
+/** `direct` is root's way: 0 or an errno. */
+async function unmountFrom(mountPoint: string, lazy: boolean, direct: () => Answer<number>): Promise<void> {
   const hint = "close what is open there, or unmount lazily";
   if (process.getuid?.() === 0) {
-    const error = await calls.unmount(mountPoint, lazy);
+    const error = await direct();
     // EINVAL: nothing is mounted there, so somebody else was faster.
     if (error === 0 || error === constants.errno.EINVAL) return;
     throw new CollectiveError("conflict", `${mountPoint} cannot be unmounted: ${errnoName(error)}`, { hint });

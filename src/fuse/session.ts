@@ -74,7 +74,13 @@ interface Heading {
 
 export function createSession(options: SessionOptions): Session {
   const { fs, device, clock, log, statistics, trace } = options;
-  const nodes = createKnownNodes((inode) => fs.forget(inode));
+  const nodes = createKnownNodes((inode) => {
+    try {
+      fs.forget(inode);
+    } catch (thrown) {
+      log.error("forget_failed", { inode, error: toCollectiveError(thrown).message });
+    }
+  });
   const out = createReplyWriter();
   const pending = new Map<number, Pending>();
   const agreed = Promise.withResolvers<void>();
