@@ -5,6 +5,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -18,6 +19,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { build } from "../../scripts/build.ts";
+import { readMounts } from "../../src/fuse/linux.ts";
+import { isMounted as isOurMount } from "../../src/fuse/mount.ts";
 import { asNobody, helperImpossible, mountingImpossible, mountMemory, program } from "../support/e2e-mount.ts";
 import { sys } from "../support/syscalls.ts";
 
@@ -47,6 +50,17 @@ describe.skipIf(reason !== undefined)(`a mount${reason ? ` (${reason})` : ""}`, 
     expect(JSON.parse(await mounted.stop())).toMatchObject({ open: 0 });
     expect(mounted.process.exitCode).toBe(0);
     expect([isMounted(mounted.path), existsSync(join(mounted.path, "file"))]).toEqual([false, false]);
+  });
+
+  test("is found by its name, whatever is in it, and reads ahead as far as root wants", async () => {
+    const path = join(mkdtempSync(join(tmpdir(), "mount-")), "with spaces, \\ and ümlauts");
+    mkdirSync(path);
+    await using mounted = await mountMemory(["--read-ahead-kib", "1024"], { path });
+    expect(await isOurMount(path)).toBe(true);
+    const { device } = (await readMounts()).findLast((one) => one.mountPoint === path) ?? {};
+    expect(readFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, "utf8")).toBe("1024\n");
+    await mounted.stop();
+    expect(await isOurMount(path)).toBe(false);
   });
 
   test("ends at SIGTERM while a file is open: the place is free, and the file is cut off after its grace", async () => {

@@ -1,7 +1,7 @@
 /**
  * Mounts a file system in memory until SIGTERM: the process that tests and measurements use a mount of.
  *
- *   bun test/support/mount-memory.ts MOUNTPOINT [--write-back] [--trace] [--allow-other] [--valid-ms N] [--time-limit-ms N] [--no-locks]
+ *   bun test/support/mount-memory.ts MOUNTPOINT [--write-back] [--allow-other] [--valid-ms N] [--time-limit-ms N] [--no-locks]
  *
  * It prints `mounted` when the place can be used, and what it knows of itself when it ends. Names that begin with `stall` are looked up
  * for ever. At SIGUSR1 the file `watched` changes behind the kernel's back, the kernel is told, and `told` is printed.
@@ -14,6 +14,7 @@ import { createMetrics } from "../../src/core/metrics.ts";
 import { mount } from "../../src/fuse/mount.ts";
 import { createStatistics } from "../../src/fuse/statistics.ts";
 import { serveThread } from "../../src/fuse/threads.ts";
+import { tracerOf } from "../../src/fuse/trace.ts";
 import { type Call, type FileSystem, type KernelCaches, rootInode } from "../../src/vfs/file-system.ts";
 import { createMemoryFileSystem, type MemoryFileSystem } from "./memory-file-system.ts";
 
@@ -52,11 +53,11 @@ async function main(): Promise<void> {
     allowPositionals: true,
     options: {
       "write-back": { type: "boolean" },
-      trace: { type: "boolean" },
       "allow-other": { type: "boolean" },
       "no-locks": { type: "boolean" },
       "valid-ms": { type: "string", default: "1000" },
       "time-limit-ms": { type: "string", default: "10000" },
+      "read-ahead-kib": { type: "string" },
       "grace-ms": { type: "string", default: "2000" },
     },
   });
@@ -75,13 +76,14 @@ async function main(): Promise<void> {
       readOnly: false,
       allowOther: values["allow-other"] ?? false,
       timeLimitMs: Number(values["time-limit-ms"]),
+      ...(values["read-ahead-kib"] !== undefined && { readAheadKibibytes: Number(values["read-ahead-kib"]) }),
     },
     {
       fs: withSpecialNames(fs),
       clock: systemClock,
       log: createLog({ level: "info", format: "text", write: (line) => process.stderr.write(`${line}\n`), wallMs: Date.now }),
       statistics: createStatistics(metrics),
-      trace: values.trace ? (line) => process.stderr.write(`${line}\n`) : undefined,
+      trace: tracerOf(process.env, (text) => process.stderr.write(text)),
     },
   );
   process.stdout.write("mounted\n");

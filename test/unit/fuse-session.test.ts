@@ -4,6 +4,7 @@ import { constants } from "node:os";
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { Clock } from "../../src/core/clock.ts";
 import { fuse_entry_out, fuse_init_out, fuse_open_out, fuse_opcode as op } from "../../src/fuse/protocol.ts";
+import { tracerOf } from "../../src/fuse/trace.ts";
 import type { Call, FileSystem } from "../../src/vfs/file-system.ts";
 import { createFuseBench, fields, initBody, message } from "../support/fuse-session.ts";
 import { createMemoryFileSystem } from "../support/memory-file-system.ts";
@@ -237,4 +238,12 @@ test("a trace names the request, who asked, and what came of it", () => {
   bench.ask(op.FUSE_RMDIR, 1, fields("none"));
   expect(lines[0]).toMatch(/^#\d+ mkdir node 1 uid 0 pid 0 "directory": ok \d+\.\d+ ms$/);
   expect(lines[1]).toContain('rmdir node 1 uid 0 pid 0 "none": ENOENT');
+});
+
+test("tracing is on while the environment says so", () => {
+  const lines: string[] = [];
+  const write = (text: string) => lines.push(text);
+  for (const value of [undefined, "", "0"]) expect(tracerOf({ COLLECTIVE_FUSE_TRACE: value }, write)).toBeUndefined();
+  tracerOf({ COLLECTIVE_FUSE_TRACE: "1" }, write)?.("#2 getattr");
+  expect(lines).toEqual(["#2 getattr\n"]);
 });
