@@ -7,13 +7,16 @@ import { z } from "zod";
 import { checkShape, decodeMessage, encodeMessage } from "./codec.ts";
 import { addressesPerMemberMax, type Topic } from "./gossip.ts";
 import { parseSubjectPattern, rightsSchema } from "./rights.ts";
-import { globalNameSchema, nodeStates, siteSchema, sizeSchema, withdrawalSchema } from "./schema.ts";
+import { bytesSchema, globalNameSchema, nodeStates, siteSchema, sizeSchema, withdrawalSchema } from "./schema.ts";
 
 const pemSchema = z.string().max(4096);
 const addressesSchema = z.array(z.string().min(1).max(300)).max(addressesPerMemberMax);
 export const nodesToldMax = 64;
 export const hostedSitesMax = 128;
 export const withdrawalsToldMax = 256;
+export const revocationsToldMax = 128;
+export const keysToldMax = 16;
+const revocableKinds = ["user", "node"] as const;
 
 const patternSchema = z.string().max(300).refine(isPattern, "not a subject pattern");
 
@@ -56,6 +59,21 @@ const bodySchemas = {
     pledgedBytes: sizeSchema,
     /** What of that others use now, by their sites. */
     hosted: z.array(z.object({ site: siteSchema, bytes: sizeSchema })).max(hostedSitesMax),
+  }),
+  /** Of its people and nodes whose certificates do not count any more, although their time is not over. */
+  revocations: z.object({
+    names: z
+      .array(
+        z.object({
+          kind: z.enum(revocableKinds),
+          name: globalNameSchema,
+          revokedMs: z.number().int().nonnegative(),
+          /** Of whoever was let in under the name again. */
+          keysInForce: z.array(bytesSchema).max(keysToldMax),
+        }),
+      )
+      .max(revocationsToldMax),
+    serials: z.array(z.object({ serial: z.string().max(64), revokedMs: z.number().int().nonnegative() })).max(revocationsToldMax),
   }),
   /** Of tickets that it has signed: void are those of these holders. */
   withdrawals: z.object({ list: z.array(withdrawalSchema).max(withdrawalsToldMax) }),

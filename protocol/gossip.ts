@@ -26,7 +26,7 @@ export const headsPerMessageMax = 1_024;
 export const counterMax = 2 ** 52;
 
 /** What a member keeps beside its membership, one record each. `introduction` has one per introduced member. */
-export const topics = ["profile", "nodes", "catalogue", "pledge", "withdrawals", "introduction"] as const;
+export const topics = ["profile", "nodes", "catalogue", "pledge", "revocations", "withdrawals", "introduction"] as const;
 export type Topic = (typeof topics)[number];
 
 const counterSchema = z.number().int().nonnegative().max(counterMax);

@@ -5,7 +5,7 @@
  *   bun scripts/gossip-sim.ts --members 50,500,5000 --loss 0,0.1,0.3 --seeds 3 --seed 1 --minutes 1 --heal
  *
  * For each combination: a quiet stretch (`--minutes`) for costs and false deaths, then deaths and joins,
- * one after the other, for the times; with `--heal`, a partition of a tenth for 60 s and the time
+ * one after the other, for the times; with `--heal`, a partition of a tenth (`--cut`) for 60 s and the time
  * until nobody is lost to anybody and all hold the same records. Times are medians over the events of all seeds, in seconds.
  */
 import { parseArgs } from "node:util";
@@ -30,6 +30,7 @@ const { values } = parseArgs({
     minutes: { type: "string", default: "1" },
     profile: { type: "string", default: "lan" },
     heal: { type: "boolean", default: false },
+    cut: { type: "string", default: "0.1" },
   },
 });
 
@@ -40,6 +41,8 @@ const drift = 0.02;
 const eventsPerSeed = 3;
 const eventMsMax = 40 * profile.suspicionMaxMs;
 const partitionMs = 60_000;
+/** One in so many is cut off. */
+const cutOffOneIn = Math.round(1 / Number(values.cut));
 
 interface Row {
   readonly quiet: QuietFigures[];
@@ -61,7 +64,7 @@ function measure(members: number, loss: number): Row {
       world.runUntil(() => knowsAll(world.members.at(-1), world), eventMsMax);
     }
     if (!values.heal) continue;
-    world.partition((index) => (index % 10 === 1 ? 1 : 0));
+    world.partition((index) => (index % cutOffOneIn === 1 ? 1 : 0));
     for (const index of [0, 1]) world.feed(index, { kind: "publish", topic: "catalogue", item: "", body: Buffer.alloc(500, index) });
     world.run(partitionMs);
     world.partition(() => 0);

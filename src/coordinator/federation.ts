@@ -23,7 +23,7 @@ import { createPeerClients, type PeerClients } from "./peer-clients.ts";
 import { assertFits } from "./peering.ts";
 import type { Peers } from "./peers.ts";
 import type { CoordinatorService } from "./service.ts";
-import { catalogueRecord, nodesRecord, pledgeRecord, withdrawalsRecord } from "./shared-records.ts";
+import { catalogueRecord, nodesRecord, pledgeRecord, revocationsRecord, withdrawalsRecord } from "./shared-records.ts";
 
 export interface Federation {
   readonly agent: GossipAgent;
@@ -141,6 +141,7 @@ export function createFederation(options: FederationOptions): Federation {
     agent.publish("profile", { authorityPem: options.authorityPem, controlAddresses: [options.address()], protocolVersion });
     agent.publish("nodes", nodesRecord(directory.list()));
     agent.publish("pledge", pledgeRecord(await metadata.pledge(), options.hosted.bySite()));
+    agent.publish("revocations", revocationsRecord(await metadata.listEnrolments(), await metadata.listRevokedSerials(), clock.wallMs()));
     agent.publish("withdrawals", withdrawalsRecord(await metadata.listWithdrawals(), clock.wallMs()));
     agent.publish("catalogue", await catalogueRecord(metadata, { member, nowMs: clock.wallMs() }));
   };

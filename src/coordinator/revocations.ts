@@ -60,7 +60,7 @@ async function read(metadata: MetadataStore): Promise<Known> {
   };
 }
 
-function revoked(what: string, revokedMs: number): CollectiveError {
+export function revoked(what: string, revokedMs: number): CollectiveError {
   return new CollectiveError("not_authenticated", `${what} was revoked on ${new Date(revokedMs).toISOString()}`, {
     hint: "ask the administrator for an invite, to join again",
   });

@@ -19,6 +19,7 @@ import type { Hosting } from "./hosting.ts";
 import type { Peers } from "./peers.ts";
 import type { Revocations } from "./revocations.ts";
 import type { TicketOffice } from "./tickets.ts";
+import type { ToldRevocations } from "./told-revocations.ts";
 
 export interface CertificateIssuer {
   /** Of the member's own authority. */
@@ -52,6 +53,7 @@ export interface CoordinatorService {
   /** What others may use for each byte that they pledge. */
   readonly giveToGet: number;
   readonly revocations: Revocations;
+  readonly toldRevocations: ToldRevocations;
   readonly tickets: TicketOffice;
   readonly certificates: CertificateIssuer;
   /** With whom is trusted now: the own authority, those of `trust/` and those of peers. */

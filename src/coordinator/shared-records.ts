@@ -1,13 +1,23 @@
-/** What this member tells the others of itself: which nodes it has, what it lends, which datastores it shares with whom. */
+/** What this member tells the others of itself: which nodes it has, what it lends, which datastores it shares with whom, and who does not count any more. */
 
 import { recordBodyBytesMax, type Topic } from "../../protocol/gossip.ts";
-import { encodeRecordBody, hostedSitesMax, nodesToldMax, type RecordBody, withdrawalsToldMax } from "../../protocol/gossip-records.ts";
+import {
+  encodeRecordBody,
+  hostedSitesMax,
+  keysToldMax,
+  nodesToldMax,
+  type RecordBody,
+  revocationsToldMax,
+  withdrawalsToldMax,
+} from "../../protocol/gossip-records.ts";
 import { type GlobalName, type Site, siteOf } from "../../protocol/ids.ts";
 import { clockSkewMsMax, guestTicketLifetimeMs } from "../../protocol/limits.ts";
 import { rights as everyRight, matchesSubject, type Right, type SubjectPattern } from "../../protocol/rights.ts";
 import type { NodeSummary, Withdrawal } from "../../protocol/schema.ts";
 import { toldBytes } from "../cluster/pledges.ts";
+import type { Enrolment } from "../meta/people.ts";
 import type { MetadataStore } from "../meta/store.ts";
+import { leafValidityMsMax } from "../pki/authority.ts";
 import { rightsInForce } from "./held-rights.ts";
 
 const storesMax = 64;
@@ -30,6 +40,43 @@ export function pledgeRecord(pledgedBytes: number, hosted: ReadonlyMap<Site, num
     .filter(({ bytes }) => bytes > 0)
     .sort((a, b) => b.bytes - a.bytes || (a.site < b.site ? -1 : 1));
   return fitting("pledge", told.slice(0, hostedSitesMax), (sites) => ({ pledgedBytes, hosted: sites }));
+}
+
+type RevokedName = RecordBody<"revocations">["names"][number];
+
+/** As far as it can still matter, the newest first: no certificate outlives its longest validity. */
+export function revocationsRecord(
+  enrolments: readonly Enrolment[],
+  serials: readonly { readonly serial: string; readonly revokedMs: number }[],
+  nowMs: number,
+): RecordBody<"revocations"> {
+  const byName = Map.groupBy(enrolments, ({ kind, name }) => `${kind} ${name}`);
+  const names = newest(
+    [...byName.values()].flatMap((keys) => revokedName(keys) ?? []),
+    nowMs,
+  );
+  return fitting("revocations", names.slice(0, revocationsToldMax), (told) => ({
+    names: told,
+    serials: newest(serials, nowMs).slice(0, revocationsToldMax),
+  }));
+}
+
+/** A name is revoked as a whole; what is in force of it came after that. */
+function revokedName(enrolments: readonly Enrolment[]): RevokedName | undefined {
+  const [first] = enrolments;
+  const revokedMs = enrolments.find(({ publicKeyRaw }) => publicKeyRaw.length === 0)?.revokedMs ?? null;
+  if (!first || revokedMs === null) return undefined;
+  const inForce = enrolments.filter((one) => one.revokedMs === null).sort((x, y) => x.joinedMs - y.joinedMs);
+  return {
+    kind: first.kind,
+    name: first.name,
+    revokedMs,
+    keysInForce: inForce.slice(-keysToldMax).map(({ publicKeyRaw }) => publicKeyRaw),
+  };
+}
+
+function newest<T extends { readonly revokedMs: number }>(revoked: readonly T[], nowMs: number): T[] {
+  return revoked.filter(({ revokedMs }) => revokedMs > nowMs - leafValidityMsMax).sort((a, b) => b.revokedMs - a.revokedMs);
 }
 
 /** No ticket for another member's node lives longer, by the slowest clock that is tolerated. */

@@ -6,12 +6,14 @@ import type { IssuerWithdrawals, Withdrawal } from "../../protocol/schema.ts";
 import type { MetadataStore } from "../meta/store.ts";
 import type { Federation } from "./federation.ts";
 import type { Peers } from "./peers.ts";
+import type { ToldRevocations } from "./told-revocations.ts";
 
 export interface WithdrawalSource {
   readonly metadata: Pick<MetadataStore, "listWithdrawals">;
   readonly member: GlobalName;
   readonly peers: Pick<Peers, "list">;
   readonly federation: { readonly agent: Pick<Federation["agent"], "record"> };
+  readonly toldRevocations: Pick<ToldRevocations, "withdrawals">;
 }
 
 /**
@@ -19,14 +21,15 @@ export interface WithdrawalSource {
  * tickets for what is theirs. A revision is the digest of the lists, so it means the same after a restart of either side.
  */
 export async function withdrawalsSince(
-  { metadata, member, peers, federation }: WithdrawalSource,
+  { metadata, member, peers, federation, toldRevocations }: WithdrawalSource,
   revision: string | undefined,
 ): Promise<{ revision: string; lists: IssuerWithdrawals[] } | undefined> {
   const told = peers.list().flatMap((peer) => {
     const list = federation.agent.record(peer.member, "withdrawals")?.list ?? [];
     return list.length === 0 ? [] : [{ issuer: siteOf(peer.member), list }];
   });
-  const lists = [{ issuer: siteOf(member), list: bounded(await metadata.listWithdrawals()) }, ...told];
+  const own = [...(await metadata.listWithdrawals()), ...toldRevocations.withdrawals()];
+  const lists = [{ issuer: siteOf(member), list: bounded(own) }, ...told];
   const current = createHash("sha256").update(JSON.stringify(lists)).digest("base64url");
   return current === revision ? undefined : { revision: current, lists };
 }

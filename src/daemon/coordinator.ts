@@ -35,6 +35,7 @@ import { createRootHandlers } from "../coordinator/root-peering.ts";
 import type { CoordinatorService } from "../coordinator/service.ts";
 import { createSystemHandlers } from "../coordinator/system-handlers.ts";
 import { createTicketOffice } from "../coordinator/tickets.ts";
+import { createToldRevocations } from "../coordinator/told-revocations.ts";
 import { createTransferHandlers } from "../coordinator/transfer-handlers.ts";
 import type { CoordinatorConfig } from "../core/config.ts";
 import { formatHostPort, parseHostPort } from "../core/units.ts";
@@ -114,6 +115,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       credentials: () => credentials,
       signer: () => signer,
     });
+    const toldRevocations = createToldRevocations({ peers, federation, clock });
     const allNodes = await createAllNodes({ metadata, directory, peers, federation, clock });
     const { giveToGet } = config;
     const service: CoordinatorService = {
@@ -130,6 +132,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       hosting: createHosting({ member, metadata, directory, allNodes, peers, federation, giveToGet, clock }),
       giveToGet,
       revocations,
+      toldRevocations,
       tickets: createTicketOffice({ member, signer: () => signer, allNodes, clock, random }),
       certificates: { authorityPem, issue: (request) => certificates.run({ job: "issue", dataDir: config.dataDir, ...request }) },
       credentials: () => credentials,
@@ -175,7 +178,10 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       ...config.address,
       credentials,
       clock,
-      admit: revocations.assertInForce,
+      admit: (caller) => {
+        revocations.assertInForce(caller);
+        toldRevocations.assertInForce(caller);
+      },
       app: (identify, strangerOf) => createControlApp({ handlers, identify, rootHandlers: createRootHandlers(service), strangerOf, log }),
     }).catch(async (error: unknown) => {
       await bootstrap.stop();

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { exitCodeOf, toCollectiveError } from "../../protocol/errors.ts";
+import { CollectiveError, exitCodeOf, toCollectiveError } from "../../protocol/errors.ts";
 import { parseGlobalName, parseInode, siteOf } from "../../protocol/ids.ts";
 import { mebibyte, storedChunkBytesMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
@@ -98,11 +98,17 @@ describe("alice, who pledged 64 MiB and may use as much", () => {
 });
 
 describe("a person who is revoked", () => {
-  test("is refused by the nodes of other members within seconds, with tickets given before", async () => {
+  test("is refused by other members and their nodes within seconds, with tickets given before", async () => {
     const dora = await guestOf(members.alice);
     await told(members.alice, ["access", "grant", "/backup", "dora@home.collective.local", "--rights", "read"]);
     await told(members.alice, ["write", "/backup/read-by-dora"], "for dora");
-    const remote = await remoteOf(join(members.alice.home.path, "dora"));
+    const folder = join(members.alice.home.path, "dora");
+    const remote = await remoteOf(folder);
+    await told(members.bob, ["mkdir", "/open"]);
+    await told(members.bob, ["access", "grant", "/open", "dora@home.collective.local", "--rights", "read"]);
+    const atBob = await remoteOf(folder, "bob");
+    const seenAtBob = () => atBob.control.call(routes.resolve, { components: ["open"] }).then(({ attr }) => attr?.type, toCollectiveError);
+    expect(await seenAtBob()).toBe("directory");
     const { inode } = JSON.parse((await dora.run(["stat", "--json", "/backup/read-by-dora"])).stdout) as { inode: number };
     const located = await remote.control.call(routes.locate, { files: [{ inode: parseInode(inode), offset: 0, lengthBytes: 10 }] });
     const chunk = located.files[0]?.extents[0]?.chunk;
@@ -115,17 +121,20 @@ describe("a person who is revoked", () => {
       Promise.all(abroad.map((node) => remote.data.get(node, chunk, into).catch((error: unknown) => toCollectiveError(error).details)));
     const tookMs = await eventually(outcomes, (seen) => seen.every((one) => typeof one === "object" && one.withdrawn === true), 15_000);
     console.info(`refused by the nodes of others after ${Math.round(tookMs)} ms`);
+    await eventually(seenAtBob, (seen) => seen instanceof CollectiveError && seen.code === "not_authenticated", 15_000);
   }, 60_000);
 });
 
-async function remoteOf(folder: string): Promise<Remote> {
+/** Of a member's coordinator, for the person of these files. */
+async function remoteOf(folder: string, at: "alice" | "bob" = "alice"): Promise<Remote> {
   const [certificatePem, privateKeyPem, authorityPem] = await Promise.all(
     ["cert.pem", "key.pem", "ca.pem"].map((name) => readFile(join(folder, name), "utf8")),
   );
   if (!certificatePem || !privateKeyPem || !authorityPem) throw new Error("the person's files are not there");
-  const credentials = assembleCredentials({ certificatePem, privateKeyPem, authorityPem, trustedAuthorityPems: [] });
+  const theirs = await readFile(join(members[at].coordinator.dataDirectory, "authority", "ca.pem"), "utf8");
+  const credentials = assembleCredentials({ certificatePem, privateKeyPem, authorityPem, trustedAuthorityPems: [theirs] });
   return createRemote({
-    ...{ member: parseGlobalName(memberNames.alice), address: members.alice.coordinator.address },
+    ...{ member: parseGlobalName(memberNames[at]), address: members[at].coordinator.address },
     ...{ credentials: () => credentials, clock: systemClock, random: systemRandom, log: silentLog },
   });
 }

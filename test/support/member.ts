@@ -32,6 +32,7 @@ import { createRootHandlers } from "../../src/coordinator/root-peering.ts";
 import type { CoordinatorService } from "../../src/coordinator/service.ts";
 import { createSystemHandlers } from "../../src/coordinator/system-handlers.ts";
 import { createTicketOffice } from "../../src/coordinator/tickets.ts";
+import { createToldRevocations } from "../../src/coordinator/told-revocations.ts";
 import { createTransferHandlers } from "../../src/coordinator/transfer-handlers.ts";
 import { withdrawalsSince } from "../../src/coordinator/withdrawals.ts";
 import { systemClock } from "../../src/core/clock.ts";
@@ -170,6 +171,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
       signer: () => signer,
     },
   });
+  const toldRevocations = createToldRevocations({ peers, federation, clock });
   const allNodes = await createAllNodes({ metadata, directory, peers, federation, clock });
   const { giveToGet = 1 } = options;
   const service: CoordinatorService = {
@@ -186,6 +188,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     hosting: createHosting({ member, metadata, directory, allNodes, peers, federation, giveToGet, clock }),
     giveToGet,
     revocations,
+    toldRevocations,
     tickets: createTicketOffice({ member, signer: () => signer, allNodes, clock, random: systemRandom }),
     certificates: {
       authorityPem: authority.certificatePem,
@@ -224,7 +227,10 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     port: 0,
     credentials,
     clock,
-    admit: revocations.assertInForce,
+    admit: (caller) => {
+      revocations.assertInForce(caller);
+      toldRevocations.assertInForce(caller);
+    },
     app: (identify, strangerOf) =>
       createControlApp({ handlers, identify, rootHandlers: createRootHandlers(service), strangerOf, log: silentLog }),
   });

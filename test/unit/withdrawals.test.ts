@@ -57,7 +57,12 @@ test("a member takes back what it has issued and what would be put for it, and n
 
 test("a list is sent to whom has another one, and one that is too long becomes one for everybody", async () => {
   const list = [{ holder: "dora@home.collective.local", untilMs: 10 }];
-  const noPeers = { member: alice, peers: { list: () => [] }, federation: { agent: { record: () => undefined } } };
+  const noPeers = {
+    member: alice,
+    peers: { list: () => [] },
+    federation: { agent: { record: () => undefined } },
+    toldRevocations: { withdrawals: () => [] },
+  };
   const source = { ...noPeers, metadata: { listWithdrawals: async () => list } };
   const first = await withdrawalsSince(source, undefined);
   expect(first?.lists).toEqual([{ issuer: home, list }]);
