@@ -1,8 +1,8 @@
 /**
  * One mount's conversation with the kernel: each request is asked of the file system, and answered exactly once.
  *
- * - What answers at once is answered within `handle`. What does not is pending: it ends by itself, is interrupted, or runs into the
- *   time limit, so that no program waits longer than that for anything but a lock.
+ * - What answers at once is answered within `handle`. What does not is pending: it ends by itself, is interrupted, or gets nowhere for
+ *   as long as the time limit, so that no program waits longer than that for anything but a lock.
  * - An interrupted request may still end as it likes for `interruptGraceMs`; then it is EINTR, or a killed program would stay.
  * - An answer that comes later than that, or that the kernel no longer wants, is undone (`Reply.lost`).
  * - The kernel's count of each number is kept here; the file system hears `forget` when it is zero.
@@ -180,6 +180,9 @@ export function createSession(options: SessionOptions): Session {
 
   const endOverdue = (): void => {
     const nowMs = clock.monotonicMs();
+    for (const one of pending.values()) {
+      if (one.call.takeProgress() && !one.wasInterrupted) one.endsAtMs = Math.max(one.endsAtMs, nowMs + options.timeLimitMs);
+    }
     for (const one of [...pending.values()].filter(({ endsAtMs }) => endsAtMs <= nowMs)) {
       const error = one.wasInterrupted ? interrupted() : new CollectiveError("timed_out", "no answer in time");
       one.call.abort(error);

@@ -1,7 +1,7 @@
 /**
  * Mounts a file system in memory until SIGTERM: the process that tests and measurements use a mount of.
  *
- *   bun test/support/mount-memory.ts MOUNTPOINT [--write-back] [--allow-other] [--valid-ms N] [--time-limit-ms N] [--no-locks]
+ *   bun test/support/mount-memory.ts MOUNTPOINT [--write-back] [--allow-other] [--valid-ms N] [--time-limit-ms N]
  *
  * It prints `mounted` when the place can be used, and what it knows of itself when it ends. Names that begin with `stall` are looked up
  * for ever. At SIGUSR1 the file `watched` changes behind the kernel's back, the kernel is told, and `told` is printed.
@@ -18,7 +18,7 @@ import { tracerOf } from "../../src/fuse/trace.ts";
 import { type Call, type FileSystem, type KernelCaches, rootInode } from "../../src/vfs/file-system.ts";
 import { createMemoryFileSystem, type MemoryFileSystem } from "./memory-file-system.ts";
 
-const nobody: Call = { caller: { uid: 0, gid: 0, pid: 0, umask: 0 }, signal: new AbortController().signal };
+const nobody: Call = { caller: { uid: 0, gid: 0, pid: 0, umask: 0 }, signal: new AbortController().signal, progress() {} };
 
 function withSpecialNames(fs: MemoryFileSystem): FileSystem {
   let caches: KernelCaches | undefined;
@@ -54,7 +54,6 @@ async function main(): Promise<void> {
     options: {
       "write-back": { type: "boolean" },
       "allow-other": { type: "boolean" },
-      "no-locks": { type: "boolean" },
       "valid-ms": { type: "string", default: "1000" },
       "time-limit-ms": { type: "string", default: "10000" },
       "read-ahead-kib": { type: "string" },
@@ -66,7 +65,6 @@ async function main(): Promise<void> {
   const metrics = createMetrics();
   const fs = createMemoryFileSystem({
     writeBack: values["write-back"] ?? false,
-    locks: !values["no-locks"],
     validMs: Number(values["valid-ms"]),
   });
   const mounted = await mount(

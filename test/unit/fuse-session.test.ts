@@ -89,6 +89,21 @@ describe("time", () => {
     expect([fs.openCount(), bench.session.pendingCount()]).toEqual([0, 0]);
   });
 
+  test("a call that gets on has time until it stops getting on", () => {
+    const clock = createStillClock();
+    const { fs, calls } = createStalling("sync");
+    const bench = createFuseBench(fs, { clock, timeLimitMs: 1_000 });
+    bench.ask(op.FUSE_FSYNC, 1, fields(1n, 0, 0));
+    for (let times = 0; times < 10; times++) {
+      clock.move(900);
+      expect(bench.session.pendingCount()).toBe(1);
+      calls[0]?.call.progress();
+      clock.move(100);
+    }
+    clock.move(1_100);
+    expect(bench.answers.at(-1)).toMatchObject({ unique: bench.lastUnique(), errno: ETIMEDOUT });
+  });
+
   test("waiting for a lock has no limit, and can be interrupted", async () => {
     const clock = createStillClock();
     const bench = createFuseBench(createMemoryFileSystem(), { clock, timeLimitMs: 1_000 });
