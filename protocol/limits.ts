@@ -13,6 +13,20 @@ export const pathBytesMax = 4096;
 export const pathComponentsMax = 256;
 export const symlinkTargetBytesMax = 4095;
 
+/** Extended attributes; the sum is of the names and values of one file, so that one answer brings them all. */
+export const extendedAttributeNameBytesMax = 255;
+export const extendedAttributeValueBytesMax = 64 * kibibyte;
+export const extendedAttributesBytesMax = 256 * kibibyte;
+
+/** Names of one file. Rights may rest on each, so all of them are looked at for whoever is not the administrator. */
+export const linksMax = 4_096;
+
+/** Open files, see src/meta/holds.ts. A session that is silent for longer than this holds nothing; clients speak three times as often. */
+export const sessionSilentMsMax = 60_000;
+export const sessionsPerCallerMax = 256;
+export const heldInodesPerSessionMax = 65_536;
+export const heldInodesPerCallMax = 1_000;
+
 /** Chunk sizes, in bytes of file content; see `chunkBytesFor` in src/codec/chunker.ts. */
 export const smallChunkBytes = 64 * kibibyte;
 export const mediumChunkBytes = 1 * mebibyte;

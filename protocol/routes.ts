@@ -8,6 +8,7 @@ import { z } from "zod";
 import { errorCodes } from "./errors.ts";
 import { federationRoutes } from "./federation-routes.ts";
 import { identityKinds } from "./ids.ts";
+import { inodeRoutes } from "./inode-routes.ts";
 import {
   bootstrapAddressesMax,
   grantsPerInviteMax,
@@ -29,6 +30,7 @@ import {
   componentsSchema,
   copyStates,
   elsewhereSchema,
+  entryRefSchema,
   entrySchema,
   fileCommitSchema,
   globalNameSchema,
@@ -41,6 +43,7 @@ import {
   nodeSchema,
   nodeTrustSchema,
   offeredChunkSchema,
+  posixOwnerSchema,
   sizeSchema,
   storePolicySchema,
   storeSchema,
@@ -71,7 +74,6 @@ const inviteSchema = z.object({
   revokedMs: z.number().nullable(),
 });
 export type InviteSummary = z.output<typeof inviteSchema>;
-const entryRefSchema = z.object({ parent: inodeSchema, name: nameSchema });
 
 export const routes = {
   /** Walks from the root. `attr` is null when only the last component is missing; a missing parent is `not_found`. */
@@ -86,12 +88,11 @@ export const routes = {
     output: z.object({ entries: z.array(entrySchema), more: z.boolean() }),
     idempotent: true,
   }),
-  getAttr: route("/v1/fs/attr", { input: z.object({ inode: inodeSchema }), output: attrSchema, idempotent: true }),
   /** A directory in the root becomes a datastore with the default policy. With `existing: "keep"` an existing directory is returned as it is. */
   makeDirectories: route("/v1/fs/mkdir", {
     input: z.object({
       directories: z
-        .array(entryRefSchema.extend({ mode: modeSchema }))
+        .array(z.object({ ...entryRefSchema.shape, ...posixOwnerSchema.shape, mode: modeSchema }))
         .min(1)
         .max(filesPerCommitMax),
       existing: z.enum(["keep", "fail"]),
@@ -102,17 +103,14 @@ export const routes = {
   makeSymlinks: route("/v1/fs/symlink", {
     input: z.object({
       links: z
-        .array(entryRefSchema.extend({ target: symlinkTargetSchema, mtimeNs: timeNsSchema }))
+        .array(z.object({ ...entryRefSchema.shape, ...posixOwnerSchema.shape, target: symlinkTargetSchema, mtimeNs: timeNsSchema }))
         .min(1)
         .max(filesPerCommitMax),
+      /** Left out, an existing link of the same name is replaced. */
+      existing: z.enum(["replace", "fail"]).optional(),
     }),
     output: z.object({ attrs: z.array(attrSchema) }),
-    idempotent: true,
-  }),
-  setAttr: route("/v1/fs/setattr", {
-    input: z.object({ inode: inodeSchema, mode: modeSchema.optional(), mtimeNs: timeNsSchema.optional() }),
-    output: attrSchema,
-    idempotent: true,
+    idempotent: false,
   }),
   remove: route("/v1/fs/remove", {
     input: entryRefSchema.extend({ kind: z.enum(["file", "directory", "tree"]) }),
@@ -153,6 +151,8 @@ export const routes = {
     }),
     idempotent: true,
   }),
+
+  ...inodeRoutes,
 
   /**
    * Announces chunks of an upload: which of them are stored well enough already, and where the

@@ -3,6 +3,8 @@ import { z } from "zod";
 import { CollectiveError } from "./errors.ts";
 import { parseChunkId, parseGlobalName, parseInode, parseSite } from "./ids.ts";
 import {
+  extendedAttributeNameBytesMax,
+  extendedAttributeValueBytesMax,
   extentsPerCommitMax,
   fileBytesMax,
   guestsPerNodeMax,
@@ -44,8 +46,16 @@ export const sizeSchema = countSchema;
 export const timeNsSchema = z.union([z.bigint(), z.number().int()]).transform((value) => BigInt(value));
 export const modeSchema = z.number().int().min(0).max(0o7777);
 
-export const fileTypes = ["directory", "file", "symlink"] as const;
+/** Those that have nothing but a name and attributes. */
+export const specialTypes = ["fifo", "socket", "character_device", "block_device"] as const;
+export const fileTypes = ["directory", "file", "symlink", ...specialTypes] as const;
 export type FileType = (typeof fileTypes)[number];
+export type SpecialType = (typeof specialTypes)[number];
+/** Of a user or a group; -1 stands for "nobody" in system calls and names none. */
+export const posixIdSchema = z.number().int().min(0).max(0xffff_fffe);
+export const posixOwnerSchema = z.object({ uid: posixIdSchema.optional(), gid: posixIdSchema.optional() });
+/** A device as `dev_t`. */
+export const deviceSchema = countSchema;
 
 export const attrSchema = z.object({
   inode: inodeSchema,
@@ -54,7 +64,15 @@ export const attrSchema = z.object({
   mode: modeSchema,
   mtimeNs: timeNsSchema,
   ctimeNs: timeNsSchema,
+  atimeNs: timeNsSchema,
   owner: z.string(),
+  /** Null until somebody says; faces then show their own. */
+  uid: posixIdSchema.nullable(),
+  gid: posixIdSchema.nullable(),
+  /** Names that lead to it, those in a tree that is being removed included. A directory has 2 and one for each directory in it. */
+  links: countSchema,
+  /** Of a device. */
+  device: deviceSchema.optional(),
   /** Counts committed contents, from 1. */
   version: countSchema,
   /** Root directory of the datastore it lives in; undefined for `/` itself. */
@@ -64,8 +82,33 @@ export const attrSchema = z.object({
 });
 export type Attr = z.output<typeof attrSchema>;
 
+export type PosixOwner = z.output<typeof posixOwnerSchema>;
+
+/** As far as somebody has said it, to be said again of a copy. */
+export function posixOwnerOf({ uid, gid }: Pick<Attr, "uid" | "gid">): PosixOwner {
+  return { ...(uid === null ? {} : { uid }), ...(gid === null ? {} : { gid }) };
+}
+
+export const entryRefSchema = z.object({ parent: inodeSchema, name: nameSchema });
 export const entrySchema = z.object({ name: z.string(), attr: attrSchema });
 export type DirectoryEntry = z.output<typeof entrySchema>;
+
+/** As setxattr(2) takes them. */
+export const extendedAttributeNameSchema = z
+  .string()
+  .min(1)
+  .refine(
+    (name) => !name.includes("\0") && Buffer.byteLength(name) <= extendedAttributeNameBytesMax,
+    `an attribute's name has at most ${extendedAttributeNameBytesMax} bytes`,
+  );
+export const extendedAttributeSchema = z.object({
+  name: extendedAttributeNameSchema,
+  value: bytesSchema.refine(
+    (value) => value.length <= extendedAttributeValueBytesMax,
+    `an attribute's value has at most ${extendedAttributeValueBytesMax} bytes`,
+  ),
+});
+export type ExtendedAttribute = z.output<typeof extendedAttributeSchema>;
 
 export const componentsSchema = z.array(nameSchema).max(pathComponentsMax);
 export const symlinkTargetSchema = z
@@ -88,10 +131,14 @@ export type ContentVersion = z.output<typeof contentVersionSchema>;
 export const fileCommitSchema = z.object({
   parent: inodeSchema,
   name: nameSchema,
+  /** This very file instead of what has the name: it may have moved, or be open and have no name any more. */
+  inode: inodeSchema.optional(),
   mode: modeSchema,
   mtimeNs: timeNsSchema,
   sizeBytes: sizeSchema.max(fileBytesMax),
   extents: extentsSchema,
+  /** Left out, a file that is replaced keeps its own. */
+  ...posixOwnerSchema.shape,
   /** The content that must stand there, null for "nothing"; left out, the last commit wins. */
   replaces: contentVersionSchema.nullable().optional(),
 });

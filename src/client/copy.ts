@@ -7,7 +7,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
 import { formatPath } from "../../protocol/path.ts";
 import { routes } from "../../protocol/routes.ts";
-import type { Attr } from "../../protocol/schema.ts";
+import { type Attr, posixOwnerOf } from "../../protocol/schema.ts";
 import { forEachLimited } from "../core/limiter.ts";
 import { makeDirectories } from "./directories.ts";
 import { listDirectory, statPath } from "./files.ts";
@@ -110,7 +110,7 @@ function storeOf(place: TargetPlace): Inode {
 }
 
 async function makeOne(remote: Remote, { attr, parent, name }: CopyItem, signal: AbortSignal | undefined): Promise<Attr> {
-  const [made] = await makeDirectories(remote, [{ parent, name, mode: attr.mode }], signal);
+  const [made] = await makeDirectories(remote, [{ parent, name, mode: attr.mode, ...posixOwnerOf(attr) }], signal);
   if (!made) throw new CollectiveError("internal", "a directory was not made");
   return made;
 }
@@ -137,7 +137,7 @@ async function copyTree({ from, to, source, target, copier }: TreeCopy, { signal
     const parent = next.target.inode;
     const made = await makeDirectories(
       to,
-      below.map(({ name, attr }) => ({ parent, name, mode: attr.mode })),
+      below.map(({ name, attr }) => ({ parent, name, mode: attr.mode, ...posixOwnerOf(attr) })),
       signal,
     );
     const pairs = below.flatMap(({ attr }, index) => {

@@ -3,7 +3,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type Inode, rootInode } from "../../protocol/ids.ts";
 import { filesPerCommitMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
-import type { Attr } from "../../protocol/schema.ts";
+import type { Attr, PosixOwner } from "../../protocol/schema.ts";
 import type { Remote } from "./remote.ts";
 import { shownPath } from "./remote-tree.ts";
 
@@ -45,7 +45,7 @@ async function deepestOf(remote: Remote, components: readonly string[], signal: 
 /** Keeps those that exist. In the order given; any number, by bounded requests. */
 export async function makeDirectories(
   remote: Remote,
-  directories: readonly { readonly parent: Inode; readonly name: string; readonly mode: number }[],
+  directories: readonly (PosixOwner & { readonly parent: Inode; readonly name: string; readonly mode: number })[],
   signal?: AbortSignal,
 ): Promise<Attr[]> {
   const attrs: Attr[] = [];

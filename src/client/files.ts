@@ -74,7 +74,11 @@ export async function sharingMembers(remote: Remote, signal?: AbortSignal): Prom
         mode: 0o755,
         mtimeNs: timeNs,
         ctimeNs: timeNs,
+        atimeNs: timeNs,
         owner: member,
+        uid: null,
+        gid: null,
+        links: 2,
         version: 1,
       };
       return { name: `@${member}`, attr };

@@ -29,6 +29,8 @@ export interface GetOptions {
   readonly signal?: AbortSignal | undefined;
   readonly onFound?: ((found: { readonly files: number; readonly bytes: number }) => void) | undefined;
   readonly onProgress?: ((done: { readonly files: number; readonly bytes: number }) => void) | undefined;
+  /** Something that is left out, and why. */
+  readonly onNote?: ((line: string) => void) | undefined;
 }
 
 export type GetTotals = Pick<PutTotals, "files" | "skippedFiles" | "plainBytes">;
@@ -44,6 +46,7 @@ export async function getTrees(remote: Remote, targets: readonly GetTarget[], op
   const files: GetTarget[] = [];
   const directories: GetTarget[] = [];
   for (const target of targets) {
+    if (isSpecial(target.attr)) throw new CollectiveError("invalid_argument", `${target.localPath} would be ${notFetched}`);
     if (target.attr.type !== "directory") files.push(target);
     else if (options.recursive) directories.push(target);
     else throw new CollectiveError("is_a_directory", `${target.localPath} would be a directory`, { hint: "fetch directories with -r" });
@@ -54,6 +57,13 @@ export async function getTrees(remote: Remote, targets: readonly GetTarget[], op
     directories.push(...(await run.getDirectory(directory)));
   }
   return await run.finish();
+}
+
+const notFetched = "neither a file, a directory nor a symbolic link";
+
+/** Fifos, sockets and devices: of use to whoever mounts the collective. */
+function isSpecial({ type }: Attr): boolean {
+  return type !== "file" && type !== "directory" && type !== "symlink";
 }
 
 function createRun(remote: Remote, options: GetOptions) {
@@ -151,7 +161,8 @@ function createRun(remote: Remote, options: GetOptions) {
       let page: GetTarget[] = [];
       for await (const { name, attr } of listDirectory(remote, directory.attr.inode, signal)) {
         const target = { attr, localPath: join(directory.localPath, name) };
-        if (attr.type === "directory") below.push(target);
+        if (isSpecial(attr)) options.onNote?.(`left out ${target.localPath}: it would be ${notFetched}`);
+        else if (attr.type === "directory") below.push(target);
         else page.push(target);
         if (page.length >= filesPerPageMax) {
           await getFiles(page);

@@ -17,7 +17,7 @@ import {
   largeChunkBytes,
 } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
-import type { Attr, ContentVersion, Extent, FileCommit } from "../../protocol/schema.ts";
+import type { Attr, ContentVersion, Extent, FileCommit, PosixOwner } from "../../protocol/schema.ts";
 import { finishSeal, type PreparedSeal, prepareSeal, sealedBytesMax } from "../codec/sealed-chunk.ts";
 import { createBufferPool } from "../core/buffers.ts";
 import { createGarbageWatch } from "../core/garbage.ts";
@@ -27,7 +27,7 @@ import { type ContentSource, pieces } from "./pieces.ts";
 import type { Remote } from "./remote.ts";
 import { createUpload, type PreparedChunk } from "./upload.ts";
 
-export interface IngestTarget {
+export interface IngestTarget extends PosixOwner {
   readonly parent: Inode;
   readonly name: string;
   readonly store: Inode;

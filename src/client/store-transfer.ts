@@ -7,7 +7,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
 import { chunksPerTicketMax, fileBytesMax, filesPerCommitMax, mebibyte } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
-import type { Attr } from "../../protocol/schema.ts";
+import { type Attr, posixOwnerOf, type SpecialType, specialTypes } from "../../protocol/schema.ts";
 import type { CopyItem, CopyOptions, CopyTotals } from "./copy.ts";
 import { readRange } from "./download.ts";
 import { createIngest, type IngestTarget } from "./ingest.ts";
@@ -77,14 +77,28 @@ export function createStoreTransfer({ from, to, store }: TransferEnds, { signal,
     const items = links;
     links = [];
     if (items.length === 0) return;
-    const made = items.map(({ attr, parent, name }) => ({ parent, name, target: targetOf(attr), mtimeNs: attr.mtimeNs }));
+    const made = items.map(({ attr, parent, name }) => ({
+      parent,
+      name,
+      target: targetOf(attr),
+      mtimeNs: attr.mtimeNs,
+      ...posixOwnerOf(attr),
+    }));
     await to.control.call(routes.makeSymlinks, { links: made }, { signal });
     onProgress?.({ files: items.length, bytes: 0 });
+  };
+  const sendSpecial = async ({ attr, parent, name }: CopyItem, type: SpecialType): Promise<void> => {
+    const node = { parent, name, type, mode: attr.mode, device: attr.device ?? 0, ...posixOwnerOf(attr) };
+    await to.control.call(routes.makeNode, node, { signal });
+    onProgress?.({ files: 1, bytes: 0 });
   };
 
   return {
     add: async (item) => {
-      if (item.attr.type === "symlink") {
+      const special = specialTypes.find((type) => type === item.attr.type);
+      if (special) {
+        await sendSpecial(item, special);
+      } else if (item.attr.type === "symlink") {
         links.push(item);
         if (links.length >= filesPerCommitMax) await sendLinks();
       } else if (isSmallFile(item.attr)) {
@@ -109,7 +123,7 @@ export function createStoreTransfer({ from, to, store }: TransferEnds, { signal,
 }
 
 function placeFor({ attr, parent, name }: CopyItem, store: Inode): IngestTarget {
-  return { parent, name, store, mode: attr.mode, mtimeNs: attr.mtimeNs };
+  return { parent, name, store, mode: attr.mode, mtimeNs: attr.mtimeNs, ...posixOwnerOf(attr) };
 }
 
 function targetOf(attr: Attr): string {

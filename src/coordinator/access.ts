@@ -16,7 +16,7 @@ import { formatRights, matchesSubject, type Right } from "../../protocol/rights.
 import type { Clock } from "../core/clock.ts";
 import type { MetadataStore } from "../meta/store.ts";
 import type { Caller } from "../net/control-app.ts";
-import { allRights, type HeldRights, hasEnded, heldRights } from "./held-rights.ts";
+import { allRights, eitherOf, type HeldRights, hasEnded, heldRights } from "./held-rights.ts";
 import { createVisibleWays, type VisibleWays } from "./visible-ways.ts";
 
 /** That something was allowed: when that was looked up, and until when it holds; `Infinity` for ever. */
@@ -95,8 +95,21 @@ function unlimited(nowMs: () => number): Clearance {
 
 function limited(person: GlobalName, { metadata, member, clock }: AccessOptions): Clearance {
   const nowMs = (): number => Math.trunc(clock.wallMs());
-  const rightsOn = async (inode: Inode): Promise<HeldRights> =>
-    heldRights({ person, administrator: member, grants: await metadata.grantsAbove(inode, person), nowMs: nowMs() });
+  const rightsIn = async (directory: Inode): Promise<HeldRights> =>
+    heldRights({ person, administrator: member, grants: await metadata.grantsAbove(directory, person), nowMs: nowMs() });
+  /** A file with several names is open to whoever may open it by one of them; who may make such names is said in linking.ts. */
+  const rightsOn = async (inode: Inode): Promise<HeldRights> => {
+    const directories = new Set((await metadata.placesOf(inode)).map(({ directory }) => directory));
+    return eitherOf(await Promise.all([...directories].map(rightsIn)));
+  };
+  /** By a name that the person may see. */
+  const shownPath = async (inode: Inode): Promise<string | undefined> => {
+    for (const { directory, name } of await metadata.placesOf(inode)) {
+      if (name === undefined) return await metadata.pathOf(directory);
+      if ((await rightsIn(directory)).has("read")) return `${await metadata.pathOf(directory)}/${name}`;
+    }
+    return undefined;
+  };
   const ways = async (): Promise<VisibleWays> => {
     const directories = (await metadata.directoriesGrantedTo(person)).map(async (way) => ({
       way,
@@ -111,14 +124,17 @@ function limited(person: GlobalName, { metadata, member, clock }: AccessOptions)
     const held = await rightsOn(inode);
     const untilMs = held.get(right);
     if (untilMs !== undefined) return { checkedMs, untilMs };
-    const path = (await isVisible(inode, held)) ? await metadata.pathOf(inode) : undefined;
+    const path = (await isVisible(inode, held)) ? await shownPath(inode) : undefined;
     if (path !== undefined) throw denied({ person, member, right, path });
     throw (await endedOn(inode, right)) ?? new CollectiveError("not_found", "the file or directory no longer exists");
   };
   /** Whoever was in the middle of something when its grant ended learns why it goes no further, and nothing of what is there now. */
   const endedOn = async (inode: Inode, right: Right): Promise<CollectiveError | undefined> => {
-    const grants = await metadata.grantsAbove(inode, person);
-    const ended = grants.find((grant) => grant.rights.includes(right) && matchesSubject(grant.subject, person) && hasEnded(grant, nowMs()));
+    const places = await metadata.placesOf(inode);
+    const grants = await Promise.all(places.map(({ directory }) => metadata.grantsAbove(directory, person)));
+    const ended = grants
+      .flat()
+      .find((grant) => grant.rights.includes(right) && matchesSubject(grant.subject, person) && hasEnded(grant, nowMs()));
     if (ended?.expiresMs == null) return undefined;
     return new CollectiveError("permission_denied", `what ${person} was granted ended on ${new Date(ended.expiresMs).toISOString()}`, {
       hint: `${member} may grant it again`,

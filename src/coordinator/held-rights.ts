@@ -1,5 +1,5 @@
 /**
- * What grants add up to for one person, at one moment, on one directory. Pure.
+ * What grants add up to for one person, at one moment, on one directory or on several. Pure.
  *
  * Invariant: a grant gives no right that its granter does not hold on the same directory, together with
  * `share`, and for no longer; all rights begin with the administrator, who has them without a grant. So nobody gains by
@@ -31,6 +31,18 @@ export function heldRights({ person, administrator, grants, nowMs }: RightsQuest
     while (level.map((grant) => applyGrant(grant, { holders, administrator })).includes(true));
   }
   return holders.get(person) ?? new Map();
+}
+
+/** What holds in one place or another. */
+export function eitherOf(places: readonly HeldRights[]): HeldRights {
+  const [first, ...others] = places;
+  if (others.length === 0) return first ?? new Map();
+  return new Map(
+    rights.flatMap((right): [Right, number][] => {
+      const ends = places.flatMap((held) => held.get(right) ?? []);
+      return ends.length === 0 ? [] : [[right, Math.max(...ends)]];
+    }),
+  );
 }
 
 export function hasEnded(grant: AccessGrant, nowMs: number): boolean {

@@ -2,21 +2,11 @@
 import type { Inode } from "../../protocol/ids.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { type Clearance, createAccess } from "./access.ts";
+import { needToMove } from "./linking.ts";
 import type { CoordinatorService } from "./service.ts";
 import { listVisible, resolveVisible } from "./visible-names.ts";
 
-type NamespaceRoutes =
-  | "resolve"
-  | "list"
-  | "getAttr"
-  | "makeDirectories"
-  | "makeSymlinks"
-  | "setAttr"
-  | "remove"
-  | "rename"
-  | "clone"
-  | "usage"
-  | "layout";
+type NamespaceRoutes = "resolve" | "list" | "makeDirectories" | "makeSymlinks" | "remove" | "rename" | "clone" | "usage" | "layout";
 
 export function createNamespaceHandlers(service: CoordinatorService): Pick<ControlHandlers, NamespaceRoutes> {
   const { metadata } = service;
@@ -24,24 +14,13 @@ export function createNamespaceHandlers(service: CoordinatorService): Pick<Contr
   return {
     resolve: async ({ components }, { caller }) => await resolveVisible(metadata, access.of(caller), components),
     list: async ({ inode, after, limit }, { caller }) => await listVisible(metadata, access.of(caller), { inode, after, limit }),
-    getAttr: async ({ inode }, { caller }) => {
-      await access.of(caller).needVisible(inode);
-      return await metadata.getAttr(inode);
-    },
     makeDirectories: async ({ directories, existing }, { caller, request }) => {
       await needWriteIn(access.of(caller), directories);
       return { attrs: await metadata.once(request).makeDirectories(directories, { existing, owner: caller.name }) };
     },
-    makeSymlinks: async ({ links }, { caller }) => {
+    makeSymlinks: async ({ links, existing }, { caller, request }) => {
       await needWriteIn(access.of(caller), links);
-      return { attrs: await metadata.makeSymlinks(links, { owner: caller.name }) };
-    },
-    setAttr: async ({ inode, ...change }, { caller }) => {
-      const clearance = access.of(caller);
-      await clearance.need("write", inode);
-      // The answer shows it, and whoever may only write sees nothing there but what it made itself.
-      if ((await metadata.getAttr(inode)).owner !== caller.name) await clearance.needVisible(inode);
-      return await metadata.setAttr(inode, change);
+      return { attrs: await metadata.once(request).makeSymlinks(links, { existing, owner: caller.name }) };
     },
     remove: async ({ parent, name, kind }, { caller, request }) => {
       await access.of(caller).need("delete", parent);
@@ -49,14 +28,7 @@ export function createNamespaceHandlers(service: CoordinatorService): Pick<Contr
       return {};
     },
     rename: async ({ from, to, replace }, { caller, request }) => {
-      const clearance = access.of(caller);
-      await clearance.need("write", from.parent);
-      if (from.parent !== to.parent) {
-        await clearance.need("delete", from.parent);
-        // Or moving would be a way to read: what lies in the target has the target's rights.
-        await clearance.need("read", from.parent);
-        await clearance.need("write", to.parent);
-      }
+      await needToMove(service, access.of(caller), { from, to });
       await metadata.once(request).rename(from, to, { replace });
       return {};
     },

@@ -31,7 +31,11 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
     commit: async ({ upload, files, receipts, last }, { caller, request }) => {
       const clearance = access.of(caller);
       if (files.length === 0) await clearance.needSomewhere(["write"], undefined);
-      await needWriteIn(clearance, files);
+      await needWriteIn(
+        clearance,
+        files.filter((file) => file.inode === undefined),
+      );
+      for (const { inode } of files) if (inode !== undefined) await clearance.need("write", inode);
       const confirmed = confirmedBy(service, receipts);
       const committed = await metadata.once(request).commit({ upload, files, confirmed, last, owner: caller.name });
       const because =

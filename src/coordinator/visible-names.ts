@@ -1,7 +1,7 @@
 /** Paths and listings as a caller sees them: all of what it may read, and of the rest the ways to that. */
 import { type Inode, rootInode } from "../../protocol/ids.ts";
 import type { Attr, DirectoryEntry } from "../../protocol/schema.ts";
-import type { MetadataStore } from "../meta/store.ts";
+import type { EntryRef, MetadataStore } from "../meta/store.ts";
 import { endOfWalk } from "../meta/walk.ts";
 import type { Clearance } from "./access.ts";
 import { compareNames } from "./visible-ways.ts";
@@ -14,12 +14,22 @@ export async function resolveVisible(
 ): Promise<{ parent: Attr | null; attr: Attr | null }> {
   if (clearance.isAdministrator) return await metadata.resolve(components);
   const walked = await metadata.walk(components);
-  const last = walked.at(-1);
-  // Whoever may read the last sees the way to it, too.
+  // Whoever may read the last sees the way to it, too; but a file by this name of it, not by another.
+  const last = walked.findLast((attr) => attr.type === "directory");
   if (last && (await clearance.rightsOn(last.inode)).has("read")) return endOfWalk(components, walked);
   const ways = await clearance.ways();
   const hidden = walked.findIndex((attr) => !ways.has(attr.inode));
   return endOfWalk(components, hidden < 0 ? walked : walked.slice(0, hidden));
+}
+
+/** As `Namespace.lookup`. */
+export async function lookupVisible(metadata: MetadataStore, clearance: Clearance, entry: EntryRef): Promise<Attr | null> {
+  if (!clearance.isAdministrator && !(await clearance.rightsOn(entry.parent)).has("read")) {
+    const ways = await clearance.ways();
+    if (ways.has(entry.parent)) return ways.entriesIn(entry.parent).find(({ name }) => name === entry.name)?.attr ?? null;
+    await clearance.need("read", entry.parent);
+  }
+  return await metadata.lookup(entry);
 }
 
 export interface Page {

@@ -3,9 +3,8 @@
  * read. Where a way leads through, it shows the next step and nothing beside it.
  */
 import { type Inode, rootInode } from "../../protocol/ids.ts";
-import { type Right, rights } from "../../protocol/rights.ts";
 import type { DirectoryEntry } from "../../protocol/schema.ts";
-import type { HeldRights } from "./held-rights.ts";
+import { eitherOf, type HeldRights } from "./held-rights.ts";
 
 export interface GrantedDirectory {
   /** From its datastore's root down to itself. */
@@ -37,15 +36,7 @@ export function createVisibleWays(directories: readonly GrantedDirectory[]): Vis
   return {
     has: (inode) => stepsFrom.has(inode),
     entriesIn: (inode) => [...(stepsFrom.get(inode)?.values() ?? [])].sort((a, b) => compareNames(a.name, b.name)),
-    rightsIn: (store) => {
-      const inStore = visible.filter(({ way }) => store === undefined || way[0]?.attr.inode === store);
-      return new Map(
-        rights.flatMap((right): [Right, number][] => {
-          const ends = inStore.flatMap(({ held }) => held.get(right) ?? []);
-          return ends.length === 0 ? [] : [[right, Math.max(...ends)]];
-        }),
-      );
-    },
+    rightsIn: (store) => eitherOf(visible.filter(({ way }) => store === undefined || way[0]?.attr.inode === store).map(({ held }) => held)),
   };
 }
 

@@ -25,6 +25,7 @@ import { observeHealth } from "../coordinator/health.ts";
 import { createHostHandlers } from "../coordinator/host-handlers.ts";
 import { createHostedSpace } from "../coordinator/hosted-space.ts";
 import { createHosting } from "../coordinator/hosting.ts";
+import { createInodeHandlers } from "../coordinator/inode-handlers.ts";
 import { createInviteHandlers } from "../coordinator/invite-handlers.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { observedHandlers, registerCoordinatorMetrics } from "../coordinator/metrics.ts";
@@ -157,6 +158,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     const handlers = observedHandlers(
       {
         ...createNamespaceHandlers(service),
+        ...createInodeHandlers(service),
         ...createTransferHandlers(service),
         ...createSystemHandlers(service),
         ...createAccessHandlers(service),

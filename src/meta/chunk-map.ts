@@ -1,9 +1,11 @@
 /** Uploads, copies and garbage over SQLite; see `ChunkMap` for what each promises. */
+import type { SQLQueryBindings } from "bun:sqlite";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, chunkIdToBytes, type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
 import { uploadIdleMsMax } from "../../protocol/limits.ts";
 import { type Attr, chunkCodecs, type FileCommit, type OfferedChunk } from "../../protocol/schema.ts";
 import {
+  assertNamed,
   attrOf,
   childRow,
   copyStateCodes,
@@ -13,12 +15,13 @@ import {
   insertInode,
   linkEntry,
   type MetadataContext,
-  nowNs,
   splitTime,
   statement,
   touchDirectory,
+  touchInode,
   typeCodes,
 } from "./context.ts";
+import { isHeld, reclaimUnheld } from "./holds.ts";
 import { usedAtHosts } from "./hosts.ts";
 import { assertQuota, copiesOfChunk } from "./namespace.ts";
 import { reclaimStep } from "./reclaim.ts";
@@ -43,7 +46,11 @@ export function createChunkMap(context: MetadataContext): ChunkMap {
       }),
     collectGarbage: (limit) => db.write(() => collectGarbage(context, limit)),
     forgetCopies: (garbage) => db.write(() => forgetCopies(context, garbage)),
-    reclaim: () => db.writeRelaxed(() => reclaimStep(context, reclaimRowsPerStep)),
+    reclaim: () =>
+      db.writeRelaxed(() => {
+        reclaimUnheld(context);
+        return reclaimStep(context, reclaimRowsPerStep);
+      }),
   };
 }
 
@@ -190,10 +197,8 @@ function commit(
   let degradedChunks = 0;
   const attrs: Attr[] = [];
   for (const file of request.files) {
-    const parent = directoryRow(context, file.parent);
-    if (parent.id === rootInode)
-      throw new CollectiveError("invalid_argument", "only datastores can stand in the root", { hint: "write to /STORE/NAME" });
-    const { inode, degraded } = commitFile(context, { file, store: parent.store, owner: request.owner });
+    const { existing, store } = placeOf(context, file);
+    const { inode, degraded } = commitFile(context, { file, existing, store, owner: request.owner });
     degradedChunks += degraded;
     attrs.push(attrOf(inodeRow(context, inode)));
   }
@@ -202,39 +207,59 @@ function commit(
   return { attrs, degradedChunks };
 }
 
+interface PlacedFile {
+  readonly file: FileCommit;
+  readonly existing: InodeRow | null;
+  readonly store: number;
+}
+
+/** What is there already, found by its number or by its name, and the store. */
+function placeOf(context: MetadataContext, file: FileCommit): Omit<PlacedFile, "file"> {
+  if (file.inode !== undefined) {
+    const existing = inodeRow(context, file.inode);
+    if (!isHeld(context, file.inode)) assertNamed(context, file.inode);
+    return { existing, store: existing.store };
+  }
+  const { id, store } = directoryRow(context, file.parent);
+  if (id === rootInode)
+    throw new CollectiveError("invalid_argument", "only datastores can stand in the root", { hint: "write to /STORE/NAME" });
+  return { existing: childRow(context, file.parent, file.name), store };
+}
+
 function commitFile(
   context: MetadataContext,
-  { file, store, owner }: { file: FileCommit; store: number; owner: string },
+  { file, existing, store, owner }: PlacedFile & { readonly owner: string },
 ): { inode: Inode; degraded: number } {
-  const existing = childRow(context, file.parent, file.name);
+  if (existing?.type === typeCodes.directory) throw new CollectiveError("is_a_directory", `${file.name} is a directory`);
   if (existing && existing.type !== typeCodes.file) {
-    const kind = existing.type === typeCodes.directory ? "a directory" : "a symbolic link";
-    throw new CollectiveError(existing.type === typeCodes.directory ? "is_a_directory" : "already_exists", `${file.name} is ${kind}`);
+    const kind = existing.type === typeCodes.symlink ? "a symbolic link" : "a special file";
+    throw new CollectiveError("already_exists", `${file.name} is ${kind}`);
   }
   assertReplaces(file, existing);
   assertQuota(context, store, file.sizeBytes - (existing?.size ?? 0));
-  const inode = existing ? replaceContent(context, existing.id as Inode, file) : createFile(context, { file, store, owner });
+  const inode = existing ? replaceContent(context, existing, file) : createFile(context, { file, store, owner });
   const replicas =
     statement<{ replicas: number }, [number]>(context, "SELECT replicas FROM datastore WHERE inode = ?").get(store)?.replicas ?? 1;
   return { inode, degraded: insertExtents(context, { inode, store, file, replicas }) };
 }
 
 function createFile(context: MetadataContext, { file, store, owner }: { file: FileCommit; store: number; owner: string }): Inode {
-  const inode = insertInode(context, { type: "file", store, mode: file.mode, owner, mtimeNs: file.mtimeNs, sizeBytes: file.sizeBytes });
+  const { mode, mtimeNs, sizeBytes, uid, gid } = file;
+  const inode = insertInode(context, { type: "file", store, mode, owner, mtimeNs, sizeBytes, uid, gid });
   linkEntry(context, file.parent, file.name, inode);
   touchDirectory(context, file.parent);
   return inode;
 }
 
-function replaceContent(context: MetadataContext, inode: Inode, file: FileCommit): Inode {
+function replaceContent(context: MetadataContext, existing: InodeRow, file: FileCommit): Inode {
   const mtime = splitTime(file.mtimeNs);
-  const ctime = splitTime(nowNs(context));
-  statement<never, number[]>(
+  statement<never, SQLQueryBindings[]>(
     context,
-    "UPDATE inode SET size = ?, mode = ?, mtime_s = ?, mtime_n = ?, ctime_s = ?, ctime_n = ?, version = version + 1 WHERE id = ?",
-  ).run(file.sizeBytes, file.mode, mtime.seconds, mtime.nanos, ctime.seconds, ctime.nanos, inode);
-  statement<never, [number]>(context, "DELETE FROM extent WHERE inode = ?").run(inode);
-  return inode;
+    "UPDATE inode SET size = ?, mode = ?, mtime_s = ?, mtime_n = ?, uid = ?, gid = ?, version = version + 1 WHERE id = ?",
+  ).run(file.sizeBytes, file.mode, mtime.seconds, mtime.nanos, file.uid ?? existing.uid, file.gid ?? existing.gid, existing.id);
+  touchInode(context, existing.id);
+  statement<never, [number]>(context, "DELETE FROM extent WHERE inode = ?").run(existing.id);
+  return existing.id as Inode;
 }
 
 /** Answers how many of the file's chunks have fewer copies than the store wants. */

@@ -2,13 +2,15 @@
 import type { SQLQueryBindings } from "bun:sqlite";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
-import { type Attr, type ChunkCodec, type CopyState, chunkCodecs, type FileType } from "../../protocol/schema.ts";
+import { type Attr, type ChunkCodec, type CopyState, chunkCodecs, type FileType, fileTypes } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
 import type { CollectiveDatabase } from "../db/database.ts";
 
 export interface MetadataContext {
   readonly db: CollectiveDatabase;
   readonly clock: Clock;
+  /** Before that nobody could be heard. */
+  readonly openedMs: number;
 }
 
 /** Cached prepared statements, typed by what they return. */
@@ -16,8 +18,16 @@ export function statement<Row, Params extends SQLQueryBindings[]>(context: Metad
   return context.db.sqlite.query<Row, Params>(sql);
 }
 
-export const typeCodes = { directory: 1, file: 2, symlink: 3 } as const satisfies Record<FileType, number>;
-const typeOfCode: Readonly<Record<number, FileType>> = { 1: "directory", 2: "file", 3: "symlink" };
+export const typeCodes = {
+  directory: 1,
+  file: 2,
+  symlink: 3,
+  fifo: 4,
+  socket: 5,
+  character_device: 6,
+  block_device: 7,
+} as const satisfies Record<FileType, number>;
+const typeOfCode: ReadonlyMap<number, FileType> = new Map(fileTypes.map((type) => [typeCodes[type], type]));
 
 export const copyStateCodes = { offered: 0, stored: 1, damaged: 2, deleting: 3 } as const satisfies Record<CopyState, number>;
 const copyStateOfCode: readonly CopyState[] = ["offered", "stored", "damaged", "deleting"];
@@ -42,6 +52,10 @@ export function splitTime(timeNs: bigint): { seconds: number; nanos: number } {
   return { seconds: Number((timeNs - rest) / nanosPerSecond), nanos: Number(rest) };
 }
 
+function joinTime(seconds: number, nanos: number): bigint {
+  return BigInt(seconds) * nanosPerSecond + BigInt(nanos);
+}
+
 export function nowNs(context: MetadataContext): bigint {
   return BigInt(Math.trunc(context.clock.wallMs())) * 1_000_000n;
 }
@@ -58,23 +72,34 @@ export interface InodeRow {
   readonly mtime_n: number;
   readonly ctime_s: number;
   readonly ctime_n: number;
+  readonly atime_s: number;
+  readonly atime_n: number;
   readonly target: string | null;
+  readonly uid: number | null;
+  readonly gid: number | null;
+  readonly device: number;
+  readonly links: number;
 }
 
 export function attrOf(row: InodeRow): Attr {
-  const type = typeOfCode[row.type];
+  const type = typeOfCode.get(row.type);
   if (type === undefined) throw new CollectiveError("corrupt", `the database holds inode ${row.id} of the unknown type ${row.type}`);
   return {
     inode: row.id as Inode,
     type,
     sizeBytes: row.size,
     mode: row.mode,
-    mtimeNs: BigInt(row.mtime_s) * nanosPerSecond + BigInt(row.mtime_n),
-    ctimeNs: BigInt(row.ctime_s) * nanosPerSecond + BigInt(row.ctime_n),
+    mtimeNs: joinTime(row.mtime_s, row.mtime_n),
+    ctimeNs: joinTime(row.ctime_s, row.ctime_n),
+    atimeNs: joinTime(row.atime_s, row.atime_n),
     owner: row.owner,
+    uid: row.uid,
+    gid: row.gid,
+    links: row.links,
     version: row.version,
     ...(row.store === 0 ? {} : { store: row.store as Inode }),
     ...(row.target === null ? {} : { target: row.target }),
+    ...(type === "character_device" || type === "block_device" ? { device: row.device } : {}),
   };
 }
 
@@ -93,8 +118,16 @@ export function directoryRow(context: MetadataContext, inode: Inode, what = "the
 
 /** What hung below a removed tree is still there until it is freed; whatever is added to it would be freed too. */
 export function assertNamed(context: MetadataContext, inode: Inode): void {
-  const removed = statement<{ one: number }, []>(context, "SELECT 1 AS one FROM reclaim LIMIT 1").get();
-  if (removed && !isWithin(context, inode, rootInode)) throw new CollectiveError("not_found", "the file or directory no longer exists");
+  if (!isNamed(context, inode)) throw new CollectiveError("not_found", "the file or directory no longer exists");
+}
+
+/** False for what is about to be freed, and for what is only held open. */
+export function isNamed(context: MetadataContext, inode: Inode): boolean {
+  const removed = statement<{ one: number }, []>(
+    context,
+    "SELECT 1 AS one WHERE EXISTS (SELECT 1 FROM reclaim) OR EXISTS (SELECT 1 FROM unnamed)",
+  ).get();
+  return removed === null || isWithin(context, inode, rootInode);
 }
 
 /** True when `inode` is `ancestor` or lies below it, however deep. */
@@ -114,6 +147,7 @@ export function childRow(context: MetadataContext, parent: Inode, name: string):
   ).get(parent, name);
 }
 
+/** What is left out nobody has said. */
 export interface NewInode {
   readonly type: FileType;
   readonly store: number;
@@ -121,15 +155,19 @@ export interface NewInode {
   readonly owner: string;
   readonly mtimeNs: bigint;
   readonly sizeBytes?: number;
-  readonly target?: string;
+  readonly target?: string | null;
+  readonly device?: number;
+  readonly uid?: number | null | undefined;
+  readonly gid?: number | null | undefined;
 }
 
 export function insertInode(context: MetadataContext, fresh: NewInode): Inode {
   const mtime = splitTime(fresh.mtimeNs);
-  const ctime = splitTime(nowNs(context));
+  const now = splitTime(nowNs(context));
   const { lastInsertRowid } = statement<never, SQLQueryBindings[]>(
     context,
-    "INSERT INTO inode (type, store, size, mode, owner, mtime_s, mtime_n, ctime_s, ctime_n, target) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    `INSERT INTO inode (type, store, size, mode, owner, mtime_s, mtime_n, ctime_s, ctime_n, atime_s, atime_n, target, uid, gid, device)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8, ?9, ?10, ?11, ?12, ?13)`,
   ).run(
     typeCodes[fresh.type],
     fresh.store,
@@ -138,9 +176,12 @@ export function insertInode(context: MetadataContext, fresh: NewInode): Inode {
     fresh.owner,
     mtime.seconds,
     mtime.nanos,
-    ctime.seconds,
-    ctime.nanos,
+    now.seconds,
+    now.nanos,
     fresh.target ?? null,
+    fresh.uid ?? null,
+    fresh.gid ?? null,
+    fresh.device ?? 0,
   );
   return Number(lastInsertRowid) as Inode;
 }
@@ -157,6 +198,12 @@ export function touchDirectory(context: MetadataContext, inode: Inode): void {
     now.nanos,
     inode,
   );
+}
+
+/** Something other than its content has changed: its names or attributes. */
+export function touchInode(context: MetadataContext, inode: number): void {
+  const now = splitTime(nowNs(context));
+  statement<never, number[]>(context, "UPDATE inode SET ctime_s = ?1, ctime_n = ?2 WHERE id = ?3").run(now.seconds, now.nanos, inode);
 }
 
 export interface CopyRow {

@@ -31,6 +31,7 @@ export function createGrantRegistry(context: MetadataContext): GrantRegistry {
       )
         .all(inode, person ?? null)
         .map(grantOf),
+    groundOf: async (directories) => groundOf(context, directories),
     directoriesGrantedTo: async (person) => {
       const rows = statement<Pick<GrantRow, "inode" | "subject">, [string]>(
         context,
@@ -66,6 +67,20 @@ export function createGrantRegistry(context: MetadataContext): GrantRegistry {
       });
     },
   };
+}
+
+function groundOf(context: MetadataContext, directories: readonly Inode[]): { directory: Inode; grantedBelow: boolean } {
+  const ways = directories.map((inode) => {
+    const way = wayTo(context, inode);
+    if (!way) throw new CollectiveError("not_found", "the file or directory no longer exists");
+    return way.map(({ attr }) => attr.inode);
+  });
+  const [first = []] = ways;
+  const parting = first.findIndex((inode, depth) => ways.some((way) => way[depth] !== inode));
+  const shared = parting < 0 ? first.length : parting;
+  const isGranted = (inode: Inode): boolean =>
+    statement<{ one: number }, [number]>(context, "SELECT 1 AS one FROM access_grant WHERE inode = ? LIMIT 1").get(inode) !== null;
+  return { directory: first[shared - 1] ?? rootInode, grantedBelow: ways.some((way) => way.slice(shared).some(isGranted)) };
 }
 
 function grantOf(row: GrantRow): AccessGrant {

@@ -258,4 +258,91 @@ END;
 ALTER TABLE peer ADD COLUMN root TEXT;
 `,
   },
+  {
+    name: "0007-posix",
+    sql: `
+-- The same inodes with what POSIX knows of a file besides. type: 4 fifo, 5 socket, 6 character device, 7 block device.
+-- uid, gid: null until somebody says. device: of devices, as dev_t. links: names that lead to it; of a directory that has
+-- a name 2, and one for each directory in it.
+CREATE TABLE inode_with_posix (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  type INTEGER NOT NULL CHECK (type BETWEEN 1 AND 7),
+  store INTEGER NOT NULL,
+  size INTEGER NOT NULL DEFAULT 0,
+  mode INTEGER NOT NULL,
+  owner TEXT NOT NULL,
+  version INTEGER NOT NULL DEFAULT 1,
+  mtime_s INTEGER NOT NULL, mtime_n INTEGER NOT NULL,
+  ctime_s INTEGER NOT NULL, ctime_n INTEGER NOT NULL,
+  atime_s INTEGER NOT NULL, atime_n INTEGER NOT NULL,
+  target TEXT,
+  uid INTEGER, gid INTEGER,
+  device INTEGER NOT NULL DEFAULT 0,
+  links INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO inode_with_posix (id, type, store, size, mode, owner, version, mtime_s, mtime_n, ctime_s, ctime_n, atime_s, atime_n, target)
+  SELECT id, type, store, size, mode, owner, version, mtime_s, mtime_n, ctime_s, ctime_n, mtime_s, mtime_n, target FROM inode;
+-- Numbers are never used again, also those of the last ones that were removed.
+UPDATE sqlite_sequence SET seq = (SELECT seq FROM sqlite_sequence WHERE name = 'inode') WHERE name = 'inode_with_posix';
+DROP TABLE inode;
+ALTER TABLE inode_with_posix RENAME TO inode;
+UPDATE inode SET links = (SELECT count(*) FROM entry WHERE entry.inode = inode.id) WHERE type <> 1;
+UPDATE inode SET links = iif(id = 1 OR EXISTS (SELECT 1 FROM entry WHERE entry.inode = inode.id), 2, 0)
+  + (SELECT count(*) FROM entry JOIN inode AS child ON child.id = entry.inode WHERE entry.parent = inode.id AND child.type = 1)
+  WHERE type = 1;
+
+CREATE TRIGGER file_added AFTER INSERT ON inode WHEN new.type = 2 BEGIN
+  UPDATE datastore SET files = files + 1, logical_bytes = logical_bytes + new.size WHERE inode = new.store;
+END;
+CREATE TRIGGER file_resized AFTER UPDATE OF size ON inode WHEN new.type = 2 BEGIN
+  UPDATE datastore SET logical_bytes = logical_bytes + new.size - old.size WHERE inode = new.store;
+END;
+CREATE TRIGGER file_removed AFTER DELETE ON inode WHEN old.type = 2 BEGIN
+  UPDATE datastore SET files = files - 1, logical_bytes = logical_bytes - old.size WHERE inode = old.store;
+END;
+CREATE TRIGGER granted_inode_removed AFTER DELETE ON inode BEGIN
+  DELETE FROM access_grant WHERE inode = old.id;
+END;
+CREATE TRIGGER entry_added AFTER INSERT ON entry BEGIN
+  UPDATE inode SET links = links + iif(type = 1, 2, 1) WHERE id = new.inode;
+  UPDATE inode SET links = links + 1 WHERE id = new.parent AND (SELECT type FROM inode WHERE id = new.inode) = 1;
+END;
+CREATE TRIGGER entry_removed AFTER DELETE ON entry BEGIN
+  UPDATE inode SET links = links - iif(type = 1, 2, 1) WHERE id = old.inode;
+  UPDATE inode SET links = links - 1 WHERE id = old.parent AND (SELECT type FROM inode WHERE id = old.inode) = 1;
+END;
+CREATE TRIGGER entry_moved AFTER UPDATE OF parent ON entry WHEN (SELECT type FROM inode WHERE id = new.inode) = 1 BEGIN
+  UPDATE inode SET links = links - 1 WHERE id = old.parent;
+  UPDATE inode SET links = links + 1 WHERE id = new.parent;
+END;
+
+CREATE TABLE extended_attribute (
+  inode INTEGER NOT NULL REFERENCES inode (id) ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  value BLOB NOT NULL,
+  PRIMARY KEY (inode, name)
+) STRICT, WITHOUT ROWID;
+
+-- Inodes that somebody has open: kept when their last name goes.
+CREATE TABLE session (
+  id INTEGER PRIMARY KEY,
+  caller TEXT NOT NULL,
+  token TEXT NOT NULL,
+  touched_ms INTEGER NOT NULL,
+  UNIQUE (caller, token)
+) STRICT;
+CREATE TABLE hold (
+  session INTEGER NOT NULL REFERENCES session (id) ON DELETE CASCADE,
+  inode INTEGER NOT NULL REFERENCES inode (id),
+  PRIMARY KEY (session, inode)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX hold_by_inode ON hold (inode);
+
+-- home: the directory that had its last name, or where that is gone the nearest above. Its grants count for what has no name.
+CREATE TABLE unnamed (inode INTEGER PRIMARY KEY, home INTEGER NOT NULL) STRICT;
+CREATE INDEX unnamed_by_home ON unnamed (home);
+-- Of what a removed tree holds: the directory that the tree was in.
+ALTER TABLE reclaim ADD COLUMN home INTEGER NOT NULL DEFAULT 1;
+`,
+  },
 ];

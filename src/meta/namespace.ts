@@ -4,7 +4,8 @@
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
-import { type Attr, defaultStorePolicy } from "../../protocol/schema.ts";
+import { type Attr, defaultStorePolicy, type PosixOwner } from "../../protocol/schema.ts";
+import { copyExtendedAttributes } from "./attributes.ts";
 import { appendAudit } from "./audit.ts";
 import {
   assertNamed,
@@ -16,19 +17,18 @@ import {
   type InodeRow,
   inodeRow,
   insertInode,
-  isWithin,
   linkEntry,
   type MetadataContext,
   nowNs,
-  splitTime,
   statement,
   touchDirectory,
   typeCodes,
 } from "./context.ts";
 import { detach, reclaimStep } from "./reclaim.ts";
-import type { EntryRef, LocatedExtent, Namespace, TreeUsage } from "./store.ts";
+import { assertReplaceable, exchange, isEmptyDirectory, link, rename } from "./renaming.ts";
+import type { EntryRef, LocatedExtent, Namespace, NewNode, TreeUsage } from "./store.ts";
 import { insertStore } from "./stores.ts";
-import { endOfWalk, pathTo, walk, wayTo } from "./walk.ts";
+import { endOfWalk, pathTo, placesOf, walk, wayTo } from "./walk.ts";
 
 /** Rows freed within the call that removes them; the rest is left to `reclaim`. */
 const inlineReclaimRowsMax = 512;
@@ -39,7 +39,12 @@ export function createNamespace(context: MetadataContext): Namespace {
     resolve: async (components) => endOfWalk(components, walk(context, components)),
     walk: async (components) => walk(context, components),
     pathOf: async (inode) => pathTo(wayTo(context, inode)),
-    getAttr: async (inode) => attrOf(inodeRow(context, inode)),
+    placesOf: async (inode) => placesOf(context, inode),
+    lookup: async ({ parent, name }) => {
+      directoryRow(context, parent, "it");
+      const row = childRow(context, parent, name);
+      return row && attrOf(row);
+    },
     list: async (inode, page) => {
       directoryRow(context, inode, "it");
       const rows = statement<InodeRow & { name: string }, [number, string, number]>(
@@ -50,10 +55,16 @@ export function createNamespace(context: MetadataContext): Namespace {
       return { entries, more: rows.length > page.limit };
     },
     makeDirectories: (directories, options) => db.write(() => directories.map((directory) => makeDirectory(context, directory, options))),
-    makeSymlinks: (links, { owner }) => db.write(() => links.map((link) => makeSymlink(context, link, owner))),
-    setAttr: (inode, change) => db.write(() => setAttr(context, inode, change)),
+    makeSymlinks: (links, options) => db.write(() => links.map((one) => makeSymlink(context, one, options))),
+    makeNode: (node, { owner }) => db.write(() => makeNode(context, node, owner)),
+    link: (inode, to) => db.write(() => link(context, inode, to)),
     remove: (entry, kind, { by }) => db.write(() => remove(context, entry, { kind, by })),
-    rename: (from, to, options) => db.write(() => rename(context, { from, to, replace: options.replace })),
+    rename: (from, to, { replace }) =>
+      db.write(() => {
+        rename(context, { from, to, replace });
+        reclaimStep(context, inlineReclaimRowsMax);
+      }),
+    exchange: (one, other) => db.write(() => exchange(context, one, other)),
     clone: (source, to, options) => db.write(() => clone(context, { source, to, ...options })),
     usage: async (inode) => usage(context, inode),
     removeStore: (name, { by }) => db.write(() => removeStore(context, { name, by })),
@@ -63,7 +74,7 @@ export function createNamespace(context: MetadataContext): Namespace {
 
 function makeDirectory(
   context: MetadataContext,
-  directory: EntryRef & { readonly mode: number },
+  directory: EntryRef & PosixOwner & { readonly mode: number },
   options: { readonly existing: "keep" | "fail"; readonly owner: string },
 ): Attr {
   const parent = directoryRow(context, directory.parent);
@@ -75,71 +86,54 @@ function makeDirectory(
     return attrOf(existing);
   }
   if (parent.id === rootInode) {
-    return attrOf(
-      inodeRow(
-        context,
-        insertStore(context, { name: directory.name, policy: defaultStorePolicy, owner: options.owner, mode: directory.mode }),
-      ),
-    );
+    return attrOf(inodeRow(context, insertStore(context, { ...directory, policy: defaultStorePolicy, owner: options.owner })));
   }
+  const { mode, uid, gid } = directory;
   const inode = insertInode(context, {
     type: "directory",
     store: parent.store,
-    mode: directory.mode,
+    mode,
     owner: options.owner,
     mtimeNs: nowNs(context),
+    uid,
+    gid,
   });
   linkEntry(context, directory.parent, directory.name, inode);
   touchDirectory(context, directory.parent);
   return attrOf(inodeRow(context, inode));
 }
 
+type NewSymlink = Parameters<Namespace["makeSymlinks"]>[0][number];
+
 function makeSymlink(
   context: MetadataContext,
-  link: EntryRef & { readonly target: string; readonly mtimeNs: bigint },
-  owner: string,
+  { parent: inParent, name, target, mtimeNs, uid, gid }: NewSymlink,
+  { existing, owner }: Parameters<Namespace["makeSymlinks"]>[1],
 ): Attr {
-  const parent = directoryRow(context, link.parent);
+  const parent = directoryRow(context, inParent);
   if (parent.id === rootInode) throw new CollectiveError("invalid_argument", "only datastores can stand in the root");
-  const existing = childRow(context, link.parent, link.name);
-  if (existing && existing.type !== typeCodes.symlink)
-    throw new CollectiveError("already_exists", `${link.name} exists and is not a symbolic link`);
-  if (existing) detach(context, { parent: link.parent, name: link.name }, existing.id as Inode);
+  const there = childRow(context, inParent, name);
+  if (there && existing === "fail") throw new CollectiveError("already_exists", `${name} exists already`);
+  if (there && there.type !== typeCodes.symlink) throw new CollectiveError("already_exists", `${name} exists and is not a symbolic link`);
+  if (there) detach(context, { parent: inParent, name }, there.id as Inode);
   const inode = insertInode(context, {
-    type: "symlink",
-    store: parent.store,
-    mode: 0o777,
-    owner,
-    mtimeNs: link.mtimeNs,
-    sizeBytes: Buffer.byteLength(link.target),
-    target: link.target,
+    ...{ type: "symlink", store: parent.store, mode: 0o777, owner, mtimeNs, uid, gid },
+    sizeBytes: Buffer.byteLength(target),
+    target,
   });
-  linkEntry(context, link.parent, link.name, inode);
-  touchDirectory(context, link.parent);
+  linkEntry(context, inParent, name, inode);
+  touchDirectory(context, inParent);
   return attrOf(inodeRow(context, inode));
 }
 
-function setAttr(
-  context: MetadataContext,
-  inode: Inode,
-  change: { readonly mode?: number | undefined; readonly mtimeNs?: bigint | undefined },
-): Attr {
-  const row = inodeRow(context, inode);
-  const mtime = change.mtimeNs === undefined ? { seconds: row.mtime_s, nanos: row.mtime_n } : splitTime(change.mtimeNs);
-  const ctime = splitTime(nowNs(context));
-  statement<never, number[]>(context, "UPDATE inode SET mode = ?, mtime_s = ?, mtime_n = ?, ctime_s = ?, ctime_n = ? WHERE id = ?").run(
-    change.mode ?? row.mode,
-    mtime.seconds,
-    mtime.nanos,
-    ctime.seconds,
-    ctime.nanos,
-    inode,
-  );
+function makeNode(context: MetadataContext, { parent: inParent, name, ...node }: NewNode, owner: string): Attr {
+  const parent = directoryRow(context, inParent);
+  if (parent.id === rootInode) throw new CollectiveError("invalid_argument", "only datastores can stand in the root");
+  if (childRow(context, inParent, name)) throw new CollectiveError("already_exists", `${name} exists already`);
+  const inode = insertInode(context, { ...node, store: parent.store, owner, mtimeNs: nowNs(context) });
+  linkEntry(context, inParent, name, inode);
+  touchDirectory(context, inParent);
   return attrOf(inodeRow(context, inode));
-}
-
-function isEmptyDirectory(context: MetadataContext, inode: number): boolean {
-  return statement<{ one: number }, [number]>(context, "SELECT 1 AS one FROM entry WHERE parent = ? LIMIT 1").get(inode) === null;
 }
 
 function remove(
@@ -158,43 +152,6 @@ function remove(
   if (entry.parent === rootInode) appendAudit(context, { actor: by, action: "store.removed", subject: entry.name });
   touchDirectory(context, entry.parent);
   reclaimStep(context, inlineReclaimRowsMax);
-}
-
-function rename(context: MetadataContext, { from, to, replace }: { from: EntryRef; to: EntryRef; replace: boolean }): void {
-  directoryRow(context, from.parent);
-  const target = directoryRow(context, to.parent);
-  const source = childRow(context, from.parent, from.name);
-  if (!source) throw new CollectiveError("not_found", `${from.name} does not exist`);
-  const existing = childRow(context, to.parent, to.name);
-  if (existing?.id === source.id) return;
-  const isStore = from.parent === rootInode;
-  if (isStore !== (to.parent === rootInode) || (!isStore && source.store !== target.store)) {
-    throw new CollectiveError("cross_store", "source and target lie in different datastores", { hint: "copy it and remove the original" });
-  }
-  const isDirectory = source.type === typeCodes.directory;
-  if (isDirectory && isWithin(context, to.parent, source.id))
-    throw new CollectiveError("invalid_argument", "a directory cannot be moved below itself");
-  if (existing) {
-    if (!replace) throw new CollectiveError("already_exists", `${to.name} exists already`);
-    assertReplaceable(context, existing, { name: to.name, byDirectory: isDirectory });
-    detach(context, to, existing.id as Inode);
-  }
-  statement<never, [number, string, number, string]>(context, "UPDATE entry SET parent = ?, name = ? WHERE parent = ? AND name = ?").run(
-    to.parent,
-    to.name,
-    from.parent,
-    from.name,
-  );
-  touchDirectory(context, from.parent);
-  touchDirectory(context, to.parent);
-  reclaimStep(context, inlineReclaimRowsMax);
-}
-
-function assertReplaceable(context: MetadataContext, existing: InodeRow, by: { name: string; byDirectory: boolean }): void {
-  const existingIsDirectory = existing.type === typeCodes.directory;
-  if (by.byDirectory && !existingIsDirectory) throw new CollectiveError("not_a_directory", `${by.name} exists and is not a directory`);
-  if (!by.byDirectory && existingIsDirectory) throw new CollectiveError("is_a_directory", `${by.name} is a directory`);
-  if (existingIsDirectory && !isEmptyDirectory(context, existing.id)) throw new CollectiveError("not_empty", `${by.name} is not empty`);
 }
 
 function clone(context: MetadataContext, request: { source: Inode; to: EntryRef; replace: boolean; owner: string }): Attr {
@@ -220,12 +177,13 @@ function clone(context: MetadataContext, request: { source: Inode; to: EntryRef;
     owner: request.owner,
     mtimeNs: attr.mtimeNs,
     sizeBytes: source.size,
-    ...(source.target === null ? {} : { target: source.target }),
+    ...{ target: source.target, uid: source.uid, gid: source.gid, device: source.device },
   });
   statement<never, [number, number]>(
     context,
     "INSERT INTO extent (inode, offset, length, chunk) SELECT ?, offset, length, chunk FROM extent WHERE inode = ?",
   ).run(inode, source.id);
+  copyExtendedAttributes(context, source.id, inode);
   linkEntry(context, request.to.parent, request.to.name, inode);
   touchDirectory(context, request.to.parent);
   reclaimStep(context, inlineReclaimRowsMax);
@@ -257,7 +215,8 @@ export function assertQuota(context: MetadataContext, store: number, moreBytes: 
 
 function usage(context: MetadataContext, inode: Inode): TreeUsage {
   inodeRow(context, inode);
-  const tree = "WITH RECURSIVE tree (id) AS (SELECT ?1 UNION ALL SELECT entry.inode FROM tree JOIN entry ON entry.parent = tree.id)";
+  // A set: what has several names below counts once.
+  const tree = "WITH RECURSIVE tree (id) AS (SELECT ?1 UNION SELECT entry.inode FROM tree JOIN entry ON entry.parent = tree.id)";
   const counts = statement<{ files: number; directories: number; bytes: number }, [number]>(
     context,
     `${tree} SELECT coalesce(sum(type = 2), 0) AS files, coalesce(sum(type = 1), 0) AS directories, coalesce(sum(iif(type = 2, size, 0)), 0) AS bytes

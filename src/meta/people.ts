@@ -49,6 +49,8 @@ export interface AccessGrant {
 export interface GrantRegistry {
   /** On the directory and on each one above it, up to its datastore's root; the nearest first. Expired ones, too; with `person` only those that can matter to its rights. */
   grantsAbove(inode: Inode, person?: GlobalName): Promise<AccessGrant[]>;
+  /** The nearest directory above these or equal to one, and whether anything is granted further down on the way to any of them. */
+  groundOf(directories: readonly Inode[]): Promise<{ directory: Inode; grantedBelow: boolean }>;
   /** Directories with a grant to this person, whatever it is worth now: each with the way to it, from its datastore's root down to itself. */
   directoriesGrantedTo(person: GlobalName): Promise<(readonly DirectoryEntry[])[]>;
   /** All, or those on a directory and below it. */

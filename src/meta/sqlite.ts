@@ -2,11 +2,13 @@
 import type { GlobalName } from "../../protocol/ids.ts";
 import type { Clock } from "../core/clock.ts";
 import type { CollectiveDatabase } from "../db/database.ts";
+import { createAttributes } from "./attributes.ts";
 import { createAuditTrail } from "./audit.ts";
 import { createChunkMap } from "./chunk-map.ts";
 import { type MetadataContext, statement, usableCopies } from "./context.ts";
 import { createEnrolmentRegistry } from "./enrolments.ts";
 import { createGrantRegistry } from "./grants.ts";
+import { createHolds } from "./holds.ts";
 import { createHostRegistry } from "./hosts.ts";
 import { createInviteRegistry } from "./invites.ts";
 import { createNamespace } from "./namespace.ts";
@@ -20,7 +22,7 @@ import { createSurplus } from "./surplus.ts";
 
 /** `db` must have been opened with `metadataMigrations`; closing the store closes it. */
 export function createSqliteMetadata({ db, clock }: { readonly db: CollectiveDatabase; readonly clock: Clock }): MetadataStore {
-  const context: MetadataContext = { db, clock };
+  const context: MetadataContext = { db, clock, openedMs: Math.trunc(clock.wallMs()) };
   return {
     ...createParts(context),
     once: (request) => createParts(rememberingContext(context, request)),
@@ -32,6 +34,8 @@ export function createSqliteMetadata({ db, clock }: { readonly db: CollectiveDat
 function createParts(context: MetadataContext): MetadataParts {
   return {
     ...createNamespace(context),
+    ...createAttributes(context),
+    ...createHolds(context),
     ...createChunkMap(context),
     ...createSurplus(context),
     ...createStoreRegistry(context),

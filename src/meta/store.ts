@@ -14,9 +14,12 @@ import type {
   ChunkCodec,
   CopyState,
   DirectoryEntry,
+  ExtendedAttribute,
   FileCommit,
   Heartbeat,
   OfferedChunk,
+  PosixOwner,
+  SpecialType,
   Store,
   StorePolicy,
 } from "../../protocol/schema.ts";
@@ -27,6 +30,19 @@ export interface EntryRef {
   readonly name: string;
 }
 
+/** See `placesOf` in walk.ts. */
+export interface Place {
+  readonly directory: Inode;
+  readonly name: string | undefined;
+}
+
+export interface NewNode extends EntryRef, PosixOwner {
+  readonly type: SpecialType;
+  readonly mode: number;
+  readonly device: number;
+}
+
+/** What has several names counts once. */
 export interface TreeUsage {
   readonly files: number;
   readonly directories: number;
@@ -50,35 +66,76 @@ export interface Namespace {
   resolve(components: readonly string[]): Promise<{ parent: Attr | null; attr: Attr | null }>;
   /** The root and what follows of the path, as far as it exists; what that means is said by `endOfWalk`. */
   walk(components: readonly string[]): Promise<Attr[]>;
-  /** Undefined for what does not exist or hangs below a removed tree. */
+  /** Of a directory. Undefined for what does not exist or hangs below a removed tree. */
   pathOf(inode: Inode): Promise<string | undefined>;
-  getAttr(inode: Inode): Promise<Attr>;
+  placesOf(inode: Inode): Promise<Place[]>;
+  /** Null when there is none of that name. */
+  lookup(entry: EntryRef): Promise<Attr | null>;
   /** Sorted by the names' UTF-8 bytes, starting after `after`. */
   list(
     inode: Inode,
     page: { readonly after?: string | undefined; readonly limit: number },
   ): Promise<{ entries: DirectoryEntry[]; more: boolean }>;
   makeDirectories(
-    directories: readonly (EntryRef & { readonly mode: number })[],
+    directories: readonly (EntryRef & PosixOwner & { readonly mode: number })[],
     options: { readonly existing: "keep" | "fail"; readonly owner: string },
   ): Promise<Attr[]>;
-  /** Replaces an existing link of the same name, never a file or a directory. */
+  /** Replaces an existing link of the same name, unless it is to fail then, and never a file or a directory. */
   makeSymlinks(
-    links: readonly (EntryRef & { readonly target: string; readonly mtimeNs: bigint })[],
-    options: { readonly owner: string },
+    links: readonly (EntryRef & PosixOwner & { readonly target: string; readonly mtimeNs: bigint })[],
+    options: { readonly existing?: "replace" | "fail" | undefined; readonly owner: string },
   ): Promise<Attr[]>;
-  setAttr(inode: Inode, change: { readonly mode?: number | undefined; readonly mtimeNs?: bigint | undefined }): Promise<Attr>;
-  /** `file` also removes links; `directory` wants it empty; `tree` takes all below with it, in constant time for the caller. */
+  /** A fifo, a socket or a device. */
+  makeNode(node: NewNode, options: { readonly owner: string }): Promise<Attr>;
+  /** Another name for the same inode, inside its datastore; never for a directory. */
+  link(inode: Inode, to: EntryRef): Promise<Attr>;
+  /**
+   * `file` is anything but a directory; `directory` wants it empty; `tree` takes all below with it, in constant time for the caller.
+   * What has another name stays, and so does what is held.
+   */
   remove(entry: EntryRef, kind: "file" | "directory" | "tree", options: { readonly by: string }): Promise<void>;
   /** As rename(2). `cross_store` between datastores; a directory cannot move below itself. */
   rename(from: EntryRef, to: EntryRef, options: { readonly replace: boolean }): Promise<void>;
-  /** A new file made of the same chunks, inside one datastore. */
+  /** Each gets the other's name, in one step; both must be there. */
+  exchange(one: EntryRef, other: EntryRef): Promise<void>;
+  /** A new file made of the same chunks and with the same attributes, extended ones included, inside one datastore. */
   clone(source: Inode, to: EntryRef, options: { readonly replace: boolean; readonly owner: string }): Promise<Attr>;
   usage(inode: Inode): Promise<TreeUsage>;
   /** A datastore with all that is in it; answers what that was. */
   removeStore(name: string, options: { readonly by: string }): Promise<TreeUsage>;
   /** Extents that overlap the range, at most `limit`. */
   extents(inode: Inode, range: { readonly offset: number; readonly lengthBytes: number; readonly limit: number }): Promise<LocatedExtent[]>;
+}
+
+/** Only what is present changes. */
+export interface AttrChange extends PosixOwner {
+  readonly mode?: number | undefined;
+  /** "now" by the coordinator's clock. */
+  readonly atimeNs?: bigint | "now" | undefined;
+  readonly mtimeNs?: bigint | "now" | undefined;
+}
+
+export interface Attributes {
+  getAttr(inode: Inode): Promise<Attr>;
+  setAttr(inode: Inode, change: AttrChange): Promise<Attr>;
+  /** Sorted by their names. */
+  extendedAttributes(inode: Inode): Promise<ExtendedAttribute[]>;
+  /** "create" is `already_exists` where there is one, "replace" `no_attribute` where there is none. */
+  setExtendedAttribute(inode: Inode, attribute: ExtendedAttribute, existing: "either" | "create" | "replace"): Promise<void>;
+  removeExtendedAttribute(inode: Inode, name: string): Promise<void>;
+}
+
+/** One of a person's clients, which has files open. */
+export interface Session {
+  readonly caller: GlobalName;
+  readonly token: string;
+}
+
+/** Files without a name that are still open; see holds.ts. */
+export interface Holds {
+  /** Shows that the session is there, and adds to what it holds. Answers which of the inodes are gone. */
+  hold(session: Session, inodes: readonly Inode[]): Promise<{ gone: Inode[] }>;
+  release(session: Session, inodes: readonly Inode[] | "all"): Promise<void>;
 }
 
 /**
@@ -149,7 +206,7 @@ export interface ChunkMap {
   collectGarbage(limit: number): Promise<Garbage[]>;
   /** The node has confirmed that these are gone. */
   forgetCopies(garbage: Garbage): Promise<void>;
-  /** Frees what removed trees still hold, in bounded steps; true while there is more to do. */
+  /** Frees what removed trees still hold, and what nobody holds open any more, in bounded steps; true while there is more to do. */
   reclaim(): Promise<boolean>;
 }
 
@@ -239,6 +296,8 @@ export interface ChunkTotals {
 
 export interface MetadataParts
   extends Namespace,
+    Attributes,
+    Holds,
     ChunkMap,
     Surplus,
     StoreRegistry,

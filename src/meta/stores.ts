@@ -1,7 +1,7 @@
 /** Datastores: first-level directories with a policy and a key of their own. */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type Inode, rootInode } from "../../protocol/ids.ts";
-import type { Store, StorePolicy } from "../../protocol/schema.ts";
+import type { PosixOwner, Store, StorePolicy } from "../../protocol/schema.ts";
 import { strategies } from "../../protocol/schema.ts";
 import { systemRandom } from "../core/random.ts";
 import { appendAudit } from "./audit.ts";
@@ -82,8 +82,12 @@ export function createStoreRegistry(context: MetadataContext): StoreRegistry {
 }
 
 /** For use inside a transaction. */
-export function insertStore(context: MetadataContext, request: { name: string; policy: StorePolicy; owner: string; mode: number }): Inode {
-  const inode = insertInode(context, { type: "directory", store: 0, mode: request.mode, owner: request.owner, mtimeNs: nowNs(context) });
+export function insertStore(
+  context: MetadataContext,
+  request: PosixOwner & { readonly name: string; readonly policy: StorePolicy; readonly owner: string; readonly mode: number },
+): Inode {
+  const { mode, owner, uid, gid } = request;
+  const inode = insertInode(context, { type: "directory", store: 0, mode, owner, mtimeNs: nowNs(context), uid, gid });
   statement<never, [number]>(context, "UPDATE inode SET store = id WHERE id = ?").run(inode);
   const { policy } = request;
   statement<never, [number, string, number, number | null, number, number, Uint8Array, number]>(

@@ -2,7 +2,8 @@
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type Inode, rootInode } from "../../protocol/ids.ts";
 import type { Attr, DirectoryEntry } from "../../protocol/schema.ts";
-import { attrOf, childRow, type InodeRow, inodeRow, type MetadataContext, statement } from "./context.ts";
+import { attrOf, childRow, type InodeRow, inodeRow, isNamed, type MetadataContext, statement, typeCodes } from "./context.ts";
+import type { Place } from "./store.ts";
 
 /** The root and what follows of the path, as far as it exists. */
 export function walk(context: MetadataContext, components: readonly string[]): Attr[] {
@@ -25,7 +26,7 @@ export function endOfWalk(components: readonly string[], walked: readonly Attr[]
   const found = walked.length - 1;
   if (found === components.length) return { parent: walked.at(-2) ?? null, attr: last };
   if (last?.type !== "directory") {
-    const kind = last?.type === "symlink" ? "a symbolic link" : "a file";
+    const kind = last?.type === "file" ? "a file" : last?.type === "symlink" ? "a symbolic link" : "a special file";
     throw new CollectiveError("not_a_directory", `/${components.slice(0, found).join("/")} is ${kind}, not a directory`);
   }
   if (found === components.length - 1) return { parent: last, attr: null };
@@ -45,6 +46,21 @@ export function wayTo(context: MetadataContext, inode: Inode): DirectoryEntry[] 
     at = entry.parent;
   }
   return way;
+}
+
+/**
+ * Where something hangs, for whoever asks what may be done with it: a directory at itself, anything else at each directory
+ * that has a name of it, and without a name at the last one that had.
+ */
+export function placesOf(context: MetadataContext, inode: Inode): Place[] {
+  if (inodeRow(context, inode).type === typeCodes.directory) return [{ directory: inode, name: undefined }];
+  const names = statement<{ parent: Inode; name: string }, [number]>(context, "SELECT parent, name FROM entry WHERE inode = ?").all(inode);
+  const places = names.map(({ parent, name }) => ({ directory: parent, name }));
+  // One that hangs in a removed tree counts only as long as there is no other.
+  const named = places.length > 1 ? places.filter(({ directory }) => isNamed(context, directory)) : places;
+  if (named.length > 0) return named;
+  const home = statement<{ home: Inode }, [number]>(context, "SELECT home FROM unnamed WHERE inode = ?").get(inode);
+  return home ? [{ directory: home.home, name: undefined }] : places;
 }
 
 export function pathTo(way: readonly DirectoryEntry[] | undefined): string | undefined {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { cp, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Inode, rootInode } from "../../protocol/ids.ts";
+import { sessionSilentMsMax } from "../../protocol/limits.ts";
 import { silentLog } from "../../src/core/log.ts";
 import { openDatabase } from "../../src/db/database.ts";
 import { metadataApplicationId, metadataMigrations } from "../../src/meta/migrations.ts";
@@ -133,6 +134,65 @@ describe("metadata in a file", () => {
     await reclaimAll(next);
     expect(await next.storeByName("media")).toMatchObject({ files: 1, chunks: 1, logicalBytes: 1 });
     expect((await next.extents(kept.inode, { offset: 0, lengthBytes: 1, limit: 1 }))[0]?.chunk).toBe(piece("kept:1").chunk);
+    await next.close();
+  });
+
+  test("counts the links of a database from before there were any, and gives no number twice", async () => {
+    await using folder = await testFolder();
+    const path = join(folder.path, "metadata.db");
+    const before = metadataMigrations.slice(
+      0,
+      metadataMigrations.findIndex(({ name }) => name === "0007-posix"),
+    );
+    const old = openDatabase({ path, applicationId: metadataApplicationId, migrations: before, log: silentLog });
+    await old.write(() => {
+      for (const [id, type, parent] of [
+        [2, 1, 1],
+        [3, 1, 2],
+        [4, 2, 3],
+        [5, 3, 3],
+        [50, 2, 3],
+      ] as const) {
+        old.sqlite.run(
+          "INSERT INTO inode (id, type, store, mode, owner, mtime_s, mtime_n, ctime_s, ctime_n) VALUES (?, ?, 2, 0, '', 7, 8, 9, 9)",
+          [...[id, type]],
+        );
+        old.sqlite.run("INSERT INTO entry (parent, name, inode) VALUES (?, ?, ?)", [parent, `${id}`, id]);
+      }
+      old.sqlite.run("DELETE FROM entry WHERE inode = 50");
+      old.sqlite.run("DELETE FROM inode WHERE id = 50");
+    });
+    await old.close();
+    const metadata = openFile(path, handClock());
+    const attrs = await Promise.all([1, 2, 3, 4, 5].map((inode) => metadata.getAttr(inode as Inode)));
+    expect(attrs.map(({ links }) => links)).toEqual([3, 3, 2, 1, 1]);
+    expect(attrs[3]).toMatchObject({ atimeNs: 7_000_000_008n, uid: null, gid: null });
+    expect((await makeDirectory(metadata, 3 as Inode, "new")).inode).toBe(51 as Inode);
+    await metadata.close();
+  });
+
+  test("keeps after a crash what is open without a name, and listens for its holders from then on", async () => {
+    await using folder = await testFolder();
+    const clock = handClock();
+    const path = join(folder.path, "live");
+    await Bun.write(join(path, ".keep"), "");
+    const metadata = openFile(join(path, "metadata.db"), clock);
+    await metadata.saveNodes(nodeNames.map(knownNode));
+    const store = await createStore(metadata);
+    const { inode } = await writeFile(metadata, store.inode, { parent: store.inode, name: "open", pieces: ["open:1"] });
+    await metadata.setExtendedAttribute(inode, { name: "user.a", value: new Uint8Array(1) }, "create");
+    await metadata.hold({ caller: owner, token: "a-session-of-a-test" }, [inode]);
+    await metadata.remove({ parent: store.inode, name: "open" }, "file", { by: "dora" });
+    clock.nowMs += 10 * sessionSilentMsMax;
+    const next = await afterCrash(path, "../crash", clock);
+    await metadata.close();
+    clock.nowMs += sessionSilentMsMax;
+    await reclaimAll(next);
+    expect(await next.getAttr(inode)).toMatchObject({ links: 0, sizeBytes: 1 });
+    expect(await next.extendedAttributes(inode)).toHaveLength(1);
+    clock.nowMs += 1;
+    await reclaimAll(next);
+    expect(await next.storeByName("media")).toMatchObject({ files: 0, chunks: 0 });
     await next.close();
   });
 

@@ -7,6 +7,7 @@ import { commitSuite } from "./metadata-commit.ts";
 import { grantsSuite } from "./metadata-grants.ts";
 import { hostsSuite } from "./metadata-hosts.ts";
 import { namespaceSuite } from "./metadata-namespace.ts";
+import { posixSuite } from "./metadata-posix.ts";
 import { storesSuite } from "./metadata-stores.ts";
 import { surplusSuite } from "./metadata-surplus.ts";
 
@@ -32,6 +33,7 @@ export function metadataStoreSuite(options: MetadataSuiteOptions): void {
   };
   describe(`metadata store: ${options.name}`, () => {
     describe("namespace", () => namespaceSuite(check));
+    describe("posix", () => posixSuite(check));
     describe("stores and nodes", () => storesSuite(check));
     describe("commit", () => commitSuite(check));
     describe("chunks", () => chunkMapSuite(check));

@@ -11,6 +11,7 @@ import { memoryMetadata } from "../support/member.ts";
 import { chunkId, collectAll, fileCommit, knownNode, newUpload, nodeNames, offerPieces, owner, piece } from "../support/metadata.ts";
 import {
   createNamespaceModel,
+  linksOf,
   type ModelFile,
   modelRoot,
   type NamespaceModel,
@@ -35,6 +36,7 @@ interface World {
 }
 
 const [n1] = nodeNames;
+const session = { caller: owner, token: "a-session-of-a-test" };
 
 function pick<T>(random: Random, from: readonly T[]): T {
   return from[random.int(from.length)] as T;
@@ -55,12 +57,10 @@ function somePlace(world: World): Place {
 
 /** Mostly one where something is. */
 function takenPlace(world: World): Place {
-  const entries = [...world.model.entries.values()].filter(
-    (entry) => entry.parent > modelRoot || (entry.parent !== 0 && world.random.int(6) === 0),
-  );
-  if (entries.length === 0 || world.random.int(6) === 0) return somePlace(world);
-  const { parent, name } = pick(world.random, entries);
-  return { parent, name };
+  const names = [...world.model.entries.values()]
+    .flatMap((entry) => entry.names)
+    .filter(({ parent }) => parent > modelRoot || world.random.int(6) === 0);
+  return names.length === 0 || world.random.int(6) === 0 ? somePlace(world) : pick(world.random, names);
 }
 
 function someTime(random: Random): bigint {
@@ -103,9 +103,14 @@ async function both<T>(
 
 async function learn(world: World, ids: readonly number[] | undefined): Promise<void> {
   for (const id of ids ?? []) {
+    // What is written by its number may have no name, and is known already.
+    if (world.inodeOf.has(id)) continue;
     const path: string[] = [];
-    for (let at = id; at !== modelRoot; at = world.model.entries.get(at)?.parent ?? modelRoot)
-      path.unshift(world.model.entries.get(at)?.name ?? "");
+    for (let at = id; at !== modelRoot; ) {
+      const [name] = world.model.entries.get(at)?.names ?? [];
+      path.unshift(name?.name ?? "");
+      at = name?.parent ?? modelRoot;
+    }
     const { attr } = await world.metadata.resolve(path);
     if (attr) world.inodeOf.set(id, attr.inode);
   }
@@ -137,21 +142,27 @@ async function commit(world: World): Promise<void> {
     const there = model.entries.get(place.parent)?.children.get(place.name);
     const based = { id: there ?? pick(random, [...model.entries.keys()]), version: 1 + random.int(2) };
     const replaces = pick(random, [undefined, undefined, undefined, undefined, based, null]);
-    return { ...place, pieces, mode: random.int(0o1000), mtimeNs: someTime(random), replaces };
+    const id = random.int(4) === 0 ? someId(world, "other") : undefined;
+    return { ...place, pieces, mode: random.int(0o1000), mtimeNs: someTime(random), replaces, id };
   });
   const upload = newUpload();
   const pieces = files.flatMap((file) => file.pieces);
-  const stores = new Set(files.map((file) => model.entries.get(file.parent)?.store ?? 0));
+  const stores = new Set(files.map((file) => model.entries.get(file.id ?? file.parent)?.store ?? 0));
   for (const store of stores) await offerPieces(metadata, { upload, store: inodeFor(world, store), pieces });
   if (!n1) throw new Error("no node");
   const confirmed = [{ node: n1, chunks: [...new Set(pieces)].map(chunkId) }];
-  const commits = files.map(({ replaces, ...file }) => {
+  const commits = files.map(({ replaces, id, ...file }) => {
     const content = replaces && { inode: inodeFor(world, replaces.id), version: replaces.version };
-    return fileCommit({ ...file, parent: inodeFor(world, file.parent), ...(content === undefined ? {} : { replaces: content }) });
+    return fileCommit({
+      ...file,
+      parent: inodeFor(world, file.parent),
+      ...(content === undefined ? {} : { replaces: content }),
+      ...(id === undefined ? {} : { inode: inodeFor(world, id) }),
+    });
   });
   const made = await both(
     world,
-    `commit ${files.map((file) => `${file.parent}/${file.name} on ${JSON.stringify(file.replaces)}`).join(" ")}`,
+    `commit ${files.map((file) => `${file.parent}/${file.name} ${file.id ?? ""} on ${JSON.stringify(file.replaces)}`).join(" ")}`,
     {
       model: () => files.map((file) => model.commitFile(file)),
       real: () => metadata.commit({ upload, files: commits, confirmed, last: true, owner }),
@@ -180,6 +191,47 @@ async function rename(world: World): Promise<void> {
     model: () => model.rename(place, to, replace),
     real: () => metadata.rename(placeFor(world, place), placeFor(world, to), { replace }),
   });
+}
+
+async function exchange(world: World): Promise<void> {
+  const { model, metadata } = world;
+  const [one, other] = [takenPlace(world), takenPlace(world)];
+  await both(world, `exchange ${JSON.stringify(one)} ${JSON.stringify(other)}`, {
+    model: () => model.exchange(one, other),
+    real: () => metadata.exchange(placeFor(world, one), placeFor(world, other)),
+  });
+}
+
+async function link(world: World): Promise<void> {
+  const { model, metadata } = world;
+  const id = someId(world, "other");
+  const to = somePlace(world);
+  await both(world, `link ${id} ${JSON.stringify(to)}`, {
+    model: () => model.link(id, to),
+    real: () => metadata.link(inodeFor(world, id), placeFor(world, to)),
+  });
+}
+
+async function hold(world: World): Promise<void> {
+  const { model, metadata } = world;
+  const id = someId(world, "other");
+  await both(world, `hold ${id}`, {
+    model: () => model.hold(id),
+    real: async () => {
+      const { gone } = await metadata.hold(session, [inodeFor(world, id)]);
+      expect(gone.length === 0).toBe(model.entries.has(id));
+    },
+  });
+}
+
+async function release(world: World): Promise<void> {
+  const { random, model, metadata, inodeOf } = world;
+  const id = pick(random, [...inodeOf.keys()]);
+  await both(world, `release ${id}`, {
+    model: () => model.release(id),
+    real: () => metadata.release(session, [inodeFor(world, id)]),
+  });
+  while (await metadata.reclaim());
 }
 
 async function remove(world: World): Promise<void> {
@@ -216,14 +268,18 @@ async function setAttr(world: World): Promise<void> {
 
 async function setQuota(world: World): Promise<void> {
   const { random, model, metadata } = world;
-  const stores = [...model.entries].filter(([, entry]) => entry.parent === modelRoot);
+  const stores = storesOf(model);
   if (stores.length === 0) return;
-  const [id, { name }] = pick(random, stores);
+  const [id, name] = pick(random, stores);
   const quotaBytes = random.int(3) === 0 ? null : 1 + random.int(80);
   await both(world, `quota ${name} ${quotaBytes}`, {
     model: () => model.setQuota(id, quotaBytes),
     real: () => metadata.setStore(name, { quotaBytes, replicas: 1 }),
   });
+}
+
+function storesOf(model: NamespaceModel): [number, string][] {
+  return [...(model.entries.get(modelRoot)?.children ?? [])].map(([name, id]) => [id, name]);
 }
 
 const operations = [
@@ -236,6 +292,13 @@ const operations = [
   rename,
   rename,
   rename,
+  exchange,
+  link,
+  link,
+  hold,
+  hold,
+  release,
+  remove,
   remove,
   clone,
   clone,
@@ -247,10 +310,10 @@ const operations = [
 function modelTree(model: NamespaceModel, id = modelRoot): unknown {
   const entry = model.entries.get(id);
   if (!entry) throw new Error("the model has lost a record");
-  const { type, mode, mtimeNs, version, target, pieces } = entry;
+  const { type, mode, mtimeNs, ctimeNs, version, target, pieces } = entry;
   const children = [...entry.children].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   return {
-    ...{ type, mode, mtimeNs, version, target, sizeBytes: sizeOf(entry) },
+    ...{ type, mode, mtimeNs, ctimeNs, version, target, sizeBytes: sizeOf(entry), links: linksOf(model, entry) },
     chunks: pieces.map((text) => piece(text).chunk),
     children: children.map(([name, child]) => [name, modelTree(model, child)]),
   };
@@ -258,26 +321,32 @@ function modelTree(model: NamespaceModel, id = modelRoot): unknown {
 
 async function realTree(metadata: MetadataStore, inode: Inode = rootInode): Promise<unknown> {
   const attr = await metadata.getAttr(inode);
-  const { type, mode, mtimeNs, version, target, sizeBytes } = attr;
+  const { type, mode, mtimeNs, ctimeNs, version, target, sizeBytes, links } = attr;
   const isDirectory = type === "directory";
   const { entries } = isDirectory ? await metadata.list(inode, { limit: 1_000 }) : { entries: [] };
   const extents = isDirectory ? [] : await metadata.extents(inode, { offset: 0, lengthBytes: 1_000_000, limit: 1_000 });
   return {
-    ...{ type, mode, mtimeNs, version, target, sizeBytes },
+    ...{ type, mode, mtimeNs, ctimeNs, version, target, sizeBytes, links },
     chunks: extents.map((extent) => extent.chunk),
     children: await Promise.all(entries.map(async (entry) => [entry.name, await realTree(metadata, entry.attr.inode)])),
   };
 }
 
+/** The tree, and beside it what is held without a name. */
+async function compareTrees({ model, metadata, inodeOf }: World): Promise<void> {
+  expect(await realTree(metadata)).toEqual(modelTree(model));
+  const unnamed = [...model.entries].filter(([id, { names }]) => id !== modelRoot && names.length === 0);
+  for (const [id] of unnamed) expect(await realTree(metadata, inodeOf.get(id))).toEqual(modelTree(model, id));
+}
+
 async function compareAccounts({ model, metadata, inodeOf }: World): Promise<void> {
   const files = [...model.entries.values()].filter((entry) => entry.type === "file");
-  for (const [id, entry] of model.entries) {
-    if (entry.parent !== modelRoot) continue;
+  for (const [id, name] of storesOf(model)) {
     const own = files.filter((file) => file.store === id);
     const chunks = new Set(own.flatMap((file) => file.pieces));
     const storedBytes = [...chunks].reduce((sum, text) => sum + piece(text).plainBytes + 64, 0);
     const facts = { files: own.length, logicalBytes: model.used(id), storedBytes };
-    expect(await metadata.storeByName(entry.name)).toMatchObject({ ...facts, chunks: chunks.size, degradedChunks: 0 });
+    expect(await metadata.storeByName(name)).toMatchObject({ ...facts, chunks: chunks.size, degradedChunks: 0 });
     const directories = model.below(id).filter((below) => model.entries.get(below)?.type === "directory").length;
     expect(await metadata.usage(inodeOf.get(id) ?? rootInode)).toEqual({ ...facts, directories });
   }
@@ -307,8 +376,12 @@ async function runSeed(seed: number): Promise<void> {
     for (let step = 0; step < stepsPerSeed; step++) {
       clock.nowMs += 1 + random.int(1_000);
       await pick(random, operations)(world);
-      if (step % 15 === 14) expect(await realTree(metadata)).toEqual(modelTree(model));
+      if (step % 15 === 14) await compareTrees(world);
     }
+    await compareTrees(world);
+    for (const id of world.inodeOf.keys()) model.release(id);
+    await metadata.release(session, "all");
+    while (await metadata.reclaim());
     for (const { name } of await metadata.listStores()) await metadata.setStore(name, { replicas: 1 });
     await compareAccounts(world);
     expect(await realTree(metadata)).toEqual(modelTree(model));

@@ -23,6 +23,7 @@ import { createFreeSpace } from "../../src/coordinator/free-space.ts";
 import { createHostHandlers } from "../../src/coordinator/host-handlers.ts";
 import { createHostedSpace } from "../../src/coordinator/hosted-space.ts";
 import { createHosting } from "../../src/coordinator/hosting.ts";
+import { createInodeHandlers } from "../../src/coordinator/inode-handlers.ts";
 import { createInviteHandlers } from "../../src/coordinator/invite-handlers.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
 import { nodeTrustSince } from "../../src/coordinator/node-trust.ts";
@@ -213,6 +214,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
   };
   const made = {
     ...createNamespaceHandlers(service),
+    ...createInodeHandlers(service),
     ...createTransferHandlers(service),
     ...createSystemHandlers(service),
     ...createInviteHandlers(service),

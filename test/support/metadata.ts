@@ -50,6 +50,8 @@ export interface NewFile {
   readonly mtimeNs?: bigint;
   readonly sizeBytes?: number;
   readonly replaces?: ContentVersion | null;
+  /** Written by its number, whatever has the name. */
+  readonly inode?: Inode;
 }
 
 export function fileCommit(file: NewFile): FileCommit {
@@ -62,6 +64,7 @@ export function fileCommit(file: NewFile): FileCommit {
     sizeBytes: file.sizeBytes ?? extents.reduce((sum, extent) => sum + extent.plainBytes, 0),
     extents,
     ...(file.replaces === undefined ? {} : { replaces: file.replaces }),
+    ...(file.inode === undefined ? {} : { inode: file.inode }),
   };
 }
 

@@ -50,7 +50,18 @@ export async function remoteMetadata(member: TestMember, nodes: readonly GlobalN
     list: (inode, page) => call(routes.list, { inode, ...page }),
     makeDirectories: async (directories, { existing }) =>
       (await call(routes.makeDirectories, { directories: [...directories], existing })).attrs,
-    makeSymlinks: async (links) => (await call(routes.makeSymlinks, { links: [...links] })).attrs,
+    makeSymlinks: async (links, { existing }) => (await call(routes.makeSymlinks, { links: [...links], existing })).attrs,
+    lookup: async (entry) => (await call(routes.lookup, entry)).attr,
+    makeNode: (node) => call(routes.makeNode, node),
+    link: (inode, to) => call(routes.link, { inode, to }),
+    exchange: async (one, other) => void (await call(routes.exchange, { one, other })),
+    extendedAttributes: async (inode) => (await call(routes.extendedAttributes, { inode })).attributes,
+    setExtendedAttribute: async (inode, attribute, existing) =>
+      void (await call(routes.setExtendedAttribute, { inode, attribute, existing })),
+    removeExtendedAttribute: async (inode, name) => void (await call(routes.removeExtendedAttribute, { inode, name })),
+    hold: ({ token }, inodes) => call(routes.hold, { session: token, inodes: [...inodes] }),
+    release: async ({ token }, inodes) =>
+      void (await call(routes.release, { session: token, inodes: inodes === "all" ? inodes : [...inodes] })),
     setAttr: (inode, change) => call(routes.setAttr, { inode, ...change }),
     remove: async (entry, kind) => void (await call(routes.remove, { ...entry, kind })),
     rename: async (from, to, { replace }) => void (await call(routes.rename, { from, to, replace })),

@@ -3,6 +3,7 @@
  * compile here without a row. Whom a case does not name gets `not_found` when it is a person,
  * `permission_denied` when it is a machine, and `not_authenticated` when it was revoked.
  */
+import type { Inode } from "../../protocol/ids.ts";
 import type { RouteInput, RouteName, routes } from "../../protocol/routes.ts";
 import { defaultStorePolicy } from "../../protocol/schema.ts";
 import { encodeGossip } from "../../src/gossip/seal.ts";
@@ -42,7 +43,10 @@ function without(kinds: readonly CallerKind[], ...gone: readonly (readonly Calle
 }
 
 const directory = (parent: number, name: string) => ({ directories: [{ parent, name, mode: 0o755 }], existing: "fail" as const });
-const link = (parent: number, name: string) => ({ links: [{ parent, name, target: "x", mtimeNs: 1n }] });
+const symlink = (parent: number, name: string) => ({ links: [{ parent, name, target: "x", mtimeNs: 1n }] });
+const fifo = (parent: number, name: string) => ({ parent, name, type: "fifo" as const, mode: 0o600, device: 0 });
+const session = "a-session-of-a-test";
+const setAttribute = (inode: number) => ({ inode, attribute: { name: "user.a", value: new Uint8Array(1) }, existing: "either" as const });
 const commit = (...files: { parent: number; name: string }[]) => ({
   upload: newUpload(),
   files: files.map((file) => ({ ...file, mode: 0o644, mtimeNs: 1n, sizeBytes: 0, extents: [] })),
@@ -52,7 +56,7 @@ const commit = (...files: { parent: number; name: string }[]) => ({
 const range = (inode: number) => ({ inode, offset: 0, lengthBytes: 10 });
 const csr = async (privateKeyPem: string) => ({ csrPem: await createCsr({ privateKeyPem, commonName: "x" }) });
 
-async function chunkOf({ member }: RightsWorld, inode: Parameters<typeof member.metadata.extents>[0]): Promise<string> {
+async function chunkOf({ member }: RightsWorld, inode: Inode): Promise<string> {
   const [extent] = await member.metadata.extents(inode, { offset: 0, lengthBytes: 1, limit: 1 });
   if (!extent) throw new Error("the file has no chunk");
   return extent.chunk;
@@ -114,14 +118,74 @@ export const rows: { readonly [K in RouteName]: readonly Case<K>[] } = {
     },
   ],
   makeSymlinks: [
-    { what: "in what is shared", input: ({ open, newName }) => link(open.directory, newName()), ok: writers, denied: readersOnly },
-    { what: "in what is not shared", input: ({ closed, newName }) => link(closed.directory, newName()), ok: [admin] },
+    { what: "in what is shared", input: ({ open, newName }) => symlink(open.directory, newName()), ok: writers, denied: readersOnly },
+    { what: "in what is not shared", input: ({ closed, newName }) => symlink(closed.directory, newName()), ok: [admin] },
   ],
   setAttr: [
     { what: "of what is shared", input: ({ open }) => ({ inode: open.file, mode: 0o600 }), ok: writers, denied: readersOnly },
     { what: "of the way", input: ({ shared }) => ({ inode: shared, mode: 0o755 }), ok: [admin], denied: without(seeShared, [admin]) },
     { what: "of what is not shared", input: ({ closed }) => ({ inode: closed.file, mode: 0o600 }), ok: [admin] },
   ],
+  lookup: [
+    { what: "what is shared", input: ({ open }) => ({ parent: open.directory, name: "file" }), ok: readers, denied: [expired] },
+    { what: "the way", input: ({ shared }) => ({ parent: shared, name: "closed" }), ok: seeShared },
+    { what: "in the root", input: () => ({ parent: 1, name: "shared" }), ok: people },
+    { what: "what is not shared", input: ({ closed }) => ({ parent: closed.directory, name: "file" }), ok: [admin] },
+    { what: "what was dropped", input: ({ drop }) => ({ parent: drop.directory, name: "file" }), ok: [admin, "dropper"] },
+  ],
+  makeNode: [
+    { what: "in what is shared", input: ({ open, newName }) => fifo(open.directory, newName()), ok: writers, denied: readersOnly },
+    { what: "in what is not shared", input: ({ closed, newName }) => fifo(closed.directory, newName()), ok: [admin] },
+    { what: "write only", input: ({ drop, newName }) => fifo(drop.directory, newName()), ok: [admin, "dropper"] },
+  ],
+  link: [
+    { what: "inside what is shared", input: (world) => link(world, "open", "open"), ok: writers, denied: readersOnly },
+    {
+      what: "below it, where nothing else is granted",
+      input: ({ open, newName }) => ({ inode: open.file, to: { parent: open.sub, name: newName() } }),
+      ok: writers,
+      denied: readersOnly,
+    },
+    { what: "out of it", input: (world) => link(world, "open", "closed"), ok: [admin], denied: [expired] },
+    { what: "into it", input: (world) => link(world, "closed", "open"), ok: [admin] },
+    { what: "what was dropped", input: (world) => link(world, "drop", "drop"), ok: [admin] },
+  ],
+  exchange: [
+    { what: "inside what is shared", input: (world) => exchange(world, "open", "open"), ok: writers, denied: readersOnly },
+    {
+      what: "with another directory",
+      input: async (world) => ({ ...(await exchange(world, "open", "open")), other: await newPlace(world, world.open.sub) }),
+      ok: editors,
+      denied: without([...readers, expired], editors),
+    },
+    {
+      what: "out of it",
+      input: (world) => exchange(world, "open", "closed"),
+      ok: [admin],
+      denied: without([...readers, expired], editors),
+    },
+    { what: "into it", input: (world) => exchange(world, "closed", "open"), ok: [admin] },
+  ],
+  extendedAttributes: [
+    { what: "of what is shared", input: ({ open }) => ({ inode: open.file }), ok: readers, denied: [expired] },
+    { what: "of what is not shared", input: ({ closed }) => ({ inode: closed.file }), ok: [admin] },
+    { what: "of what was dropped", input: ({ drop }) => ({ inode: drop.file }), ok: [admin] },
+  ],
+  setExtendedAttribute: [
+    { what: "of what is shared", input: ({ open }) => setAttribute(open.file), ok: writers, denied: readersOnly },
+    { what: "of what is not shared", input: ({ closed }) => setAttribute(closed.file), ok: [admin] },
+    { what: "of what was dropped", input: ({ drop }) => setAttribute(drop.file), ok: [admin] },
+  ],
+  removeExtendedAttribute: [
+    { what: "of what is shared", input: (world) => withAttribute(world, world.open.file), ok: writers, denied: readersOnly },
+    { what: "of what is not shared", input: (world) => withAttribute(world, world.closed.file), ok: [admin] },
+  ],
+  hold: [
+    // What is not for the caller is answered as gone.
+    { what: "what is shared", input: ({ open }) => ({ session, inodes: [open.file] }), ok: people },
+    { what: "what is not shared", input: ({ closed }) => ({ session, inodes: [closed.file] }), ok: people },
+  ],
+  release: [{ what: "what one holds oneself", input: () => ({ session, inodes: "all" }), ok: people }],
   remove: [
     {
       what: "from what is shared",
@@ -373,6 +437,24 @@ function at({ directory: parent }: { readonly directory: number }, newName: () =
 async function rename(world: RightsWorld, from: PlaceName, to: PlaceName) {
   const { name } = await world.newFile(world[from].directory);
   return { from: { parent: world[from].directory, name }, to: at(world[to], world.newName), replace: false };
+}
+
+/** Of a file of its own: who may read it is another matter afterwards. */
+async function link(world: RightsWorld, from: PlaceName, to: PlaceName) {
+  return { inode: (await world.newFile(world[from].directory)).inode, to: at(world[to], world.newName) };
+}
+
+async function newPlace({ newFile }: RightsWorld, directory: Inode) {
+  return { parent: directory, name: (await newFile(directory)).name };
+}
+
+async function exchange(world: RightsWorld, from: PlaceName, to: PlaceName) {
+  return { one: await newPlace(world, world[from].directory), other: await newPlace(world, world[to].directory) };
+}
+
+async function withAttribute({ member }: RightsWorld, inode: Inode) {
+  await member.metadata.setExtendedAttribute(inode, { name: "user.b", value: new Uint8Array(1) }, "either");
+  return { inode, name: "user.b" };
 }
 
 function clone(world: RightsWorld, from: PlaceName, to: PlaceName) {

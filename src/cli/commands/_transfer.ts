@@ -76,7 +76,7 @@ export async function getPaths(io: Io, { sources, target, recursive }: TransferR
   const totals = { files: 0, skippedFiles: 0, plainBytes: 0 };
   const shown = shownBy(progress);
   for (const [remote, there] of Map.groupBy(targets, (found) => found.remote)) {
-    const fetched = await getTrees(remote, there, { recursive, signal: io.signal, ...shown });
+    const fetched = await getTrees(remote, there, { recursive, signal: io.signal, ...shown, onNote: (line) => progress.note(line) });
     totals.files += fetched.files;
     totals.skippedFiles += fetched.skippedFiles;
     totals.plainBytes += fetched.plainBytes;

@@ -87,7 +87,7 @@ function printFound(io: Io, { path, attr, chunks, store }: Found, { home, shown 
   const { colours } = io.out;
   const fields: [string, Cell][] = [
     ["path", { text: path, paint: colours.bold }],
-    ["type", attr.target === undefined ? attr.type : `${attr.type} to ${attr.target}`],
+    ["type", attr.target === undefined ? attr.type.replace("_", " ") : `${attr.type} to ${attr.target}`],
     ...(attr.type === "directory"
       ? []
       : [
@@ -99,6 +99,10 @@ function printFound(io: Io, { path, attr, chunks, store }: Found, { home, shown 
     ["modified", `${formatTime(attr.mtimeNs)} UTC`],
     ["mode", `${formatMode(attr)} (${attr.mode.toString(8).padStart(4, "0")})`],
     ["owner", attr.owner || "-"],
+    ...(attr.uid === null && attr.gid === null
+      ? []
+      : [["user and group", `${attr.uid ?? "-"}:${attr.gid ?? "-"}`] satisfies [string, Cell]]),
+    ...(attr.type === "directory" || attr.links < 2 ? [] : [["names", attr.links] satisfies [string, Cell]]),
     ["inode", attr.inode],
     ["version", attr.version],
     ["store", store?.name ?? "-"],

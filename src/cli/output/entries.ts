@@ -1,15 +1,32 @@
 /** Files as `ls` and `stat` show them. */
-import type { Attr, DirectoryEntry } from "../../../protocol/schema.ts";
+import type { Attr, DirectoryEntry, FileType } from "../../../protocol/schema.ts";
 
-const typeLetters = { directory: "d", file: "-", symlink: "l" } as const;
+const typeLetters = {
+  directory: "d",
+  file: "-",
+  symlink: "l",
+  fifo: "p",
+  socket: "s",
+  character_device: "c",
+  block_device: "b",
+} as const satisfies Record<FileType, string>;
 
-/** `drwxr-xr-x` */
-export function formatMode(attr: Pick<Attr, "type" | "mode">): string {
-  const bits = [...attr.mode.toString(8).padStart(4, "0").slice(-3)].map((digit) => {
-    const value = Number(digit);
-    return `${value & 4 ? "r" : "-"}${value & 2 ? "w" : "-"}${value & 1 ? "x" : "-"}`;
+/** Each for user, group and others: the bit beyond the nine, and how it shows with and without the one to execute. */
+const specialBits = [
+  { bit: 0o4000, letters: "sS" },
+  { bit: 0o2000, letters: "sS" },
+  { bit: 0o1000, letters: "tT" },
+] as const;
+
+/** `drwxr-xr-x`, and as `ls` shows it where set-id and sticky bits are set. */
+export function formatMode({ type, mode }: Pick<Attr, "type" | "mode">): string {
+  const bits = specialBits.map(({ bit, letters }, index) => {
+    const value = mode >> (6 - 3 * index);
+    const executes = (value & 1) !== 0;
+    const last = (mode & bit) === 0 ? (executes ? "x" : "-") : letters[executes ? 0 : 1];
+    return `${value & 4 ? "r" : "-"}${value & 2 ? "w" : "-"}${last}`;
   });
-  return typeLetters[attr.type] + bits.join("");
+  return typeLetters[type] + bits.join("");
 }
 
 /** `2026-11-21 14:03:59`, in UTC. */

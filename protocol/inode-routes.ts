@@ -1,0 +1,89 @@
+/** The part of the control API that is about single files, known by their inodes: mounts need most of it. */
+import { z } from "zod";
+import { heldInodesPerCallMax } from "./limits.ts";
+import { route } from "./route.ts";
+import {
+  attrSchema,
+  deviceSchema,
+  entryRefSchema,
+  extendedAttributeNameSchema,
+  extendedAttributeSchema,
+  inodeSchema,
+  modeSchema,
+  posixOwnerSchema,
+  specialTypes,
+  timeNsSchema,
+} from "./schema.ts";
+
+const empty = z.object({});
+/** Chosen by the client at random, one for each time it mounts. */
+const sessionSchema = z.string().min(16).max(64);
+const inodesSchema = z.array(inodeSchema).max(heldInodesPerCallMax);
+
+export const inodeRoutes = {
+  getAttr: route("/v1/fs/attr", { input: z.object({ inode: inodeSchema }), output: attrSchema, idempotent: true }),
+  setAttr: route("/v1/fs/setattr", {
+    /** "now" by the coordinator's clock. */
+    input: z.object({
+      inode: inodeSchema,
+      mode: modeSchema.optional(),
+      ...posixOwnerSchema.shape,
+      atimeNs: z.union([timeNsSchema, z.literal("now")]).optional(),
+      mtimeNs: z.union([timeNsSchema, z.literal("now")]).optional(),
+    }),
+    output: attrSchema,
+    idempotent: true,
+  }),
+  /** What has this name in a directory that may have moved; null when nothing has. */
+  lookup: route("/v1/fs/lookup", { input: entryRefSchema, output: z.object({ attr: attrSchema.nullable() }), idempotent: true }),
+  makeNode: route("/v1/fs/mknod", {
+    input: z.object({
+      ...entryRefSchema.shape,
+      ...posixOwnerSchema.shape,
+      type: z.enum(specialTypes),
+      mode: modeSchema,
+      device: deviceSchema,
+    }),
+    output: attrSchema,
+    idempotent: false,
+  }),
+  /** Another name for the same file, inside its datastore. */
+  link: route("/v1/fs/link", { input: z.object({ inode: inodeSchema, to: entryRefSchema }), output: attrSchema, idempotent: false }),
+  /** Each of two gets the other's name, in one step. */
+  exchange: route("/v1/fs/exchange", {
+    input: z.object({ one: entryRefSchema, other: entryRefSchema }),
+    output: empty,
+    idempotent: false,
+  }),
+  /** All of them, with their values. */
+  extendedAttributes: route("/v1/fs/xattr/list", {
+    input: z.object({ inode: inodeSchema }),
+    output: z.object({ attributes: z.array(extendedAttributeSchema) }),
+    idempotent: true,
+  }),
+  setExtendedAttribute: route("/v1/fs/xattr/set", {
+    input: z.object({ inode: inodeSchema, attribute: extendedAttributeSchema, existing: z.enum(["either", "create", "replace"]) }),
+    output: empty,
+    idempotent: false,
+  }),
+  removeExtendedAttribute: route("/v1/fs/xattr/remove", {
+    input: z.object({ inode: inodeSchema, name: extendedAttributeNameSchema }),
+    output: empty,
+    idempotent: false,
+  }),
+  /**
+   * Files that a client has open, which then stay when their last name goes. Asked again at least every third of
+   * `sessionSilentMsMax`, also with no inodes: a session that is silent for longer than that has released all.
+   */
+  hold: route("/v1/fs/hold", {
+    input: z.object({ session: sessionSchema, inodes: inodesSchema }),
+    /** Those that are no more, or not for the caller. */
+    output: z.object({ gone: z.array(inodeSchema) }),
+    idempotent: true,
+  }),
+  release: route("/v1/fs/release", {
+    input: z.object({ session: sessionSchema, inodes: z.union([inodesSchema, z.literal("all")]) }),
+    output: empty,
+    idempotent: true,
+  }),
+};
