@@ -6,6 +6,8 @@ import type { Request } from "./request.ts";
 
 export interface RequestCall extends Call {
   abort(reason: CollectiveError): void;
+  /** Whether it got on since this was last asked. */
+  takeProgress(): boolean;
 }
 
 const umaskPlaces: ReadonlyMap<number, number> = new Map([
@@ -25,6 +27,7 @@ class LazyCall implements RequestCall {
   readonly caller: Caller;
   #controller: AbortController | undefined;
   #reason: CollectiveError | undefined;
+  #hasProgressed = false;
 
   constructor(caller: Caller) {
     this.caller = caller;
@@ -36,6 +39,16 @@ class LazyCall implements RequestCall {
       if (this.#reason) this.#controller.abort(this.#reason);
     }
     return this.#controller.signal;
+  }
+
+  progress(): void {
+    this.#hasProgressed = true;
+  }
+
+  takeProgress(): boolean {
+    const hasProgressed = this.#hasProgressed;
+    this.#hasProgressed = false;
+    return hasProgressed;
   }
 
   abort(reason: CollectiveError): void {

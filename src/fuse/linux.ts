@@ -24,6 +24,8 @@ const symbols = {
   __errno_location: { args: [], returns: pointer },
 } as const;
 
+export const isSupported = process.platform === "linux";
+
 type Libc = ReturnType<typeof load>;
 
 /** glibc, then musl under the names of both processors. */
@@ -75,6 +77,7 @@ export interface LinuxDevice extends Device {
 /** IOV_MAX is 1,024, and the head takes one. */
 const piecesMax = 1023;
 const ioVectorBytes = 16;
+const twoTo32 = 2 ** 32;
 
 export function openDevice(): LinuxDevice | { readonly errno: number } {
   const descriptor = libc().open(ptr(cString("/dev/fuse")), O_RDWR | O_NONBLOCK | O_CLOEXEC, 0);
@@ -88,8 +91,10 @@ function deviceOf(descriptor: number): LinuxDevice {
   const vectors = new DataView(memory);
   const vectorsAt = ptr(memory);
   const point = (index: number, bytes: Uint8Array, length: number): void => {
-    vectors.setBigUint64(index * ioVectorBytes, BigInt(ptr(bytes)), true);
-    vectors.setBigUint64(index * ioVectorBytes + 8, BigInt(length), true);
+    const [at, address] = [index * ioVectorBytes, ptr(bytes)];
+    vectors.setUint32(at, address, true);
+    vectors.setUint32(at + 4, Math.floor(address / twoTo32), true);
+    vectors.setUint32(at + 8, length, true);
   };
   return {
     descriptor,

@@ -9,10 +9,11 @@ import { resolve } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
-import type { FileSystem } from "../vfs/file-system.ts";
+import type { Answer, FileSystem } from "../vfs/file-system.ts";
 import { errnoName } from "./errno.ts";
 import {
   fileSystemType,
+  isSupported,
   type LinuxDevice,
   type MountRequest,
   mountByHelper,
@@ -21,12 +22,13 @@ import {
   openDevice,
   readMounts,
   setReadAhead,
+  unmountBlocking,
   unmountByHelper,
 } from "./linux.ts";
 import { createKernelCaches } from "./notifications.ts";
 import { createSession } from "./session.ts";
 import type { Statistics } from "./statistics.ts";
-import { type CallingThread, startCalling, startWaiting } from "./threads.ts";
+import { startCalling, startWaiting } from "./threads.ts";
 import { createTransport } from "./transport.ts";
 
 export interface MountOptions extends MountRequest {
@@ -59,6 +61,7 @@ const helperHint = "install fuse3, or run this as root";
 
 export async function mount(options: MountOptions, deps: MountDeps): Promise<Mount> {
   const { clock, log } = deps;
+  if (!isSupported) throw new CollectiveError("unsupported", "mounting is for Linux", { hint: "use the command line here" });
   await clearDeadMount(options.mountPoint, log);
   const request = { ...options, mountPoint: await directoryAt(options.mountPoint) };
   const { mountPoint } = request;
@@ -77,24 +80,25 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
   let isOver = false;
   const unmount = async (lazy: boolean): Promise<void> => {
     try {
-      if (!isOver) await unmountFrom(mountPoint, { lazy, calls });
+      if (!isOver) await unmountFrom(mountPoint, lazy, () => calls.unmount(mountPoint, lazy));
     } catch (thrown) {
       // Somebody else was faster, and the thread that would have done it is gone.
       if (!isOver) throw thrown;
     }
   };
-  const served = Promise.race([transport.ended, failed.promise]);
+  const cutOff = Promise.withResolvers<void>();
+  const served = Promise.race([transport.ended, failed.promise, cutOff.promise]);
   const ended = served
-    .catch(async (error) => {
-      // Nobody answers any more: who waits there would wait for ever.
-      await unmount(true).catch((thrown) => log.error("unmount_failed", { mountPoint, error: String(thrown) }));
-      throw error;
-    })
     .finally(async () => {
       isOver = true;
       session.end();
       await Promise.all([waiter.stop(), calls.stop()]);
+      // Ends the waiting of whoever still asks.
       device.close();
+    })
+    .catch(async (error) => {
+      await clearDeadMount(mountPoint, log).catch((thrown) => log.error("unmount_failed", { mountPoint, error: String(thrown) }));
+      throw error;
     });
   ended.catch(() => undefined);
 
@@ -113,11 +117,11 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
     unmount: ({ lazy }) => unmount(lazy),
     stop: async ({ graceMs }) => {
       await unmount(false).catch(() => unmount(true));
-      const cutOff = new AbortController();
-      const grace = clock.sleep(graceMs, cutOff.signal).then(() => failed.reject(new CollectiveError("cancelled", "cut off")));
+      const over = new AbortController();
+      const grace = clock.sleep(graceMs, over.signal).then(cutOff.resolve, () => undefined);
       await ended.catch(() => undefined);
-      cutOff.abort();
-      await grace.catch(() => undefined);
+      over.abort();
+      await grace;
     },
   };
 }
@@ -144,12 +148,8 @@ async function clearDeadMount(path: string, log: Log): Promise<void> {
   );
   if (failure !== "ENOTCONN") return;
   log.warn("dead_mount_cleared", { mountPoint: path });
-  const thread = startCalling({ onFailure: () => undefined });
-  try {
-    await unmountFrom(path, { lazy: true, calls: thread });
-  } finally {
-    await thread.stop();
-  }
+  // Nobody serves it, so nothing that is served here is waited for.
+  await unmountFrom(path, true, () => unmountBlocking(path, true));
 }
 
 async function mountDevice(request: MountRequest): Promise<LinuxDevice> {
@@ -176,10 +176,11 @@ function noDevice(error: number): CollectiveError {
   });
 }
 
-async function unmountFrom(mountPoint: string, { lazy, calls }: { readonly lazy: boolean; readonly calls: CallingThread }): Promise<void> {
+/** `direct` is root's way: 0 or an errno. */
+async function unmountFrom(mountPoint: string, lazy: boolean, direct: () => Answer<number>): Promise<void> {
   const hint = "close what is open there, or unmount lazily";
   if (process.getuid?.() === 0) {
-    const error = await calls.unmount(mountPoint, lazy);
+    const error = await direct();
     // EINVAL: nothing is mounted there, so somebody else was faster.
     if (error === 0 || error === constants.errno.EINVAL) return;
     throw new CollectiveError("conflict", `${mountPoint} cannot be unmounted: ${errnoName(error)}`, { hint });
@@ -196,12 +197,7 @@ export async function unmountAt(path: string): Promise<void> {
   // A dead one cannot be looked at.
   const mountPoint = await realpath(path).catch(() => resolve(path));
   if (!(await isMounted(mountPoint))) throw new CollectiveError("not_found", `no collective is mounted at ${mountPoint}`);
-  const thread = startCalling({ onFailure: () => undefined });
-  try {
-    await unmountFrom(mountPoint, { lazy: false, calls: thread });
-  } finally {
-    await thread.stop();
-  }
+  await unmountFrom(mountPoint, false, () => unmountBlocking(mountPoint, false));
 }
 
 /** Also of one that is dead. */

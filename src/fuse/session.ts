@@ -1,8 +1,8 @@
 /**
  * One mount's conversation with the kernel: each request is asked of the file system, and answered exactly once.
  *
- * - What answers at once is answered within `handle`. What does not is pending: it ends by itself, is interrupted, or runs into the
- *   time limit, so that no program waits longer than that for anything but a lock.
+ * - What answers at once is answered within `handle`. What does not is pending: it ends by itself, is interrupted, or gets nowhere for
+ *   as long as the time limit, so that no program waits longer than that for anything but a lock.
  * - An interrupted request may still end as it likes for `interruptGraceMs`; then it is EINTR, or a killed program would stay.
  * - An answer that comes later than that, or that the kernel no longer wants, is undone (`Reply.lost`).
  * - The kernel's count of each number is kept here; the file system hears `forget` when it is zero.
@@ -61,8 +61,7 @@ interface Pending {
   readonly operation: Operation;
   readonly call: RequestCall;
   endsAtMs: number;
-  /** What the asker is told then. */
-  overdue: CollectiveError;
+  wasInterrupted: boolean;
   answered: boolean;
 }
 
@@ -75,7 +74,13 @@ interface Heading {
 
 export function createSession(options: SessionOptions): Session {
   const { fs, device, clock, log, statistics, trace } = options;
-  const nodes = createKnownNodes((inode) => fs.forget(inode));
+  const nodes = createKnownNodes((inode) => {
+    try {
+      fs.forget(inode);
+    } catch (thrown) {
+      log.error("forget_failed", { inode, error: toCollectiveError(thrown).message });
+    }
+  });
   const out = createReplyWriter();
   const pending = new Map<number, Pending>();
   const agreed = Promise.withResolvers<void>();
@@ -148,7 +153,7 @@ export function createSession(options: SessionOptions): Session {
       operation,
       call,
       endsAtMs: operation.waits ? Number.POSITIVE_INFINITY : request.startedAtMs + options.timeLimitMs,
-      overdue: new CollectiveError("timed_out", "no answer in time"),
+      wasInterrupted: false,
       answered: false,
     };
     pending.set(request.unique, one);
@@ -175,9 +180,13 @@ export function createSession(options: SessionOptions): Session {
 
   const endOverdue = (): void => {
     const nowMs = clock.monotonicMs();
+    for (const one of pending.values()) {
+      if (one.call.takeProgress() && !one.wasInterrupted) one.endsAtMs = Math.max(one.endsAtMs, nowMs + options.timeLimitMs);
+    }
     for (const one of [...pending.values()].filter(({ endsAtMs }) => endsAtMs <= nowMs)) {
-      one.call.abort(one.overdue);
-      if (settle(one)) fail(one.operation.name, one.request, one.overdue);
+      const error = one.wasInterrupted ? interrupted() : new CollectiveError("timed_out", "no answer in time");
+      one.call.abort(error);
+      if (settle(one)) fail(one.operation.name, one.request, error);
     }
     if (pending.size > 0) return;
     sweep?.[Symbol.dispose]();
@@ -187,9 +196,9 @@ export function createSession(options: SessionOptions): Session {
   const interrupt = (request: Request): void => {
     const one = pending.get(request.u64(fuse_interrupt_in.unique));
     if (one === undefined) return;
-    one.overdue = new CollectiveError("cancelled", "interrupted");
+    one.wasInterrupted = true;
     one.endsAtMs = Math.min(one.endsAtMs, clock.monotonicMs() + interruptGraceMs);
-    one.call.abort(one.overdue);
+    one.call.abort(interrupted());
   };
 
   const forgetBatch = (request: Request): void => {
@@ -260,4 +269,8 @@ export function createSession(options: SessionOptions): Session {
       agreed.reject(error);
     },
   };
+}
+
+function interrupted(): CollectiveError {
+  return new CollectiveError("cancelled", "interrupted");
 }

@@ -1,4 +1,4 @@
-/** One request in words, for `COLLECTIVE_FUSE_TRACE`. */
+/** Requests in words, for whoever wants to see what a program really asks of a mount. */
 import {
   fuse_create_in,
   fuse_fallocate_in,
@@ -65,4 +65,13 @@ export function describeRequest(request: Request): string {
   } catch {
     return `${about} (malformed)`;
   }
+}
+
+/** A line for each request, while the environment has `COLLECTIVE_FUSE_TRACE`. */
+export function tracerOf(
+  environment: Readonly<Record<string, string | undefined>>,
+  write: (text: string) => void,
+): ((line: string) => void) | undefined {
+  const wanted = environment.COLLECTIVE_FUSE_TRACE ?? "";
+  return wanted === "" || wanted === "0" ? undefined : (line) => write(`${line}\n`);
 }

@@ -3,14 +3,11 @@ import type { FileType } from "../../protocol/schema.ts";
 import type { Attributes, FileKind } from "./file-system.ts";
 import type { Node } from "./nodes.ts";
 
-/** The coordinator knows no users of this machine: everything is shown as theirs who mounted it. */
+/** Who mounted it: shown wherever nobody has said whose a file is. */
 export interface ShownOwner {
   readonly uid: number;
   readonly gid: number;
 }
-
-/** 1 for directories says that it counts nothing, as some other file systems do: their directories are not counted. */
-const linksShown = 1;
 
 export function attributesOf(node: Node, { uid, gid }: ShownOwner): Attributes {
   const { attr, opened } = node;
@@ -20,9 +17,9 @@ export function attributesOf(node: Node, { uid, gid }: ShownOwner): Attributes {
     inode: node.number,
     kind: kindOf(attr.type),
     mode: opened?.mode ?? attr.mode,
-    links: node.isRemoved ? 0 : linksShown,
-    uid,
-    gid,
+    links: node.isRemoved ? 0 : attr.links,
+    uid: attr.uid ?? uid,
+    gid: attr.gid ?? gid,
     device: 0,
     sizeBytes,
     storedBytes: sizeBytes,

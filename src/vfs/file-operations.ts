@@ -163,11 +163,11 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
         return data.length;
       })();
     },
-    flush: (_, { handle }) => {
+    flush: (call, { handle }) => {
       const { node, access } = handles.get(handle);
-      return access === "read" ? undefined : files.commit(node);
+      return access === "read" ? undefined : files.commit(node, () => call.progress());
     },
-    sync: (_, { handle }) => files.commit(handles.get(handle).node),
+    sync: (call, { handle }) => files.commit(handles.get(handle).node, () => call.progress()),
     release: (_, { handle }) => files.close(handles.remove(handle).node),
   };
 }

@@ -36,6 +36,8 @@ export interface Call {
   readonly caller: Caller;
   /** Made when it is first asked for: calls that never wait need none. */
   readonly signal: AbortSignal;
+  /** Something was achieved, so the time limit begins anew: for calls whose work has no bound, like making a large file durable. */
+  progress(): void;
 }
 
 export type FileKind = "file" | "directory" | "symlink" | "fifo" | "socket" | "character_device" | "block_device";

@@ -51,7 +51,7 @@ export interface Nodes {
   /** It was seen there, just now unless told. */
   remember(realm: Realm, attr: Attr, place: Place, askedMs?: number): Node;
   move(node: Node, to: Place): void;
-  /** It has no name any more. */
+  /** The name it was found by is gone. */
   remove(node: Node): void;
   /** The kernel knows it no more. It stays for a while, for that may cross with an answer. */
   forget(number: number): void;
@@ -138,7 +138,8 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
     move: moveTo,
     remove: (node) => {
       leavePlace(node);
-      node.isRemoved = true;
+      // A file that has other names is found again by one of them.
+      node.isRemoved = node.attr.type === "directory" || node.attr.links <= 1;
     },
     forget: (number) => {
       if (number === rootInode) return;

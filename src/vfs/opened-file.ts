@@ -29,6 +29,8 @@ export interface OpenedFile {
   modifiedNs: bigint | undefined;
   changedNs: bigint | undefined;
   hasFailed: boolean;
+  /** Of those who wait for a commit: called whenever a part of it is stored. */
+  readonly waiting: Set<() => void>;
 }
 
 export interface OpenFiles {
@@ -37,8 +39,8 @@ export interface OpenFiles {
   /** Never throws: what could not be stored is kept. */
   close(node: Node): Promise<void>;
   write(node: Node, data: Uint8Array, at: number): Promise<void> | undefined;
-  /** Durable when it resolves. */
-  commit(node: Node): Promise<void>;
+  /** Durable when it resolves; `progress` is called as it comes nearer. */
+  commit(node: Node, progress?: () => void): Promise<void>;
   /** In turn with its commits. */
   exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
   /** Stores what is left; answers what could not be. */
@@ -89,6 +91,9 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         store: attr.store,
         unsaved,
         read: content.read,
+        onProgress: () => {
+          for (const progress of opened.waiting) progress();
+        },
         file: {
           parent: nodes.get(place.parent).inode,
           name: place.name,
@@ -145,9 +150,15 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       }
     }
   };
-  const commit: OpenFiles["commit"] = async (node) => {
+  const commit: OpenFiles["commit"] = async (node, progress = () => undefined) => {
     const { opened } = node;
-    if (opened) await turnsOf(node).run(() => commitInTurn(node, opened));
+    if (!opened) return;
+    opened.waiting.add(progress);
+    try {
+      await turnsOf(node).run(() => commitInTurn(node, opened));
+    } finally {
+      opened.waiting.delete(progress);
+    }
   };
   const settle = (node: Node): void => {
     const { opened } = node;
@@ -195,6 +206,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         modifiedNs: undefined,
         changedNs: undefined,
         hasFailed: false,
+        waiting: new Set(),
       };
       opened.handles++;
       if (node.opened === opened) {

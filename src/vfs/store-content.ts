@@ -23,6 +23,8 @@ export interface StoreRequest {
   readonly store: Inode;
   readonly unsaved: UnsavedContent;
   readonly read: (range: Range) => Uint8Array[] | Promise<Uint8Array[]>;
+  /** Called whenever a part has been stored. */
+  readonly onProgress: () => void;
   readonly file: Omit<FileCommit, "sizeBytes" | "extents">;
 }
 
@@ -70,6 +72,7 @@ export function createContentWriter(): ContentWriter {
         started.resolve();
         try {
           await upload.store(store, full.chunks);
+          request.onProgress();
         } catch (error) {
           failure ??= { error };
         } finally {

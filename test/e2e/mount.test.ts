@@ -5,6 +5,7 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -18,7 +19,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { build } from "../../scripts/build.ts";
+import { readMounts } from "../../src/fuse/linux.ts";
+import { isMounted as isOurMount } from "../../src/fuse/mount.ts";
 import { asNobody, helperImpossible, mountingImpossible, mountMemory, program } from "../support/e2e-mount.ts";
+import { sys } from "../support/syscalls.ts";
 
 const reason = mountingImpossible();
 const root = join(import.meta.dir, "../..");
@@ -34,6 +38,8 @@ const isMounted = (path: string): boolean => readFileSync("/proc/self/mountinfo"
 const until = async (condition: () => boolean): Promise<void> => {
   while (!condition()) await Bun.sleep(5);
 };
+/** In the kernel, for an answer of a mount. */
+const isWaiting = (pid: number): boolean => /fuse|request_wait/.test(readFileSync(`/proc/${pid}/wchan`, "utf8"));
 /** A program that waits, and the errno that it ends with. */
 const statByProgram = (path: string) => Bun.spawn(["stat", path], { env: { LC_ALL: "C" }, stdio: ["ignore", "ignore", "pipe"] });
 
@@ -44,6 +50,17 @@ describe.skipIf(reason !== undefined)(`a mount${reason ? ` (${reason})` : ""}`, 
     expect(JSON.parse(await mounted.stop())).toMatchObject({ open: 0 });
     expect(mounted.process.exitCode).toBe(0);
     expect([isMounted(mounted.path), existsSync(join(mounted.path, "file"))]).toEqual([false, false]);
+  });
+
+  test("is found by its name, whatever is in it, and reads ahead as far as root wants", async () => {
+    const path = join(mkdtempSync(join(tmpdir(), "mount-")), "with spaces, \\ and ümlauts");
+    mkdirSync(path);
+    await using mounted = await mountMemory(["--read-ahead-kib", "1024"], { path });
+    expect(await isOurMount(path)).toBe(true);
+    const { device } = (await readMounts()).findLast((one) => one.mountPoint === path) ?? {};
+    expect(readFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, "utf8")).toBe("1024\n");
+    await mounted.stop();
+    expect(await isOurMount(path)).toBe(false);
   });
 
   test("ends at SIGTERM while a file is open: the place is free, and the file is cut off after its grace", async () => {
@@ -88,10 +105,30 @@ describe.skipIf(reason !== undefined)(`a mount${reason ? ` (${reason})` : ""}`, 
   test("lets a program be killed that waits for what never ends", async () => {
     await using mounted = await mountMemory(["--time-limit-ms", "60000"]);
     const waiting = statByProgram(join(mounted.path, "stall"));
-    await until(() => /fuse|request_wait/.test(readFileSync(`/proc/${waiting.pid}/wchan`, "utf8")));
+    await until(() => isWaiting(waiting.pid));
     waiting.kill("SIGKILL");
     await waiting.exited;
     expect(waiting.signalCode).toBe("SIGKILL");
+  });
+
+  test("gives a lock to whoever waits for it, and lets the wait be interrupted", async () => {
+    await using mounted = await mountMemory(["--time-limit-ms", "200"]);
+    const path = join(mounted.path, "file");
+    const fd = openSync(path, "w");
+    const [LOCK_EX, LOCK_UN] = [2, 8];
+    sys.flock(fd, LOCK_EX);
+    const waiting = Bun.spawn(["flock", path, "echo", "mine"], { stdio: ["ignore", "pipe", "inherit"] });
+    const impatient = Bun.spawn(["flock", path, "echo", "never"], { stdio: ["ignore", "pipe", "inherit"] });
+    for (const { pid } of [waiting, impatient]) await until(() => isWaiting(pid));
+    impatient.kill("SIGTERM");
+    await impatient.exited;
+    expect(await new Response(impatient.stdout).text()).toBe("");
+    // Longer than anything else may take.
+    await Bun.sleep(400);
+    expect(waiting.exitCode).toBeNull();
+    sys.flock(fd, LOCK_UN);
+    expect(await new Response(waiting.stdout).text()).toBe("mine\n");
+    closeSync(fd);
   });
 
   test("tells the kernel what has changed behind its back", async () => {

@@ -21,7 +21,6 @@ import { createMemoryLocks, type MemoryLocks, type WaitGraph } from "./memory-lo
 export interface MemoryFileSystemOptions {
   readonly validMs?: number;
   readonly writeBack?: boolean;
-  readonly locks?: boolean;
 }
 
 /** A FileSystem whose tests may look inside. */
@@ -199,7 +198,7 @@ export function createMemoryFileSystem(options: MemoryFileSystemOptions = {}): M
   return {
     nodeCount: () => nodes.size,
     openCount: () => opens,
-    traits: { locks: options.locks ?? true, extendedAttributes: true, writeBack: options.writeBack ?? false },
+    traits: { locks: true, extendedAttributes: true, writeBack: options.writeBack ?? false },
     attach: () => undefined,
 
     lookup: (_call, place) => {

@@ -1,7 +1,7 @@
 /**
  * Mounts a file system in memory until SIGTERM: the process that tests and measurements use a mount of.
  *
- *   bun test/support/mount-memory.ts MOUNTPOINT [--write-back] [--trace] [--allow-other] [--valid-ms N] [--time-limit-ms N] [--no-locks]
+ *   bun test/support/mount-memory.ts MOUNTPOINT [--write-back] [--allow-other] [--valid-ms N] [--time-limit-ms N]
  *
  * It prints `mounted` when the place can be used, and what it knows of itself when it ends. Names that begin with `stall` are looked up
  * for ever. At SIGUSR1 the file `watched` changes behind the kernel's back, the kernel is told, and `told` is printed.
@@ -14,10 +14,11 @@ import { createMetrics } from "../../src/core/metrics.ts";
 import { mount } from "../../src/fuse/mount.ts";
 import { createStatistics } from "../../src/fuse/statistics.ts";
 import { serveThread } from "../../src/fuse/threads.ts";
+import { tracerOf } from "../../src/fuse/trace.ts";
 import { type Call, type FileSystem, type KernelCaches, rootInode } from "../../src/vfs/file-system.ts";
 import { createMemoryFileSystem, type MemoryFileSystem } from "./memory-file-system.ts";
 
-const nobody: Call = { caller: { uid: 0, gid: 0, pid: 0, umask: 0 }, signal: new AbortController().signal };
+const nobody: Call = { caller: { uid: 0, gid: 0, pid: 0, umask: 0 }, signal: new AbortController().signal, progress() {} };
 
 function withSpecialNames(fs: MemoryFileSystem): FileSystem {
   let caches: KernelCaches | undefined;
@@ -52,11 +53,10 @@ async function main(): Promise<void> {
     allowPositionals: true,
     options: {
       "write-back": { type: "boolean" },
-      trace: { type: "boolean" },
       "allow-other": { type: "boolean" },
-      "no-locks": { type: "boolean" },
       "valid-ms": { type: "string", default: "1000" },
       "time-limit-ms": { type: "string", default: "10000" },
+      "read-ahead-kib": { type: "string" },
       "grace-ms": { type: "string", default: "2000" },
     },
   });
@@ -65,7 +65,6 @@ async function main(): Promise<void> {
   const metrics = createMetrics();
   const fs = createMemoryFileSystem({
     writeBack: values["write-back"] ?? false,
-    locks: !values["no-locks"],
     validMs: Number(values["valid-ms"]),
   });
   const mounted = await mount(
@@ -75,13 +74,14 @@ async function main(): Promise<void> {
       readOnly: false,
       allowOther: values["allow-other"] ?? false,
       timeLimitMs: Number(values["time-limit-ms"]),
+      ...(values["read-ahead-kib"] !== undefined && { readAheadKibibytes: Number(values["read-ahead-kib"]) }),
     },
     {
       fs: withSpecialNames(fs),
       clock: systemClock,
       log: createLog({ level: "info", format: "text", write: (line) => process.stderr.write(`${line}\n`), wallMs: Date.now }),
       statistics: createStatistics(metrics),
-      trace: values.trace ? (line) => process.stderr.write(`${line}\n`) : undefined,
+      trace: tracerOf(process.env, (text) => process.stderr.write(text)),
     },
   );
   process.stdout.write("mounted\n");

@@ -9,7 +9,7 @@ import { type Call, type EntryReply, type OpenFile, type OpenOptions, type Place
 import type { OtherMembers } from "../../src/vfs/realms.ts";
 import { alice } from "./pki.ts";
 
-export const call: Call = { caller: { uid: 0, gid: 0, pid: 1, umask: 0 }, signal: new AbortController().signal };
+export const call: Call = { caller: { uid: 0, gid: 0, pid: 1, umask: 0 }, signal: new AbortController().signal, progress: () => undefined };
 
 const plainOpen: OpenOptions = {
   access: "read_write",

@@ -4,6 +4,7 @@ import { constants } from "node:os";
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { Clock } from "../../src/core/clock.ts";
 import { fuse_entry_out, fuse_init_out, fuse_open_out, fuse_opcode as op } from "../../src/fuse/protocol.ts";
+import { tracerOf } from "../../src/fuse/trace.ts";
 import type { Call, FileSystem } from "../../src/vfs/file-system.ts";
 import { createFuseBench, fields, initBody, message } from "../support/fuse-session.ts";
 import { createMemoryFileSystem } from "../support/memory-file-system.ts";
@@ -86,6 +87,21 @@ describe("time", () => {
     await settle();
     expect(bench.answers.length).toBe(answered);
     expect([fs.openCount(), bench.session.pendingCount()]).toEqual([0, 0]);
+  });
+
+  test("a call that gets on has time until it stops getting on", () => {
+    const clock = createStillClock();
+    const { fs, calls } = createStalling("sync");
+    const bench = createFuseBench(fs, { clock, timeLimitMs: 1_000 });
+    bench.ask(op.FUSE_FSYNC, 1, fields(1n, 0, 0));
+    for (let times = 0; times < 10; times++) {
+      clock.move(900);
+      expect(bench.session.pendingCount()).toBe(1);
+      calls[0]?.call.progress();
+      clock.move(100);
+    }
+    clock.move(1_100);
+    expect(bench.answers.at(-1)).toMatchObject({ unique: bench.lastUnique(), errno: ETIMEDOUT });
   });
 
   test("waiting for a lock has no limit, and can be interrupted", async () => {
@@ -237,4 +253,12 @@ test("a trace names the request, who asked, and what came of it", () => {
   bench.ask(op.FUSE_RMDIR, 1, fields("none"));
   expect(lines[0]).toMatch(/^#\d+ mkdir node 1 uid 0 pid 0 "directory": ok \d+\.\d+ ms$/);
   expect(lines[1]).toContain('rmdir node 1 uid 0 pid 0 "none": ENOENT');
+});
+
+test("tracing is on while the environment says so", () => {
+  const lines: string[] = [];
+  const write = (text: string) => lines.push(text);
+  for (const value of [undefined, "", "0"]) expect(tracerOf({ COLLECTIVE_FUSE_TRACE: value }, write)).toBeUndefined();
+  tracerOf({ COLLECTIVE_FUSE_TRACE: "1" }, write)?.("#2 getattr");
+  expect(lines).toEqual(["#2 getattr\n"]);
 });
