@@ -27,7 +27,7 @@ export interface Node {
   attr: Attr;
   /** When the coordinator said so, by the monotonic clock. */
   askedMs: number;
-  /** The name it was found by, which is where it is committed. Undefined for the root, and for what has no name any more. */
+  /** The name it was found by last. Undefined for the root, and for what has no name any more. */
   place: Place | undefined;
   isRemoved: boolean;
   /** Of a directory: how often this mount has changed the names in it. */

@@ -79,7 +79,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     void options.caches()?.dropData(node.number);
   };
 
-  const commitOnce = async (node: Node, opened: OpenedFile, isNameFree: boolean): Promise<void> => {
+  const commitOnce = async (node: Node, opened: OpenedFile): Promise<void> => {
     const { content, mode, modifiedNs, changedNs } = opened;
     const { place, attr, realm } = node;
     if (!place || attr.store === undefined) throw staleError();
@@ -99,7 +99,9 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
           name: place.name,
           mode: mode ?? attr.mode,
           mtimeNs: modifiedNs ?? attr.mtimeNs,
-          replaces: isNameFree ? null : { inode, version },
+          // Wherever another client has moved it.
+          inode,
+          replaces: { inode, version },
         },
       });
       content.committed(versionOf(node, stored.attr, stored.extents));
@@ -114,33 +116,29 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       throw error;
     }
   };
-  /** What to do about a version that is not the one we know. Answers whether the name is free. */
-  const catchUp = async (node: Node, opened: OpenedFile, conflict: CollectiveError): Promise<boolean> => {
+  /** Another client has changed or removed it. Throws what the commit did when it has not. */
+  const catchUp = async (node: Node, opened: OpenedFile, failure: CollectiveError): Promise<void> => {
     const { stored } = opened.content;
     const attr = await currentAttr(node, stored);
-    if (attr && attr.version !== stored.version) {
+    if (attr?.version === stored.version) throw failure;
+    if (attr) {
       rebase(node, opened, attr);
-      return false;
+      return;
     }
-    const { found } = conflict.details;
-    // Moved by another client, nobody tells where to: it is better to have it twice than not at all.
-    if (attr && found === null) return true;
-    if (attr) throw conflict;
+    node.attr = { ...node.attr, links: 0 };
     nodes.remove(node);
-    return false;
   };
   const commitInTurn = async (node: Node, opened: OpenedFile): Promise<void> => {
     const { content } = opened;
-    let isNameFree = false;
     for (let attempt = 0; content.hasUnsaved && !node.isRemoved; attempt++) {
       try {
-        await commitOnce(node, opened, isNameFree);
+        await commitOnce(node, opened);
         opened.hasFailed = false;
         return;
       } catch (thrown) {
         const error = toCollectiveError(thrown);
-        if (attempt < rebasesMax && (error.details.expected !== undefined || error.code === "stale")) {
-          isNameFree = await catchUp(node, opened, error);
+        if (attempt < rebasesMax && mayBeChanged(error)) {
+          await catchUp(node, opened, error);
           continue;
         }
         if (!opened.hasFailed)
@@ -255,6 +253,10 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     },
     [Symbol.dispose]: () => retries[Symbol.dispose](),
   };
+}
+
+function mayBeChanged({ code, details }: CollectiveError): boolean {
+  return code === "stale" || code === "not_found" || details.expected !== undefined;
 }
 
 function turnsOf(node: Node): Limiter {

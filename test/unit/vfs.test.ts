@@ -144,6 +144,18 @@ describe("two mounts", () => {
     expect(await two.find("/s/gone")).toBeUndefined();
   });
 
+  test("store a file where the other has moved it", async () => {
+    await using one = await open();
+    await using two = await open();
+    await one.writeFile("/s/moving", content(10));
+    const file = await one.open("/s/moving");
+    await one.write(file, content(20, 16), 0);
+    await two.fs.rename(call, await two.place("/s/moving"), await two.place("/s/moved"), "replace");
+    await one.close(file);
+    expect(await two.find("/s/moving")).toBeUndefined();
+    expect(Buffer.compare(await two.readFile("/s/moved"), content(20, 16))).toBe(0);
+  });
+
   test("give one of them a new name", async () => {
     await using one = await open();
     await using two = await open();
