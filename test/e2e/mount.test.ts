@@ -1,11 +1,10 @@
 /** A mount comes and goes without leaving anything behind, and nothing that waits on it waits for ever. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import {
   chmodSync,
   closeSync,
   existsSync,
   fsyncSync,
-  mkdirSync,
   mkdtempSync,
   openSync,
   readFileSync,
@@ -53,8 +52,7 @@ describe.skipIf(reason !== undefined)(`a mount${reason ? ` (${reason})` : ""}`, 
   });
 
   test("is found by its name, whatever is in it, and reads ahead as far as root wants", async () => {
-    const path = join(mkdtempSync(join(tmpdir(), "mount-")), "with spaces, \\ and ümlauts");
-    mkdirSync(path);
+    const path = mkdtempSync(join(tmpdir(), "mount with spaces, \\ and ümlauts-"));
     await using mounted = await mountMemory(["--read-ahead-kib", "1024"], { path });
     expect(await isOurMount(path)).toBe(true);
     const { device } = (await readMounts()).findLast((one) => one.mountPoint === path) ?? {};
@@ -173,18 +171,18 @@ describe.skipIf(reason !== undefined)(`a mount${reason ? ` (${reason})` : ""}`, 
     expect(cpuTicks() - before).toBeLessThan(10);
   });
 
-  describe("of the executable", () => {
+  test("works in an executable as from source", async () => {
     const folder = mkdtempSync(join(tmpdir(), "mount-executable-"));
-    afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-    test("works as from source", async () => {
+    try {
       const outputPath = join(folder, "mount-memory");
       await build({ entryPoint: join(root, "test/support/mount-memory.ts"), outputPath, commit: "" });
       await using mounted = await mountMemory([], { command: [outputPath] });
       writeFileSync(join(mounted.path, "file"), Buffer.alloc(3_000_000, 7));
       expect(readFileSync(join(mounted.path, "file")).every((byte) => byte === 7)).toBe(true);
       expect(JSON.parse(await mounted.stop())).toMatchObject({ open: 0 });
-    });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });
 
