@@ -5,7 +5,6 @@
  * peer may say more.
  */
 import { z } from "zod";
-import { errorCodes } from "./errors.ts";
 import { federationRoutes } from "./federation-routes.ts";
 import { identityKinds } from "./ids.ts";
 import { inodeRoutes } from "./inode-routes.ts";
@@ -386,13 +385,5 @@ export const routes = {
 
 export type RouteName = keyof typeof routes;
 export type { Route, RouteInput, RouteOutput } from "./route.ts";
-
-/** What any error looks like on the wire, control and data API alike. */
-export const errorBodySchema = z.object({
-  code: z.enum(errorCodes),
-  message: z.string(),
-  hint: z.string().optional(),
-  details: z.record(z.string(), z.unknown()).optional(),
-});
 
 export const contentTypeMessage = "application/msgpack";

@@ -8,9 +8,9 @@
  */
 import { z } from "zod";
 import { checkShape } from "../../protocol/codec.ts";
+import { errorBodySchema } from "../../protocol/error-body.ts";
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { type GlobalName, type Identity, identityKinds } from "../../protocol/ids.ts";
-import { errorBodySchema } from "../../protocol/routes.ts";
 import { globalNameSchema } from "../../protocol/schema.ts";
 import { type Clock, systemClock } from "../core/clock.ts";
 import { loadAuthorityDir } from "../pki/authority-folder.ts";
@@ -45,6 +45,8 @@ const jobsWaitingMax = 4_096;
 const childTimeoutMs = 30_000;
 
 export interface CertificateProcess {
+  /** Jobs will be there soon: the child that does them starts meanwhile. */
+  prepare(): void;
   /** Throws what the job threw. Durable on return where it writes. */
   run(job: CertificateJob): Promise<string>;
 }
@@ -53,13 +55,19 @@ export interface CertificateProcess {
 export function createCertificateProcess(program: readonly string[]): CertificateProcess {
   const waiting: { readonly job: CertificateJob; readonly outcome: PromiseWithResolvers<string> }[] = [];
   let isRunning = false;
+  let prepared: Child | undefined;
+  const nextChild = (): Child => {
+    const child = prepared ?? startChild(program);
+    prepared = undefined;
+    return child;
+  };
   const runAll = async (): Promise<void> => {
     // Everything that is asked for in this turn shares one child.
     await Promise.resolve();
     for (let batch = waiting.splice(0, jobsPerChildMax); batch.length > 0; batch = waiting.splice(0, jobsPerChildMax)) {
       try {
-        const answers = await runChild(
-          program,
+        const answers = await answersOf(
+          nextChild(),
           batch.map(({ job }) => job),
         );
         for (const [index, { outcome }] of batch.entries()) settle(outcome, answers[index]);
@@ -70,6 +78,9 @@ export function createCertificateProcess(program: readonly string[]): Certificat
     isRunning = false;
   };
   return {
+    prepare: () => {
+      prepared ??= startChild(program);
+    },
     run: (job) => {
       if (waiting.length >= jobsWaitingMax)
         return Promise.reject(new CollectiveError("rate_limited", "too many certificates are being asked for"));
@@ -88,13 +99,16 @@ function settle(outcome: PromiseWithResolvers<string>, answer: Answer | undefine
   else outcome.reject(new CollectiveError(answer.error.code, answer.error.message, { hint: answer.error.hint }));
 }
 
-async function runChild(program: readonly string[], jobs: readonly CertificateJob[]): Promise<Answer[]> {
-  const child = Bun.spawn([...program, certificateCommand], {
-    stdin: new TextEncoder().encode(JSON.stringify(jobs)),
-    stdout: "pipe",
-    stderr: "inherit",
-    timeout: childTimeoutMs,
-  });
+type Child = ReturnType<typeof startChild>;
+
+/** It waits for its jobs, and ends without a word when this process ends before there are any. */
+function startChild(program: readonly string[]) {
+  return Bun.spawn([...program, certificateCommand], { stdin: "pipe", stdout: "pipe", stderr: "inherit", timeout: childTimeoutMs });
+}
+
+async function answersOf(child: Child, jobs: readonly CertificateJob[]): Promise<Answer[]> {
+  child.stdin.write(JSON.stringify(jobs));
+  await child.stdin.end();
   const text = await new Response(child.stdout).text();
   const exitCode = await child.exited;
   if (exitCode !== 0) throw new CollectiveError("internal", `the certificate process ended with ${exitCode}`);
@@ -103,6 +117,7 @@ async function runChild(program: readonly string[], jobs: readonly CertificateJo
 
 /** The child's side: jobs as JSON in, answers as JSON out, in the same order. */
 export async function runCertificateJobs(input: string, clock: Clock = systemClock): Promise<string> {
+  if (input === "") return "";
   const jobs = checkShape(z.array(jobSchema).max(jobsPerChildMax), JSON.parse(input), "the list of jobs");
   const answers: Answer[] = [];
   for (const job of jobs) {

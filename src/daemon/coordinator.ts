@@ -76,6 +76,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
   const { clock, random } = around;
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const certificates = createCertificateProcess(around.program);
+  if (!existsSync(join(authorityDirOf(config.dataDir), authorityFiles.certificate))) certificates.prepare();
   const credentialsDir = certDir ?? join(config.dataDir, "credentials");
   const identity: Identity = { kind: "coordinator", name: member };
   const ownJob = enrolJob({ dataDir: config.dataDir, credentialsDir, identity, validityMs: config.certValidityMs });

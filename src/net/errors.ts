@@ -1,8 +1,8 @@
 /** What a failed request means, in words of this system: one table for both APIs' clients. */
 
 import { decodeMessage } from "../../protocol/codec.ts";
+import { errorBodySchema } from "../../protocol/error-body.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
-import { errorBodySchema } from "../../protocol/routes.ts";
 
 /** The request never left this machine, so repeating it is safe whatever it would have done. */
 export function neverSent(error: unknown): boolean {

@@ -4,8 +4,8 @@ import { connect as connectTcp } from "node:net";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
+import { errorBodySchema } from "../../protocol/error-body.ts";
 import { dnsNameOf, type Identity, identityUri } from "../../protocol/ids.ts";
-import { errorBodySchema } from "../../protocol/routes.ts";
 import type { Authority } from "../../src/pki/authority.ts";
 import { type Leaf, type RogueLeaf, rogueLeaf } from "./pki.ts";
 

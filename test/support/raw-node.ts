@@ -2,7 +2,7 @@
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { decodeMessage } from "../../protocol/codec.ts";
 import { dataPaths } from "../../protocol/data.ts";
-import { errorBodySchema } from "../../protocol/routes.ts";
+import { errorBodySchema } from "../../protocol/error-body.ts";
 import type { TestMember, TestNode } from "./member.ts";
 
 export interface Presented {

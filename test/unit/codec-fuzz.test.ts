@@ -19,12 +19,13 @@ import {
   verifiedManySchema,
 } from "../../protocol/data.ts";
 import { openEnvelope } from "../../protocol/envelope.ts";
+import { errorBodySchema } from "../../protocol/error-body.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { parseChunkId, parseGlobalName, parseIdentityUri, parseInode, parseSite } from "../../protocol/ids.ts";
 import { extentsPerCommitMax } from "../../protocol/limits.ts";
 import { messageDepthMax, messageValuesMax, structureFault } from "../../protocol/message-structure.ts";
 import { parseName, parsePath } from "../../protocol/path.ts";
-import { errorBodySchema, type RouteName, routes } from "../../protocol/routes.ts";
+import { type RouteName, routes } from "../../protocol/routes.ts";
 import { decodeReceipt, decodeTicket } from "../../protocol/ticket.ts";
 import { openContexts } from "../../src/client/context-file.ts";
 import { deriveChunkKeys, openChunk, readChunkHeader, sealChunk, sealedBytesMax } from "../../src/codec/sealed-chunk.ts";

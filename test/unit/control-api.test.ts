@@ -2,10 +2,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { connect } from "node:http2";
 import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
+import { errorBodySchema } from "../../protocol/error-body.ts";
 import type { ErrorCode } from "../../protocol/errors.ts";
 import { type GlobalName, globalName, parseLocalName, rootInode, type Site, siteOf } from "../../protocol/ids.ts";
 import { controlBodyBytesMax, uploadIdleMsMax } from "../../protocol/limits.ts";
-import { errorBodySchema, routes } from "../../protocol/routes.ts";
+import { routes } from "../../protocol/routes.ts";
 import type { Authority } from "../../src/pki/authority.ts";
 import { createCsr } from "../../src/pki/authority.ts";
 import { readCertificate } from "../../src/pki/certificate.ts";
