@@ -11,7 +11,7 @@
  *   bun scripts/test.ts --only unit,e2e       these stages; e2e brings the build of what it tests
  *   bun scripts/test.ts --keep-going          every stage, whatever failed before
  */
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -60,6 +60,8 @@ async function runTests(folder: string, timeoutMs: number): Promise<TestReport> 
   if (files.length === 0) return emptyReport;
   // Temporary files of the tests go there too, so that none is left by a test that crashed the runner.
   const workDirectory = await mkdtemp(join(tmpdir(), "collective-test-"));
+  // Tests of permissions act as other users, who have to get at what is theirs below.
+  await chmod(workDirectory, 0o711);
   try {
     const reportPath = join(workDirectory, "report.xml");
     const flags = ["--no-orphans", `--timeout=${timeoutMs}`, "--reporter=junit", `--reporter-outfile=${reportPath}`];
