@@ -66,13 +66,13 @@ async function sha256(
   return { hash: hash.digest("hex"), peakMb, seconds: (performance.now() - started) / 1000 };
 }
 
-/** Median of several runs of `work`, in milliseconds. */
+/** Median of several runs of `work`, in milliseconds; or of what it answers, where only a part of it counts. */
 async function medianMs(runs: number, work: () => Promise<unknown>): Promise<number> {
   const times: number[] = [];
   for (let i = 0; i < runs; i++) {
     const started = performance.now();
-    await work();
-    times.push(performance.now() - started);
+    const answer = await work();
+    times.push(typeof answer === "number" ? answer : performance.now() - started);
   }
   return Math.round((times.sort((a, b) => a - b)[runs >> 1] ?? 0) * 10) / 10;
 }
@@ -81,21 +81,21 @@ async function measureStart() {
   await using home = await temporaryHome();
   const env = { ...home.env, PATH: "/usr/bin:/bin" };
   const versionMs = await medianMs(9, () => run(["--version"], { env }));
-  const coordinatorMs = await medianMs(5, async () => {
+  const coordinatorMs = await medianMs(9, async () => {
+    const before = performance.now();
     await using _alone = await startCollective({ nodes: 0 });
+    return performance.now() - before;
   });
   const started = performance.now();
   await using collective = await startCollective({ nodes: 3 });
   const threeNodesMs = Math.round(performance.now() - started);
   const restartCoordinatorMs = await medianMs(5, async () => {
     await collective.service("coordinator").process.stop();
-    const before = performance.now();
     await collective.restart("coordinator");
-    return before;
   });
   return {
     version_ms: versionMs,
-    coordinator_first_start_and_kill_ms: coordinatorMs,
+    coordinator_first_start_ms: coordinatorMs,
     coordinator_and_three_nodes_first_start_ms: threeNodesMs,
     coordinator_stop_and_ready_again_ms: restartCoordinatorMs,
   };
