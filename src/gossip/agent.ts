@@ -15,6 +15,7 @@ import type { Signer } from "../pki/ticket.ts";
 import { createGate } from "./gate.ts";
 import { type Introduction, readIntroduction } from "./introductions.ts";
 import type { Message } from "./messages.ts";
+import { accusationsOf, opinionOf } from "./opinions.ts";
 import type { GossipProfile } from "./profile.ts";
 import { isNews } from "./relevance.ts";
 import { createSeal, decodeGossip, encodeGossip, type Rejections } from "./seal.ts";
@@ -56,8 +57,6 @@ export interface GossipMember {
   readonly state: Opinion;
   readonly incarnation: number;
   readonly addresses: readonly string[];
-  /** Since when, by the monotonic clock. */
-  readonly sinceMs: number;
   readonly accusers: readonly GlobalName[];
 }
 
@@ -189,16 +188,16 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
   };
   const introductions = (): Introduction[] => {
     const known = knownNames();
-    return [...entriesOf(state.records)].flatMap(({ value }) => {
+    return [...entriesOf(state.records)].flatMap((record) => {
       try {
-        return introductionIn(value, known) ?? [];
+        return introductionIn(record, known) ?? [];
       } catch {
         // It was refused when it came, and the log said why.
         return [];
       }
     });
   };
-  const knownNames = (): GlobalName[] => [...entriesOf(state.members)].map(({ value }) => value.statement.member);
+  const knownNames = (): GlobalName[] => [...entriesOf(state.members)].map(({ member }) => member);
   const encodeCounted = (message: Message): Uint8Array<ArrayBuffer> => {
     const bytes = encodeGossip(message);
     messagesSent[message.kind]++;
@@ -316,13 +315,12 @@ function answerOrAbort<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
 }
 
 function membersOf(state: GossipState): GossipMember[] {
-  const members = [...entriesOf(state.members)].map(({ value: { statement, opinion, changedMs, accusations } }) => ({
+  const members = [...entriesOf(state.members)].map((statement) => ({
     name: statement.member,
-    state: opinion,
+    state: opinionOf(state, statement),
     incarnation: statement.incarnation,
     addresses: statement.addresses,
-    sinceMs: changedMs,
-    accusers: accusations.map(({ accuser }) => accuser),
+    accusers: accusationsOf(state, statement.member).map(({ accuser }) => accuser),
   }));
   return members.sort((a, b) => (a.name < b.name ? -1 : 1));
 }

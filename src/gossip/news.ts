@@ -4,34 +4,47 @@
  */
 import type { GlobalName } from "../../protocol/ids.ts";
 import type { News } from "./messages.ts";
+import { accusationsOf, opinionOf } from "./opinions.ts";
 import { retransmissions } from "./profile.ts";
 import { type NewsEntry, newsBytesPerMessageMax, newsEntriesMax, type Turn } from "./state.ts";
-import { recordKey } from "./statements.ts";
 import { lookUp, sameDigest } from "./trie.ts";
 
 /** Statements about the receiver, the accusations it has to know of among them. */
 const statementsPerNewsMax = 64;
+/** None is shorter: where less is left of a message, the rest of the queue need not be tried. */
+const statementBytesMin = 128;
 
-/** Puts a statement on its way; whatever it makes untrue is not sent any more. */
+/** Puts a statement on its way. */
 export function spread(turn: Turn, statement: News): void {
   const { state } = turn;
-  const key = newsKey(statement);
-  const refutes = (entry: NewsEntry): boolean =>
-    statement.kind === "alive" && entry.statement.kind === "suspect" && entry.statement.member === statement.member;
-  const kept = state.news.filter((entry) => entry.key !== key && !refutes(entry));
-  // Sorted by sends, so the end is what has been sent most. What falls out is left to anti-entropy, and that soon.
-  if (kept.length >= newsEntriesMax) state.nextSyncMs = Math.min(state.nextSyncMs, turn.nowMs + state.profile.probeIntervalMs);
-  state.news = [{ key, statement, sends: 0 }, ...kept.slice(0, newsEntriesMax - 1)];
+  turn.fresh.push(statement);
   if (state.nextGossipMs === Number.POSITIVE_INFINITY) {
     state.nextGossipMs = turn.nowMs + state.profile.gossipIntervalMs * turn.random.next();
   }
 }
 
+/** Takes up what this step has spread; whatever that makes untrue is not sent any more. */
+export function settleNews(turn: Turn): void {
+  const { state, fresh } = turn;
+  if (fresh.length === 0) return;
+  const later = new Map<string, News>();
+  // The newest first; what it replaces or refutes is left out.
+  const isCurrent = ({ kind, key, member }: News): boolean =>
+    !later.has(key) && !(kind === "suspect" && later.get(member)?.kind === "alive");
+  for (const statement of fresh.toReversed()) if (isCurrent(statement)) later.set(statement.key, statement);
+  fresh.length = 0;
+  const kept = state.news.filter(({ statement }) => isCurrent(statement));
+  const entries = [...[...later.values()].map((statement) => ({ statement, sends: 0 })), ...kept];
+  // Sorted by sends, so the end is what has been sent most. What falls out is left to anti-entropy, and that soon.
+  if (entries.length > newsEntriesMax) state.nextSyncMs = Math.min(state.nextSyncMs, turn.nowMs + state.profile.probeIntervalMs);
+  state.news = entries.slice(0, newsEntriesMax);
+}
+
 /** What a request to `to` carries. */
 export function newsFor(turn: Turn, to: GlobalName): News[] {
-  const { chosen, sent } = choose(turn, to, []);
-  if (sent.size > 0) countSends(turn, sent);
-  return chosen;
+  const choice = choose(turn, to, []);
+  countSends(turn, choice);
+  return choice.chosen;
 }
 
 /**
@@ -47,42 +60,57 @@ export function newsInAnswer(turn: Turn, to: GlobalName, theirs: readonly News[]
 }
 
 export function dropNewsOf(turn: Turn, member: GlobalName): void {
+  settleNews(turn);
   turn.state.news = turn.state.news.filter(({ statement }) => statement.member !== member);
+}
+
+interface Choice {
+  readonly chosen: News[];
+  /** Of the queue, what is chosen, what is passed over, and where the rest begins. */
+  readonly sent: readonly NewsEntry[];
+  readonly passedOver: readonly NewsEntry[];
+  readonly restFrom: number;
 }
 
 /**
  * A member that is suspect or dead here is told first what is held against it, and the latest it is known
  * to have said: it can refute both (Lifeguard's buddy system).
  */
-function choose(turn: Turn, to: GlobalName, theirs: readonly News[]): { readonly chosen: News[]; readonly sent: ReadonlySet<NewsEntry> } {
-  const view = lookUp(turn.state.members, to);
-  const chosen: News[] = view && view.opinion !== "alive" ? [view.statement, ...view.accusations] : [];
-  let bytes = 0;
-  const sent = new Set<NewsEntry>();
-  for (const entry of turn.state.news) {
-    const { statement } = entry;
-    if (chosen.length >= statementsPerNewsMax || bytes >= newsBytesPerMessageMax) break;
-    if (statement.member === to && statement.kind !== "suspect") continue;
-    if (theirs.some(({ digest }) => sameDigest(digest, statement.digest))) continue;
-    if (sent.size > 0 && bytes + statement.sealed.length > newsBytesPerMessageMax) continue;
-    bytes += statement.sealed.length;
-    sent.add(entry);
-    if (!chosen.includes(statement)) chosen.push(statement);
-  }
-  return { chosen, sent };
-}
-
-function countSends(turn: Turn, sent: ReadonlySet<NewsEntry>): void {
+function choose(turn: Turn, to: GlobalName, theirs: readonly News[]): Choice {
+  settleNews(turn);
   const { state } = turn;
-  const sendsMax = retransmissions(state.profile, state.members.count);
-  state.news = state.news
-    .map((entry) => (sent.has(entry) ? { ...entry, sends: entry.sends + 1 } : entry))
-    .filter((entry) => entry.sends < sendsMax)
-    .sort((a, b) => a.sends - b.sends);
+  const held = lookUp(state.members, to);
+  const first: readonly News[] = held && opinionOf(state, held) !== "alive" ? [held, ...accusationsOf(state, to)] : [];
+  const [chosen, sent, passedOver] = [[...first], [] as NewsEntry[], [] as NewsEntry[]];
+  let [bytes, restFrom] = [0, 0];
+  for (const entry of state.news) {
+    const { statement } = entry;
+    if (chosen.length >= statementsPerNewsMax || bytes + statementBytesMin > newsBytesPerMessageMax) break;
+    restFrom++;
+    const isTooLong = sent.length > 0 && bytes + statement.sealed.length > newsBytesPerMessageMax;
+    const isTheirs = statement.member === to && statement.kind !== "suspect";
+    if (isTooLong || isTheirs || theirs.some(({ digest }) => sameDigest(digest, statement.digest))) {
+      passedOver.push(entry);
+      continue;
+    }
+    bytes += statement.sealed.length;
+    sent.push(entry);
+    if (!first.includes(statement)) chosen.push(statement);
+  }
+  return { chosen, sent, passedOver, restFrom };
 }
 
-function newsKey(statement: News): string {
-  if (statement.kind === "alive") return `alive ${statement.member}`;
-  if (statement.kind === "suspect") return `suspect ${statement.member} ${statement.accuser}`;
-  return `record ${recordKey(statement)}`;
+/** Keeps the queue sorted: of those sent as often, first what has been sent just now. */
+function countSends({ state }: Turn, { sent, passedOver, restFrom }: Choice): void {
+  if (sent.length === 0) return;
+  const sendsMax = retransmissions(state.profile, state.members.count);
+  const counted = sent.map(({ statement, sends }) => ({ statement, sends: sends + 1 })).filter(({ sends }) => sends < sendsMax);
+  const others = [...passedOver, ...state.news.slice(restFrom)];
+  const news: NewsEntry[] = [];
+  let taken = 0;
+  for (const entry of counted) {
+    for (let other = others[taken]; other && other.sends < entry.sends; other = others[++taken]) news.push(other);
+    news.push(entry);
+  }
+  state.news = news.concat(others.slice(taken));
 }

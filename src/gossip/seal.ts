@@ -22,8 +22,8 @@ import { decodeRecordBody } from "../../protocol/gossip-records.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
 import { publicKeyFromRaw } from "../pki/keys.ts";
 import { type Message, type News, toWire } from "./messages.ts";
-import { type Presence, type Seal, type Statement, signerOf, type Unsigned } from "./statements.ts";
-import type { Digest } from "./trie.ts";
+import { keyOf, type Presence, type Seal, type Statement, signerOf, type Unsigned } from "./statements.ts";
+import { type Digest, slotOf } from "./trie.ts";
 
 const schemas = { alive: aliveSchema, suspect: suspectSchema, record: recordSchema, presence: presenceSchema } as const;
 
@@ -33,7 +33,7 @@ export function createSeal(sign: (input: Uint8Array) => Uint8Array): Seal {
     const { kind, ...fields } = unsigned;
     const body = encodeMessage({ version: 1, ...fields });
     const sealed = sealEnvelope(kind, { body, signature: sign(signedInput(kind, body)) });
-    return { ...unsigned, sealed, digest: digestOf(sealed) };
+    return signed(unsigned, sealed);
   }) as Seal;
 }
 
@@ -126,13 +126,18 @@ function readStatement(bytes: Uint8Array): Read | undefined {
     const sealed = Uint8Array.from(bytes);
     const { signature, body } = openEnvelope(kind, sealed);
     const { version: _, ...fields } = decodeMessage<(typeof schemas)[typeof kind]>(schemas[kind], body, `the statement ${kind}`);
-    const statement = { kind, ...fields, sealed, digest: digestOf(sealed) } as Statement;
+    const statement = signed({ kind, ...fields } as Unsigned, sealed);
     if (statement.kind === "record" && statement.body.length > 0) decodeRecordBody(statement.topic, statement.body);
     return { statement, signature, input: signedInput(kind, body) };
   } catch (error) {
     if (error instanceof CollectiveError) return undefined;
     throw error;
   }
+}
+
+function signed(unsigned: Unsigned, sealed: Uint8Array): Statement {
+  const key = keyOf(unsigned);
+  return { ...unsigned, sealed, key, slot: slotOf(key), digest: digestOf(sealed) };
 }
 
 function digestOf(sealed: Uint8Array): Digest {

@@ -11,13 +11,13 @@ import type { Topic } from "../../protocol/gossip.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
 import type { Random } from "../core/random.ts";
 import type { Bucket } from "./bucket.ts";
-import type { Message } from "./messages.ts";
+import type { Message, News } from "./messages.ts";
 import type { GossipProfile } from "./profile.ts";
 import type { Alive, GossipRecord, Seal, Suspect } from "./statements.ts";
-import type { Trie } from "./trie.ts";
+import type { Keyed, Trie } from "./trie.ts";
 
 /** Distinct pieces of news on their way; the most often sent is dropped first, anti-entropy brings it anyway. */
-export const newsEntriesMax = 512;
+export const newsEntriesMax = 256;
 /** Of statements beside the first, in one message. */
 export const newsBytesPerMessageMax = 4_096;
 /** Probes made for others at once. */
@@ -31,24 +31,20 @@ export const clockJumpMax = 1_000_000;
 export const opinions = ["alive", "suspect", "dead", "left"] as const;
 export type Opinion = (typeof opinions)[number];
 
-/** What we hold of one member. */
-export interface MemberView {
-  readonly statement: Alive;
-  readonly opinion: Opinion;
-  /** When our opinion last changed. */
-  readonly changedMs: number;
-  /** Of the current incarnation, one per accuser; kept while it is suspect or dead, to tell it when we meet. */
+/** Against one member; in `dead` it stays when it has run out. */
+export interface Suspicion extends Keyed {
+  readonly key: GlobalName;
+  readonly sinceMs: number;
+  /** When the member is dead. */
+  readonly deadlineMs: number;
+  /** Of the current incarnation, one per accuser. */
   readonly accusations: readonly Suspect[];
-  /** How many statements about itself and how many accusations we still take from it. */
-  readonly newsBudget: Bucket;
-  readonly accusationBudget: Bucket;
-  readonly introductions: number;
 }
 
+export type Budgets = Trie<Keyed & { readonly bucket: Bucket }>;
+
 export interface NewsEntry {
-  /** News about the same replace each other. */
-  readonly key: string;
-  readonly statement: Alive | Suspect | GossipRecord;
+  readonly statement: News;
   readonly sends: number;
 }
 
@@ -56,12 +52,23 @@ export interface NewsEntry {
 export interface Probe {
   readonly target: GlobalName;
   readonly nonce: Uint8Array;
+  /** Direct pings so far. */
+  readonly tries: number;
+  readonly nextTryMs: number;
   /** How many, once they are. */
   readonly helpersAsked: number | undefined;
   readonly helpersAtMs: number;
   readonly endsMs: number;
   /** Helpers that have not answered, not even with a nack: a sign that the trouble is ours. */
   readonly silentHelpers: number;
+}
+
+/** What speaks against a member that was not accused yet. */
+export interface Doubt {
+  /** Failed probes in a row. */
+  readonly failures: number;
+  /** That all of them failed though the member is there, where as many messages get lost as we have seen. */
+  readonly chance: number;
 }
 
 /** Why we wait for an answer. */
@@ -82,19 +89,22 @@ export interface Round {
 export interface GossipState {
   readonly profile: GossipProfile;
   readonly self: Alive;
-  /** Including ourselves. */
-  readonly members: Trie<MemberView>;
+  /** What each says of itself, ourselves included. What we think of them is kept apart, of the few of whom we think ill. */
+  readonly members: Trie<Alive>;
   readonly records: Trie<GossipRecord>;
   readonly clock: number;
   readonly health: number;
+  /** Of our pings to members that were there, those without an answer: what getting lost is like from here. */
+  readonly lossShare: number;
   readonly news: readonly NewsEntry[];
   readonly probe: Probe | undefined;
   readonly round: Round;
-  /** Members that failed probes without having been accused yet, and how many in a row. */
-  readonly doubts: ReadonlyMap<GlobalName, number>;
-  /** When each suspect is dead. */
-  readonly suspects: ReadonlyMap<GlobalName, number>;
-  readonly dead: ReadonlySet<GlobalName>;
+  readonly doubts: ReadonlyMap<GlobalName, Doubt>;
+  readonly suspects: Trie<Suspicion>;
+  readonly dead: Trie<Suspicion>;
+  /** How many statements about itself and how many accusations we still take from a member; full buckets are left out. */
+  readonly newsBudgets: Budgets;
+  readonly accusationBudgets: Budgets;
   /** Members that we were told to get in touch with and have not heard from, and how often we tried. */
   readonly contacts: ReadonlyMap<GlobalName, number>;
   readonly exchanges: ReadonlyMap<number, Exchange>;
@@ -103,6 +113,10 @@ export interface GossipState {
   readonly nextGossipMs: number;
   readonly nextSyncMs: number;
   readonly nextReconnectMs: number;
+  /** No suspicion runs out before. */
+  readonly nextDeathMs: number;
+  /** When we last said that we are up. */
+  readonly announcedMs: number;
   /** When we refute what has been said of us; infinite when there is nothing to refute. */
   readonly refuteMs: number;
   /** When `wake` is due next. */
@@ -151,4 +165,6 @@ export interface StepEnvironment {
 export interface Turn extends StepEnvironment {
   state: { -readonly [K in keyof GossipState]: GossipState[K] };
   readonly actions: GossipAction[];
+  /** News of this step, the newest last. */
+  readonly fresh: News[];
 }

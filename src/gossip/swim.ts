@@ -12,21 +12,22 @@ import {
   acceptAlive,
   acceptSuspect,
   announceSelf,
-  declareDead,
+  buryDead,
   forgetMember,
-  newView,
+  postponeDeaths,
   presentCount,
-  setView,
+  sweepBudgets,
   withoutDoubt,
 } from "./membership.ts";
 import type { Message, News } from "./messages.ts";
-import { newsInAnswer, spread } from "./news.ts";
-import { adjustHealth, answerPing, askHelpers, failProbe, probeAnswered, probeUnanswered, relayProbe, startProbe } from "./probing.ts";
-import type { GossipProfile } from "./profile.ts";
+import { newsInAnswer, settleNews, spread } from "./news.ts";
+import { adjustHealth, answerPing, continueProbe, failProbe, probeAnswered, probeUnanswered, relayProbe, startProbe } from "./probing.ts";
+import { type GossipProfile, lossShareAtFirst } from "./profile.ts";
 import { acceptRecord, forgetRecordsOf, publish } from "./records.ts";
 import type { GossipAction, GossipEvent, GossipState, StepEnvironment, Turn } from "./state.ts";
+import type { Alive } from "./statements.ts";
 import { compareWith, continueSync, startSync } from "./sync.ts";
-import { emptyTrie } from "./trie.ts";
+import { emptyTrie, entryAt, withEntry } from "./trie.ts";
 
 /** So many statements at once are somebody's catching up and nobody's news: they are kept and not passed on. */
 const newsAtOnceMax = 16;
@@ -58,16 +59,19 @@ export function createGossipState(options: NewGossip, environment: StepEnvironme
   const state: GossipState = {
     profile,
     self,
-    members: emptyTrie(),
+    members: withEntry(emptyTrie<Alive>(), self),
     records: emptyTrie(),
     clock: counterStart,
     health: 0,
+    lossShare: lossShareAtFirst,
     news: [],
     probe: undefined,
     round: { key: random.int(2 ** 31), position: 0 },
     doubts: new Map(),
-    suspects: new Map(),
-    dead: new Set(),
+    suspects: emptyTrie(),
+    dead: emptyTrie(),
+    newsBudgets: emptyTrie(),
+    accusationBudgets: emptyTrie(),
     contacts: new Map(),
     exchanges: new Map(),
     nextExchange: 1,
@@ -75,20 +79,29 @@ export function createGossipState(options: NewGossip, environment: StepEnvironme
     nextGossipMs: Number.POSITIVE_INFINITY,
     nextSyncMs: nowMs + profile.syncIntervalMs * random.next(),
     nextReconnectMs: nowMs + profile.reconnectIntervalMs * random.next(),
+    nextDeathMs: Number.POSITIVE_INFINITY,
+    announcedMs: nowMs,
     refuteMs: Number.POSITIVE_INFINITY,
     dueMs: nowMs,
   };
-  const turn: Turn = { ...environment, state: { ...state }, actions: [] };
-  setView(turn, newView(turn, self));
+  const turn = turnOf(state, environment);
   spread(turn, self);
-  turn.state.dueMs = dueOf(turn.state);
-  return turn.state;
+  return finished(turn).state;
 }
 
 export function step(state: GossipState, event: GossipEvent, environment: StepEnvironment): StepResult {
-  const turn: Turn = { ...environment, state: { ...state }, actions: [] };
+  const turn = turnOf(state, environment);
   forgiveStall(turn);
   handle(turn, event);
+  return finished(turn);
+}
+
+function turnOf(state: GossipState, environment: StepEnvironment): Turn {
+  return { ...environment, state: { ...state }, actions: [], fresh: [] };
+}
+
+function finished(turn: Turn): StepResult {
+  settleNews(turn);
   turn.state.dueMs = dueOf(turn.state);
   return { state: turn.state, actions: turn.actions };
 }
@@ -100,7 +113,7 @@ function forgiveStall(turn: Turn): void {
   if (lateMs <= state.profile.probeIntervalMs) return;
   state.probe = undefined;
   state.doubts = new Map();
-  state.suspects = new Map([...state.suspects].map(([member, deadlineMs]) => [member, deadlineMs + lateMs]));
+  postponeDeaths(turn, lateMs);
   adjustHealth(turn, 1);
 }
 
@@ -124,9 +137,12 @@ function wake(turn: Turn): void {
   const { state, nowMs } = turn;
   if (nowMs >= state.refuteMs) announceSelf(turn);
   if (state.probe && nowMs >= state.probe.endsMs) failProbe(turn, state.probe);
-  else if (state.probe && state.probe.helpersAsked === undefined && nowMs >= state.probe.helpersAtMs) askHelpers(turn, state.probe);
-  for (const [member, deadlineMs] of state.suspects) if (nowMs >= deadlineMs) declareDead(turn, member);
-  if (nowMs >= state.nextProbeMs) startProbe(turn);
+  else if (state.probe) continueProbe(turn, state.probe);
+  if (nowMs >= state.nextDeathMs) buryDead(turn);
+  if (nowMs >= state.nextProbeMs) {
+    sweepBudgets(turn);
+    startProbe(turn);
+  }
   if (nowMs >= state.nextGossipMs) gossip(turn);
   if (nowMs >= state.nextSyncMs) {
     state.nextSyncMs = jittered(turn, state.profile.syncIntervalMs);
@@ -159,9 +175,9 @@ function contact(turn: Turn, member: GlobalName): void {
 function reconnect(turn: Turn): void {
   const { contacts, dead } = turn.state;
   for (const member of [...contacts.keys()].slice(0, contactsAtOnceMax)) startSync(turn, member);
-  if (dead.size === 0 || turn.random.next() * presentCount(turn) > dead.size) return;
-  const target = [...dead][turn.random.int(dead.size)];
-  if (target !== undefined) startSync(turn, target);
+  if (dead.count === 0 || turn.random.next() * presentCount(turn) > dead.count) return;
+  const target = entryAt(dead, turn.random.int(dead.count));
+  if (target) startSync(turn, target.key);
 }
 
 function leave(turn: Turn): void {
@@ -245,8 +261,7 @@ function jittered(turn: Turn, intervalMs: number): number {
 
 function dueOf(state: GossipState): number {
   const { probe } = state;
-  let dueMs = Math.min(state.nextProbeMs, state.nextGossipMs, state.nextSyncMs, state.nextReconnectMs, state.refuteMs);
-  if (probe) dueMs = Math.min(dueMs, probe.helpersAsked === undefined ? probe.helpersAtMs : probe.endsMs);
-  for (const deadlineMs of state.suspects.values()) dueMs = Math.min(dueMs, deadlineMs);
+  let dueMs = Math.min(state.nextProbeMs, state.nextGossipMs, state.nextSyncMs, state.nextReconnectMs, state.nextDeathMs, state.refuteMs);
+  if (probe) dueMs = Math.min(dueMs, probe.nextTryMs, probe.helpersAsked === undefined ? probe.helpersAtMs : probe.endsMs);
   return dueMs;
 }

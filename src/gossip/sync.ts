@@ -10,12 +10,13 @@ import { headsPerMessageMax, rangesPerMessageMax } from "../../protocol/gossip.t
 import type { GlobalName } from "../../protocol/ids.ts";
 import { send } from "./exchanges.ts";
 import type { News, SyncMessage } from "./messages.ts";
-import type { MemberView, Turn } from "./state.ts";
+import { accusationsOf } from "./opinions.ts";
+import type { Turn } from "./state.ts";
 import { type Alive, type GossipRecord, headOf, isLater } from "./statements.ts";
-import { type Digest, entriesOf, lookUp, partAt, partEntriesMax, pathDigitsMax, sameDigest, type Trie } from "./trie.ts";
+import { type Digest, entriesOf, entryAt, lookUp, partAt, partEntriesMax, pathDigitsMax, sameDigest, type Trie } from "./trie.ts";
 
 type Space = "members" | "records";
-type Held = MemberView | GossipRecord;
+type Held = Alive | GossipRecord;
 type Head = SyncMessage["listings"][number]["heads"][number];
 type SyncContent = Omit<SyncMessage, "kind" | "news">;
 
@@ -37,12 +38,11 @@ export function startSync(turn: Turn, to: GlobalName): void {
  * suspected and refute, and so nobody stays dead for us alone.
  */
 function grievances(turn: Turn): News[] {
-  const { dead, members } = turn.state;
-  if (dead.size === 0) return [];
-  const all = [...dead];
-  const from = turn.random.int(all.length);
-  const some = [...all.slice(from), ...all.slice(0, from)].slice(0, grievancesMax);
-  return some.flatMap((member) => lookUp(members, member)?.accusations ?? []);
+  const { dead } = turn.state;
+  if (dead.count === 0) return [];
+  const from = turn.random.int(dead.count);
+  const some = Array.from({ length: Math.min(dead.count, grievancesMax) }, (_, index) => entryAt(dead, (from + index) % dead.count));
+  return some.flatMap((suspicion) => suspicion?.accusations ?? []);
 }
 
 /** After an answer: goes on where the two still differ. `learnt` is how many of its statements were news. */
@@ -97,7 +97,7 @@ function newPage(turn: Turn): Page {
   let listedBytes = 0;
   let more = false;
   const add = (space: Space, key: string): void => {
-    const found = space === "members" ? fromMembers(lookUp(turn.state.members, key)) : fromRecords(lookUp(turn.state.records, key));
+    const found = space === "members" ? fromMembers(turn, key) : fromRecords(turn, key);
     const foundBytes = found.reduce((sum, statement) => sum + statement.sealed.length, 0);
     if (bytes + foundBytes > pageBytesMax || statements.length + found.length > pageStatementsMax) {
       more = true;
@@ -144,11 +144,13 @@ function newPage(turn: Turn): Page {
 }
 
 /** With what is held against it: who learns of a dead member here can come to the same conclusion. */
-function fromMembers(view: MemberView | undefined): News[] {
-  return view ? [view.statement, ...view.accusations] : [];
+function fromMembers({ state }: Turn, key: string): News[] {
+  const statement = lookUp(state.members, key);
+  return statement ? [statement, ...accusationsOf(state, statement.member)] : [];
 }
 
-function fromRecords(record: GossipRecord | undefined): News[] {
+function fromRecords({ state }: Turn, key: string): News[] {
+  const record = lookUp(state.records, key);
   return record ? [record] : [];
 }
 
@@ -157,10 +159,9 @@ function partOf(turn: Turn, space: Space, path: string): Trie<Held> {
 }
 
 function* headsOf(part: Trie<Held>): Generator<Head> {
-  for (const { key, value } of entriesOf(part)) {
-    const statement: Alive | GossipRecord = "statement" in value ? value.statement : value;
+  for (const statement of entriesOf(part)) {
     const { counter, digest } = headOf(statement);
-    yield [key, counter, digest.high, digest.low];
+    yield [statement.key, counter, digest.high, digest.low];
   }
 }
 

@@ -5,7 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import { lanProfile, wanProfile } from "../../src/gossip/profile.ts";
 import { encodeGossip } from "../../src/gossip/seal.ts";
-import type { MemberView } from "../../src/gossip/state.ts";
+import type { Alive } from "../../src/gossip/statements.ts";
 import { emptyTrie, entriesOf } from "../../src/gossip/trie.ts";
 import { disagreement, measureConvergence, measureDeath, measureJoin, measureQuiet } from "../support/gossip-scenarios.ts";
 import { gossipSizeBytes } from "../support/gossip-size.ts";
@@ -89,11 +89,8 @@ test.each([1, 3])("%d members that accuse everybody all the time bury nobody", (
     for (let liar = honest; liar < members; liar++) {
       const accuser = nameOf(liar);
       for (let to = 0; to < honest; to++) {
-        const roster = world.members[to]?.state.members ?? emptyTrie<MemberView>();
-        const news = [...entriesOf(roster)].map(({ value }) => {
-          const { member, incarnation } = value.statement;
-          return simSeal({ kind: "suspect", accuser, member, incarnation });
-        });
+        const roster = world.members[to]?.state.members ?? emptyTrie<Alive>();
+        const news = [...entriesOf(roster)].map(({ member, incarnation }) => simSeal({ kind: "suspect", accuser, member, incarnation }));
         world.feed(to, { kind: "request", from: accuser, call: 0, message: { kind: "news", news } });
       }
     }
