@@ -15,6 +15,7 @@ import type { Signer } from "../pki/ticket.ts";
 import { createGate } from "./gate.ts";
 import { type Introduction, readIntroduction } from "./introductions.ts";
 import type { Message } from "./messages.ts";
+import { pendingNews } from "./news.ts";
 import { accusationsOf, opinionOf } from "./opinions.ts";
 import type { GossipProfile } from "./profile.ts";
 import { isNews } from "./relevance.ts";
@@ -284,7 +285,7 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
     snapshot: () => ({
       members: membersOf(state).filter(({ name }) => name !== self),
       health: state.health,
-      pendingNews: state.news.length,
+      pendingNews: pendingNews(state),
       messagesSent: { ...messagesSent },
       bytesSent,
       bytesReceived,

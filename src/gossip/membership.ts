@@ -16,7 +16,7 @@ import { suspicionTimeoutMs } from "./profile.ts";
 import { isNews } from "./relevance.ts";
 import type { Budgets, Opinion, Suspicion, Turn } from "./state.ts";
 import type { Alive, GossipRecord, Suspect } from "./statements.ts";
-import { counterpartOf, emptyTrie, entriesOf, lookUp, slotOf, withEntry, withoutKey, zeroDigest } from "./trie.ts";
+import { counterpartOf, entriesOf, kept, lookUp, withEntry, withoutKey, zeroDigest } from "./trie.ts";
 
 /** Bytes of statements about itself that a member may have everybody take: a start's worth, then 2 KB a second. */
 const newsRate: BucketRate = { burst: 256 * 1024, refillMs: 0.5 };
@@ -48,19 +48,19 @@ export function announceSelf(
 }
 
 /** False when its author has caused too much already. */
-export function chargeNews(turn: Turn, { member, sealed }: Alive | GossipRecord): boolean {
-  const budgets = charged(turn, turn.state.newsBudgets, member, newsRate, sealed.length);
+export function chargeNews(turn: Turn, author: Alive, { sealed }: Alive | GossipRecord): boolean {
+  const budgets = charged(turn, turn.state.newsBudgets, author, newsRate, sealed.length);
   if (budgets) turn.state.newsBudgets = budgets;
   return budgets !== undefined;
 }
 
 /** Those of whom we take all again need no entry. */
 export function sweepBudgets({ state, nowMs }: Turn): void {
-  state.newsBudgets = notFull(state.newsBudgets, nowMs);
-  state.accusationBudgets = notFull(state.accusationBudgets, nowMs);
+  state.newsBudgets = kept(state.newsBudgets, ({ bucket }) => bucket > nowMs);
+  state.accusationBudgets = kept(state.accusationBudgets, ({ bucket }) => bucket > nowMs);
 }
 
-function chargeAccusation(turn: Turn, accuser: GlobalName): boolean {
+function chargeAccusation(turn: Turn, accuser: Alive): boolean {
   const budgets = charged(turn, turn.state.accusationBudgets, accuser, accusationRate(turn), 1);
   if (budgets) turn.state.accusationBudgets = budgets;
   return budgets !== undefined;
@@ -77,7 +77,7 @@ export function acceptAlive(turn: Turn, alive: Alive, passOn: boolean): boolean 
     return true;
   }
   const held = counterpartOf(state.members, alive);
-  if (held && !chargeNews(turn, alive)) return false;
+  if (held && !chargeNews(turn, held, alive)) return false;
   const before = held && opinionOf(state, held);
   state.members = withEntry(state.members, alive);
   // With the same incarnation said twice, what is held against it stands.
@@ -91,14 +91,15 @@ export function acceptAlive(turn: Turn, alive: Alive, passOn: boolean): boolean 
 
 /** Whether it was news. */
 export function acceptSuspect(turn: Turn, suspect: Suspect): boolean {
-  const { member, accuser } = suspect;
-  if (!isNews(turn.state, suspect)) return false;
-  if (isSelf(turn, member)) {
+  const { state } = turn;
+  if (!isNews(state, suspect)) return false;
+  if (isSelf(turn, suspect.member)) {
     refute(turn);
     return true;
   }
-  if (!lookUp(turn.state.members, accuser) || !chargeAccusation(turn, accuser)) return false;
-  addAccusation(turn, suspect);
+  const [accused, accuser] = [lookUp(state.members, suspect.member), lookUp(state.members, suspect.accuser)];
+  if (!accused || !accuser || !chargeAccusation(turn, accuser)) return false;
+  addAccusation(turn, accused, suspect);
   return true;
 }
 
@@ -121,7 +122,7 @@ export function accuse(turn: Turn, member: GlobalName): void {
   if (!statement || !isPresent(state, statement)) return;
   const accusations = accusationsOf(state, member);
   if (accusations.some((one) => one.accuser === accuser) || accusations.length > state.profile.confirmations) return;
-  addAccusation(turn, turn.seal({ kind: "suspect", accuser, member, incarnation: statement.incarnation }));
+  addAccusation(turn, statement, turn.seal({ kind: "suspect", accuser, member, incarnation: statement.incarnation }));
 }
 
 /** Suspicions that have run out, looked for at most once in a gossip interval: in a partition there are as many as members. */
@@ -168,15 +169,15 @@ export function withoutDoubt(turn: Turn, member: GlobalName): void {
   turn.state.doubts = doubts;
 }
 
-function addAccusation(turn: Turn, suspect: Suspect): void {
+function addAccusation(turn: Turn, accused: Alive, suspect: Suspect): void {
   const { state, nowMs } = turn;
-  const { member } = suspect;
-  const before = lookUp(state.suspects, member);
+  const { member, slot } = accused;
+  const before = counterpartOf(state.suspects, accused);
   const sinceMs = before?.sinceMs ?? nowMs;
   const accusations = [...(before?.accusations ?? []), suspect];
   const timeoutMs = suspicionTimeoutMs(state.profile, accusations.length - 1, presentCount(turn));
   const deadlineMs = Math.max(nowMs, Math.min(before?.deadlineMs ?? Number.POSITIVE_INFINITY, sinceMs + timeoutMs));
-  state.suspects = withEntry(state.suspects, { key: member, slot: slotOf(member), digest: zeroDigest, sinceMs, deadlineMs, accusations });
+  state.suspects = withEntry(state.suspects, { key: member, slot, digest: zeroDigest, sinceMs, deadlineMs, accusations });
   state.nextDeathMs = Math.min(state.nextDeathMs, deadlineMs);
   withoutDoubt(turn, member);
   if (!before) notifyOpinion(turn, member, "suspect");
@@ -201,17 +202,10 @@ function notifyOpinion(turn: Turn, member: GlobalName, opinion: Opinion): void {
 }
 
 /** Undefined when that is more than is left. */
-function charged({ nowMs }: Turn, budgets: Budgets, member: GlobalName, rate: BucketRate, cost: number): Budgets | undefined {
-  const slot = slotOf(member);
-  const before = counterpartOf(budgets, { key: member, slot })?.bucket ?? fullBucket;
+function charged({ nowMs }: Turn, budgets: Budgets, { key, slot }: Alive, rate: BucketRate, cost: number): Budgets | undefined {
+  const before = counterpartOf(budgets, { key, slot })?.bucket ?? fullBucket;
   const bucket = takeFrom(before, rate, nowMs, cost);
-  return bucket === undefined ? undefined : withEntry(budgets, { key: member, slot, digest: zeroDigest, bucket });
-}
-
-function notFull(budgets: Budgets, nowMs: number): Budgets {
-  let rest: Budgets = emptyTrie();
-  for (const budget of entriesOf(budgets)) if (budget.bucket > nowMs) rest = withEntry(rest, budget);
-  return rest;
+  return bucket === undefined ? undefined : withEntry(budgets, { key, slot, digest: zeroDigest, bucket });
 }
 
 function accusationRate(turn: Turn): BucketRate {

@@ -6,8 +6,8 @@ import type { GlobalName } from "../../protocol/ids.ts";
 import type { News } from "./messages.ts";
 import { accusationsOf, opinionOf } from "./opinions.ts";
 import { retransmissions } from "./profile.ts";
-import { type NewsEntry, newsBytesPerMessageMax, newsEntriesMax, type Turn } from "./state.ts";
-import { lookUp, sameDigest } from "./trie.ts";
+import { type GossipState, newsBytesPerAnswerMax, newsBytesPerMessageMax, newsEntriesMax, type Turn } from "./state.ts";
+import { counterpartOf, lookUp } from "./trie.ts";
 
 /** Statements about the receiver, the accusations it has to know of among them. */
 const statementsPerNewsMax = 64;
@@ -23,28 +23,33 @@ export function spread(turn: Turn, statement: News): void {
   }
 }
 
-/** Takes up what this step has spread; whatever that makes untrue is not sent any more. */
+/** Takes up what this step has spread. */
 export function settleNews(turn: Turn): void {
   const { state, fresh } = turn;
   if (fresh.length === 0) return;
-  const later = new Map<string, News>();
-  // The newest first; what it replaces or refutes is left out.
-  const isCurrent = ({ kind, key, member }: News): boolean =>
-    !later.has(key) && !(kind === "suspect" && later.get(member)?.kind === "alive");
-  for (const statement of fresh.toReversed()) if (isCurrent(statement)) later.set(statement.key, statement);
+  const [unsent = [], ...older] = state.news;
+  state.news = [[...fresh.toReversed(), ...unsent], ...older];
   fresh.length = 0;
-  const kept = state.news.filter(({ statement }) => isCurrent(statement));
-  const entries = [...[...later.values()].map((statement) => ({ statement, sends: 0 })), ...kept];
-  // Sorted by sends, so the end is what has been sent most. What falls out is left to anti-entropy, and that soon.
-  if (entries.length > newsEntriesMax) state.nextSyncMs = Math.min(state.nextSyncMs, turn.nowMs + state.profile.probeIntervalMs);
-  state.news = entries.slice(0, newsEntriesMax);
+  let tooMany = pendingNews(state) - newsEntriesMax;
+  if (tooMany <= 0) return;
+  // What falls out, the most often sent first, is left to anti-entropy, and that soon.
+  state.nextSyncMs = Math.min(state.nextSyncMs, turn.nowMs + state.profile.probeIntervalMs);
+  for (let sends = state.news.length - 1; tooMany > 0; sends--) {
+    const all = state.news[sends] ?? [];
+    state.news = state.news.with(sends, all.slice(0, Math.max(0, all.length - tooMany)));
+    tooMany -= all.length;
+  }
+}
+
+export function pendingNews({ news }: Pick<GossipState, "news">): number {
+  return news.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** What a request to `to` carries. */
 export function newsFor(turn: Turn, to: GlobalName): News[] {
-  const choice = choose(turn, to, []);
-  countSends(turn, choice);
-  return choice.chosen;
+  const { chosen, news } = choose(turn, to, [], newsBytesPerMessageMax);
+  turn.state.news = news;
+  return chosen;
 }
 
 /**
@@ -55,62 +60,64 @@ export function newsFor(turn: Turn, to: GlobalName): News[] {
 export function newsInAnswer(turn: Turn, to: GlobalName, theirs: readonly News[]): News[] {
   const { self } = turn.state;
   const isBehind = theirs.some((one) => one.kind !== "record" && one.member === self.member && one.incarnation < self.incarnation);
-  const { chosen } = choose(turn, to, theirs);
+  const { chosen } = choose(turn, to, theirs, newsBytesPerAnswerMax);
   return isBehind && !chosen.includes(self) ? [self, ...chosen] : chosen;
 }
 
 export function dropNewsOf(turn: Turn, member: GlobalName): void {
   settleNews(turn);
-  turn.state.news = turn.state.news.filter(({ statement }) => statement.member !== member);
+  turn.state.news = turn.state.news.map((all) => all.filter((statement) => statement.member !== member));
 }
 
 interface Choice {
   readonly chosen: News[];
-  /** Of the queue, what is chosen, what is passed over, and where the rest begins. */
-  readonly sent: readonly NewsEntry[];
-  readonly passedOver: readonly NewsEntry[];
-  readonly restFrom: number;
+  /** The queue when they have been sent, without what was found to be no longer so. */
+  readonly news: GossipState["news"];
 }
 
 /**
  * A member that is suspect or dead here is told first what is held against it, and the latest it is known
  * to have said: it can refute both (Lifeguard's buddy system).
  */
-function choose(turn: Turn, to: GlobalName, theirs: readonly News[]): Choice {
+function choose(turn: Turn, to: GlobalName, theirs: readonly News[], bytesMax: number): Choice {
   settleNews(turn);
   const { state } = turn;
   const held = lookUp(state.members, to);
   const first: readonly News[] = held && opinionOf(state, held) !== "alive" ? [held, ...accusationsOf(state, to)] : [];
-  const [chosen, sent, passedOver] = [[...first], [] as NewsEntry[], [] as NewsEntry[]];
-  let [bytes, restFrom] = [0, 0];
-  for (const entry of state.news) {
-    const { statement } = entry;
-    if (chosen.length >= statementsPerNewsMax || bytes + statementBytesMin > newsBytesPerMessageMax) break;
-    restFrom++;
-    const isTooLong = sent.length > 0 && bytes + statement.sealed.length > newsBytesPerMessageMax;
-    const isTheirs = statement.member === to && statement.kind !== "suspect";
-    if (isTooLong || isTheirs || theirs.some(({ digest }) => sameDigest(digest, statement.digest))) {
-      passedOver.push(entry);
-      continue;
+  const chosen = [...first];
+  // Half of a digest is enough: two that are alike keep one piece out of one answer.
+  const told = theirs.map(({ digest }) => digest.low);
+  let bytes = 0;
+  const isFull = () => chosen.length >= statementsPerNewsMax || bytes + statementBytesMin > bytesMax;
+  const sendsMax = retransmissions(state.profile, state.members.count);
+  const news: News[][] = [];
+  let sentBefore: News[] = [];
+  for (const [sends, all] of state.news.entries()) {
+    const [sent, left]: [News[], News[]] = [[], []];
+    let from = 0;
+    for (; from < all.length && !isFull(); from++) {
+      const statement = all[from] as News;
+      if (!isCurrent(state, statement)) continue;
+      const isTooLong = bytes > 0 && bytes + statement.sealed.length > bytesMax;
+      const isTheirs = statement.member === to && statement.kind !== "suspect";
+      if (isTooLong || isTheirs || told.includes(statement.digest.low)) {
+        left.push(statement);
+        continue;
+      }
+      bytes += statement.sealed.length;
+      sent.push(statement);
+      if (!first.includes(statement)) chosen.push(statement);
     }
-    bytes += statement.sealed.length;
-    sent.push(entry);
-    if (!first.includes(statement)) chosen.push(statement);
+    news.push([...sentBefore, ...left, ...all.slice(from)]);
+    sentBefore = sends + 1 < sendsMax ? sent : [];
   }
-  return { chosen, sent, passedOver, restFrom };
+  if (sentBefore.length > 0) news.push(sentBefore);
+  return { chosen, news };
 }
 
-/** Keeps the queue sorted: of those sent as often, first what has been sent just now. */
-function countSends({ state }: Turn, { sent, passedOver, restFrom }: Choice): void {
-  if (sent.length === 0) return;
-  const sendsMax = retransmissions(state.profile, state.members.count);
-  const counted = sent.map(({ statement, sends }) => ({ statement, sends: sends + 1 })).filter(({ sends }) => sends < sendsMax);
-  const others = [...passedOver, ...state.news.slice(restFrom)];
-  const news: NewsEntry[] = [];
-  let taken = 0;
-  for (const entry of counted) {
-    for (let other = others[taken]; other && other.sends < entry.sends; other = others[++taken]) news.push(other);
-    news.push(entry);
-  }
-  state.news = news.concat(others.slice(taken));
+/** Whether it still is what is known: later words replace it, and refute accusations. */
+function isCurrent(state: GossipState, statement: News): boolean {
+  if (statement.kind === "alive") return counterpartOf(state.members, statement) === statement;
+  if (statement.kind === "suspect") return accusationsOf(state, statement.member).includes(statement);
+  return counterpartOf(state.records, statement) === statement;
 }

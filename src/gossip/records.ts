@@ -27,11 +27,12 @@ export function acceptRecord(turn: Turn, record: GossipRecord, passOn: boolean):
   if (!isNews(turn.state, record)) return false;
   const held = lookUp(turn.state.records, record.key);
   if (isSelf(turn, record.member)) return acceptOwn(turn, record, held);
-  if (!lookUp(turn.state.members, record.member)) return false;
+  const author = lookUp(turn.state.members, record.member);
+  if (!author) return false;
   const isIntroduction = record.topic === "introduction";
   if (isIntroduction !== (record.item !== "") || record.item === record.member) return false;
   if (isIntroduction && !held && introductionsBy(turn, record.member) >= introductionsPerMemberMax) return false;
-  if (!chargeNews(turn, record)) return false;
+  if (!chargeNews(turn, author, record)) return false;
   turn.state.clock = Math.max(turn.state.clock, Math.min(record.clock, turn.state.clock + clockJumpMax));
   keep(turn, record);
   turn.actions.push({ kind: "recordChanged", record });

@@ -17,9 +17,10 @@ import type { Alive, GossipRecord, Seal, Suspect } from "./statements.ts";
 import type { Keyed, Trie } from "./trie.ts";
 
 /** Distinct pieces of news on their way; the most often sent is dropped first, anti-entropy brings it anyway. */
-export const newsEntriesMax = 256;
-/** Of statements beside the first, in one message. */
-export const newsBytesPerMessageMax = 4_096;
+export const newsEntriesMax = 128;
+/** Of statements beside the first, in one message; fewer in an answer, which does not count as sending. */
+export const newsBytesPerMessageMax = 2_048;
+export const newsBytesPerAnswerMax = 1_024;
 /** Probes made for others at once. */
 export const relaysMax = 64;
 /** Requests of our own without an answer yet. */
@@ -42,11 +43,6 @@ export interface Suspicion extends Keyed {
 }
 
 export type Budgets = Trie<Keyed & { readonly bucket: Bucket }>;
-
-export interface NewsEntry {
-  readonly statement: News;
-  readonly sends: number;
-}
 
 /** The probe of this interval. */
 export interface Probe {
@@ -96,7 +92,8 @@ export interface GossipState {
   readonly health: number;
   /** Of our pings to members that were there, those without an answer: what getting lost is like from here. */
   readonly lossShare: number;
-  readonly news: readonly NewsEntry[];
+  /** By how often each has been sent, the newest first. */
+  readonly news: readonly (readonly News[])[];
   readonly probe: Probe | undefined;
   readonly round: Round;
   readonly doubts: ReadonlyMap<GlobalName, Doubt>;

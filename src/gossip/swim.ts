@@ -20,7 +20,7 @@ import {
   withoutDoubt,
 } from "./membership.ts";
 import type { Message, News } from "./messages.ts";
-import { newsInAnswer, settleNews, spread } from "./news.ts";
+import { newsInAnswer, pendingNews, settleNews, spread } from "./news.ts";
 import { adjustHealth, answerPing, continueProbe, failProbe, probeAnswered, probeUnanswered, relayProbe, startProbe } from "./probing.ts";
 import { type GossipProfile, lossShareAtFirst } from "./profile.ts";
 import { acceptRecord, forgetRecordsOf, publish } from "./records.ts";
@@ -157,9 +157,9 @@ function wake(turn: Turn): void {
 function gossip(turn: Turn): void {
   const { state } = turn;
   for (const to of somePresent(turn, state.profile.gossipFanout)) {
-    if (state.news.length > 0) send(turn, { kind: "news", to }, { kind: "news" }, state.profile.exchangeTimeoutMs);
+    if (pendingNews(state) > 0) send(turn, { kind: "news", to }, { kind: "news" }, state.profile.exchangeTimeoutMs);
   }
-  state.nextGossipMs = state.news.length > 0 ? turn.nowMs + state.profile.gossipIntervalMs : Number.POSITIVE_INFINITY;
+  state.nextGossipMs = pendingNews(state) > 0 ? turn.nowMs + state.profile.gossipIntervalMs : Number.POSITIVE_INFINITY;
 }
 
 function contact(turn: Turn, member: GlobalName): void {

@@ -95,6 +95,14 @@ export function* entriesOf<V extends Keyed>(trie: Trie<V>): Generator<V> {
   }
 }
 
+/** Without the entries that are not to be kept. */
+export function kept<V extends Keyed>(trie: Trie<V>, isKept: (entry: V) => boolean): Trie<V> {
+  if (!trie.children) return bucketOf(trie.entries.filter(isKept));
+  const children = trie.children.map((child) => kept(child, isKept));
+  const count = children.reduce((sum, child) => sum + child.count, 0);
+  return count === 0 ? empty : { count, digest: children.map((child) => child.digest).reduce(combine), entries: empty.entries, children };
+}
+
 /** The part whose keys' hashes start with these hexadecimal digits. */
 export function partAt<V extends Keyed>(trie: Trie<V>, path: string): Trie<V> {
   let node = trie;
@@ -116,6 +124,11 @@ export function slotOf(key: string): Slot {
   return { owner: hashOf(key, 0, ownerEnd), rest: hashOf(key, ownerEnd, key.length) };
 }
 
+/** Of the owner alone, who has a key without a space. */
+export function ownerSlot({ owner }: Slot): Slot {
+  return { owner, rest: noRest };
+}
+
 /** FNV-1a with the finalizer of MurmurHash3. */
 function hashOf(text: string, from: number, to: number): number {
   let hash = 0x811c9dc5;
@@ -124,6 +137,8 @@ function hashOf(text: string, from: number, to: number): number {
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;
 }
+
+const noRest = hashOf("", 0, 0);
 
 function digitAt({ owner, rest }: Slot, depth: number): number {
   return depth < 8 ? (owner >>> (28 - 4 * depth)) & 0xf : (rest >>> (60 - 4 * depth)) & 0xf;
