@@ -47,8 +47,8 @@ export function pendingNews({ news }: Pick<GossipState, "news">): number {
 
 /** What a request to `to` carries. */
 export function newsFor(turn: Turn, to: GlobalName): News[] {
-  const { chosen, news } = choose(turn, to, [], newsBytesPerMessageMax);
-  turn.state.news = news;
+  const { chosen, rest } = choose(turn, to, [], newsBytesPerMessageMax);
+  countSends(turn, rest);
   return chosen;
 }
 
@@ -71,8 +71,8 @@ export function dropNewsOf(turn: Turn, member: GlobalName): void {
 
 interface Choice {
   readonly chosen: News[];
-  /** The queue when they have been sent, without what was found to be no longer so. */
-  readonly news: GossipState["news"];
+  /** Of the parts of the queue that were looked at, what is chosen and what stays. */
+  readonly rest: readonly { readonly sent: readonly News[]; readonly left: readonly News[] }[];
 }
 
 /**
@@ -89,18 +89,18 @@ function choose(turn: Turn, to: GlobalName, theirs: readonly News[], bytesMax: n
   const told = theirs.map(({ digest }) => digest.low);
   let bytes = 0;
   const isFull = () => chosen.length >= statementsPerNewsMax || bytes + statementBytesMin > bytesMax;
-  const sendsMax = retransmissions(state.profile, state.members.count);
-  const news: News[][] = [];
-  let sentBefore: News[] = [];
-  for (const [sends, all] of state.news.entries()) {
+  const fits = ({ sealed }: News) => bytes === 0 || bytes + sealed.length <= bytesMax;
+  const isTheirs = ({ kind, member, digest }: News) => (member === to && kind !== "suspect") || told.includes(digest.low);
+  const rest: { readonly sent: News[]; readonly left: readonly News[] }[] = [];
+  for (const all of state.news) {
+    if (isFull()) break;
     const [sent, left]: [News[], News[]] = [[], []];
-    let from = 0;
-    for (; from < all.length && !isFull(); from++) {
-      const statement = all[from] as News;
+    let seen = 0;
+    for (const statement of all) {
+      if (isFull()) break;
+      seen++;
       if (!isCurrent(state, statement)) continue;
-      const isTooLong = bytes > 0 && bytes + statement.sealed.length > bytesMax;
-      const isTheirs = statement.member === to && statement.kind !== "suspect";
-      if (isTooLong || isTheirs || told.includes(statement.digest.low)) {
+      if (!fits(statement) || isTheirs(statement)) {
         left.push(statement);
         continue;
       }
@@ -108,11 +108,19 @@ function choose(turn: Turn, to: GlobalName, theirs: readonly News[], bytesMax: n
       sent.push(statement);
       if (!first.includes(statement)) chosen.push(statement);
     }
-    news.push([...sentBefore, ...left, ...all.slice(from)]);
-    sentBefore = sends + 1 < sendsMax ? sent : [];
+    rest.push({ sent, left: left.concat(all.slice(seen)) });
   }
-  if (sentBefore.length > 0) news.push(sentBefore);
-  return { chosen, news };
+  return { chosen, rest };
+}
+
+/** What was sent goes to the front of what has been sent once more. */
+function countSends({ state }: Turn, rest: Choice["rest"]): void {
+  const sendsMax = retransmissions(state.profile, state.members.count);
+  const news: (readonly News[])[] = [...rest.map(({ left }) => left), ...state.news.slice(rest.length)];
+  for (const [sends, { sent }] of rest.entries()) {
+    if (sent.length > 0 && sends + 1 < sendsMax) news[sends + 1] = sent.concat(news[sends + 1] ?? []);
+  }
+  state.news = news;
 }
 
 /** Whether it still is what is known: later words replace it, and refute accusations. */

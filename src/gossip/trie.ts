@@ -23,6 +23,8 @@ export interface Keyed {
   readonly digest: Digest;
 }
 
+export type Place = Pick<Keyed, "key" | "slot">;
+
 export interface Trie<V extends Keyed> {
   readonly count: number;
   readonly digest: Digest;
@@ -61,11 +63,10 @@ export function lookUp<V extends Keyed>(trie: Trie<V>, key: string): V | undefin
 }
 
 /** What is kept under the same key, looked for in its place at once. */
-export function counterpartOf<V extends Keyed>(trie: Trie<V>, { key, slot }: Pick<Keyed, "key" | "slot">): V | undefined {
+export function counterpartOf<V extends Keyed>(trie: Trie<V>, place: Place): V | undefined {
   let node = trie;
-  for (let depth = 0; node.children; depth++) node = node.children[digitAt(slot, depth)] ?? empty;
-  for (const entry of node.entries) if (entry.key === key) return entry;
-  return undefined;
+  for (let depth = 0; node.children; depth++) node = node.children[digitAt(place.slot, depth)] ?? empty;
+  return node.entries[indexIn(node, place)];
 }
 
 export function withEntry<V extends Keyed>(trie: Trie<V>, entry: V): Trie<V> {
@@ -73,7 +74,7 @@ export function withEntry<V extends Keyed>(trie: Trie<V>, entry: V): Trie<V> {
 }
 
 export function withoutKey<V extends Keyed>(trie: Trie<V>, key: string): Trie<V> {
-  return trie.count === 0 ? trie : remove(trie, key, slotOf(key), 0);
+  return trie.count === 0 ? trie : remove(trie, { key, slot: slotOf(key) }, 0);
 }
 
 /** The entry of a number from 0 to `count - 1`. Numbers shift when the map changes. */
@@ -145,6 +146,7 @@ function digitAt({ owner, rest }: Slot, depth: number): number {
 }
 
 function combine(a: Digest, b: Digest): Digest {
+  if (b === zeroDigest) return a;
   return { high: (a.high ^ b.high) >>> 0, low: (a.low ^ b.low) >>> 0 };
 }
 
@@ -164,9 +166,21 @@ function digestOf(entries: readonly Keyed[]): Digest {
 
 function insert<V extends Keyed>(node: Trie<V>, entry: V, depth: number): Trie<V> {
   if (node.children) return withChild(node, digitAt(entry.slot, depth), (child) => insert(child, entry, depth + 1));
-  const at = node.entries.findIndex((one) => one.key === entry.key);
-  const entries = at < 0 ? [...node.entries, entry] : node.entries.with(at, entry);
-  return entries.length > partEntriesMax && depth < pathDigitsMax ? split(entries, depth) : bucketOf(entries);
+  const at = indexIn(node, entry);
+  const before = node.entries[at];
+  const entries = before ? node.entries.with(at, entry) : [...node.entries, entry];
+  if (entries.length > partEntriesMax && depth < pathDigitsMax) return split(entries, depth);
+  const others = before ? combine(node.digest, before.digest) : node.digest;
+  return { count: entries.length, digest: combine(others, entry.digest), entries, children: undefined };
+}
+
+/** Of an entry with this key, or -1. Numbers are compared first, which is much faster than names that begin alike. */
+function indexIn({ entries }: Trie<Keyed>, { key, slot }: Place): number {
+  for (let index = 0; index < entries.length; index++) {
+    const entry = entries[index];
+    if (entry?.slot.owner === slot.owner && entry.slot.rest === slot.rest && entry.key === key) return index;
+  }
+  return -1;
 }
 
 function split<V extends Keyed>(entries: readonly V[], depth: number): Trie<V> {
@@ -178,10 +192,13 @@ function split<V extends Keyed>(entries: readonly V[], depth: number): Trie<V> {
   return { count: entries.length, digest: digestOf(entries), entries: empty.entries, children };
 }
 
-function remove<V extends Keyed>(node: Trie<V>, key: string, slot: Slot, depth: number): Trie<V> {
-  if (node.children) return withChild(node, digitAt(slot, depth), (child) => remove(child, key, slot, depth + 1));
-  const entries = node.entries.filter((entry) => entry.key !== key);
-  return entries.length === node.entries.length ? node : bucketOf(entries);
+function remove<V extends Keyed>(node: Trie<V>, place: Place, depth: number): Trie<V> {
+  if (node.children) return withChild(node, digitAt(place.slot, depth), (child) => remove(child, place, depth + 1));
+  const at = indexIn(node, place);
+  const entry = node.entries[at];
+  if (!entry) return node;
+  if (node.count === 1) return empty;
+  return { count: node.count - 1, digest: combine(node.digest, entry.digest), entries: node.entries.toSpliced(at, 1), children: undefined };
 }
 
 function withChild<V extends Keyed>(node: Trie<V>, digit: number, change: (child: Trie<V>) => Trie<V>): Trie<V> {
