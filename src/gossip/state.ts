@@ -17,7 +17,7 @@ import type { Alive, GossipRecord, Seal, Suspect } from "./statements.ts";
 import type { Keyed, Trie } from "./trie.ts";
 
 /** Distinct pieces of news on their way; the most often sent is dropped first, anti-entropy brings it anyway. */
-export const newsEntriesMax = 128;
+export const newsEntriesMax = 64;
 /** Of statements beside the first, in one message; fewer in an answer, which does not count as sending. */
 export const newsBytesPerMessageMax = 2_048;
 export const newsBytesPerAnswerMax = 1_024;
