@@ -19,7 +19,7 @@ import { pendingNews } from "./news.ts";
 import { accusationsOf, opinionOf } from "./opinions.ts";
 import type { GossipProfile } from "./profile.ts";
 import { isNews } from "./relevance.ts";
-import { createSeal, decodeGossip, encodeGossip, type Rejections } from "./seal.ts";
+import { createSeal, type Decoded, decodeGossip, encodeGossip, type Rejections } from "./seal.ts";
 import type { GossipAction, GossipEvent, GossipState, Opinion, StepEnvironment } from "./state.ts";
 import { type GossipRecord, recordKey } from "./statements.ts";
 import { createGossipState, step } from "./swim.ts";
@@ -205,15 +205,15 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
     bytesSent += bytes.length;
     return bytes;
   };
-  const open = (from: GlobalName, bytes: Uint8Array): Message => {
+  const open = (from: GlobalName, bytes: Uint8Array): Omit<Decoded, "rejections"> => {
     bytesReceived += bytes.length;
-    const { message, rejections } = decodeGossip(bytes, { keyOf, isNews: (statement) => isNews(state, statement) });
+    const { rejections, ...opened } = decodeGossip(bytes, { keyOf, isNews: (statement) => isNews(state, statement) });
     rejected.unknown += rejections.unknown;
     rejected.malformed += rejections.malformed;
     rejected.forged += rejections.forged;
     if (rejections.forged > 0) log.warn("gossip.forged", { from, statements: rejections.forged });
     gate.punish(from, rejections.forged);
-    return message;
+    return opened;
   };
   const exchange = async (action: Extract<GossipAction, { readonly kind: "send" }>): Promise<void> => {
     const { to, addresses, message } = action;
@@ -228,7 +228,7 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
     try {
       const signal = AbortSignal.any([timeout.signal, stopping.signal]);
       const answer = await answerOrAbort(transport.send({ to, addresses, bytes, signal }), signal);
-      event = { kind: "response", exchange: action.exchange, message: open(to, answer) };
+      event = { kind: "response", exchange: action.exchange, message: open(to, answer).message };
     } catch (error) {
       log.debug("gossip.failed", { to, message: message.kind, reason: toCollectiveError(error).message });
       event = { kind: "failed", exchange: action.exchange };
@@ -262,11 +262,11 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
       if (bytes.length > gossipMessageBytesMax)
         throw new CollectiveError("too_large", `a gossip message of ${bytes.length} bytes is more than ${gossipMessageBytesMax}`);
       gate.admit(from, bytes.length);
-      const message = open(from, bytes);
+      const { message, known } = open(from, bytes);
       const call = nextCall++;
       return new Promise((resolve, reject) => {
         callers.set(call, { resolve, reject });
-        apply({ kind: "request", from, call, message });
+        apply({ kind: "request", from, call, message, known });
       });
     },
     contact: (member) => apply({ kind: "contact", member }),

@@ -1,8 +1,8 @@
 /**
- * One probe an interval: directly; if there is no answer in time, directly again and through helpers;
- * if there is none until the interval ends, it failed. A member is accused after several failures in a
- * row, one more for two points of our own bad health: where messages get lost, one failed probe says
- * more about the way than about the member, and an accusation costs everybody something.
+ * One probe an interval: directly; while there is no answer, directly again and again, and through helpers;
+ * if there is none until the interval ends, it failed. A member is accused after several failures in a row,
+ * one more for two points of our own bad health, and only when what gets lost on our way no longer explains
+ * them: all hear of an accusation, so it must be rare that one is false, however many members there are.
  *
  * A helper's "it is there" is believed with the member's own signature under our nonce, and not else.
  */

@@ -124,7 +124,14 @@ export interface GossipState {
 export type GossipEvent =
   | { readonly kind: "wake" }
   /** Somebody asks; `call` comes back with the answer. */
-  | { readonly kind: "request"; readonly from: GlobalName; readonly call: number; readonly message: Message }
+  | {
+      readonly kind: "request";
+      readonly from: GlobalName;
+      readonly call: number;
+      readonly message: Message;
+      /** What it carried and we knew, not verified: the answer need not repeat it. */
+      readonly known?: readonly News[];
+    }
   | { readonly kind: "response"; readonly exchange: number; readonly message: Message }
   /** No answer in time, or none to be had. */
   | { readonly kind: "failed"; readonly exchange: number }

@@ -187,20 +187,21 @@ function leave(turn: Turn): void {
   }
 }
 
-function onRequest(turn: Turn, { call, from, message }: Extract<GossipEvent, { readonly kind: "request" }>): void {
+function onRequest(turn: Turn, { call, from, message, known = [] }: Extract<GossipEvent, { readonly kind: "request" }>): void {
   // Whoever speaks to us is there.
   withoutDoubt(turn, from);
   accept(turn, message.news, true);
-  if (message.kind === "ping") answerPing(turn, call, from, message);
-  else if (message.kind === "probe") relayProbe(turn, call, from, message);
+  const told = [...message.news, ...known];
+  if (message.kind === "ping") answerPing(turn, call, from, { ...message, news: told });
+  else if (message.kind === "probe") relayProbe(turn, call, from, { ...message, news: told });
   else if (message.kind === "sync") {
     acceptPage(turn, message.statements);
     turn.actions.push({
       kind: "respond",
       call,
-      message: { kind: "sync", ...compareWith(turn, message), news: newsInAnswer(turn, from, message.news) },
+      message: { kind: "sync", ...compareWith(turn, message), news: newsInAnswer(turn, from, told) },
     });
-  } else turn.actions.push({ kind: "respond", call, message: { kind: "ack", news: newsInAnswer(turn, from, message.news) } });
+  } else turn.actions.push({ kind: "respond", call, message: { kind: "ack", news: newsInAnswer(turn, from, told) } });
 }
 
 function onResponse(turn: Turn, id: number, message: Message): void {

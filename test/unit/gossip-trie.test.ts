@@ -7,6 +7,7 @@ import {
   entriesOf,
   entryAt,
   type Keyed,
+  kept,
   lookUp,
   partAt,
   sameDigest,
@@ -66,6 +67,15 @@ describe("the trie", () => {
     const emptied = keys.reduce((trie, key) => withoutKey(trie, key), build(keys));
     expect(emptied.digest).toEqual(zeroDigest);
     expect(emptied.count).toBe(0);
+  });
+
+  test("leaves out what is not to be kept, as if it had never been there", () => {
+    const keys = Array.from({ length: 300 }, (_, index) => `m${index}@s.local`);
+    const build = (some: readonly string[]) => some.reduce((trie, key, index) => withEntry(trie, entry(key, index)), emptyTrie<Numbered>());
+    const half = kept(build(keys), ({ value }) => value < 150);
+    expect(half.count).toBe(150);
+    expect(half.digest).toEqual(build(keys.slice(0, 150)).digest);
+    expect(kept(half, () => false)).toEqual(emptyTrie());
   });
 
   test("keeps the earlier version as it was", () => {
