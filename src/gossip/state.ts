@@ -11,7 +11,7 @@ import type { Topic } from "../../protocol/gossip.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
 import type { Random } from "../core/random.ts";
 import type { Bucket } from "./bucket.ts";
-import type { Message, News } from "./messages.ts";
+import type { Message, News, SyncContent } from "./messages.ts";
 import type { GossipProfile } from "./profile.ts";
 import type { Alive, GossipRecord, Seal, Suspect } from "./statements.ts";
 import type { Keyed, Trie } from "./trie.ts";
@@ -73,8 +73,18 @@ export type Exchange = { readonly to: GlobalName } & (
   | { readonly kind: "helper"; readonly nonce: Uint8Array; readonly target: GlobalName }
   | { readonly kind: "relay"; readonly call: number; readonly asker: GlobalName }
   | { readonly kind: "news" }
-  | { readonly kind: "sync"; readonly turn: number }
+  | Pick<Session, "kind" | "turn" | "content" | "failures">
 );
+
+/** One turn of anti-entropy. */
+export interface Session {
+  readonly kind: "sync";
+  readonly to: GlobalName;
+  readonly turn: number;
+  readonly content: SyncContent;
+  /** How often it got no answer. */
+  readonly failures: number;
+}
 
 /** One pass over all members in an order of its own, without a list of them: see permutation.ts. */
 export interface Round {

@@ -21,13 +21,14 @@ import {
 } from "./membership.ts";
 import type { Message, News } from "./messages.ts";
 import { newsInAnswer, pendingNews, settleNews, spread } from "./news.ts";
+import { isPresent } from "./opinions.ts";
 import { adjustHealth, answerPing, continueProbe, failProbe, probeAnswered, probeUnanswered, relayProbe, startProbe } from "./probing.ts";
 import { type GossipProfile, lossShareAtFirst } from "./profile.ts";
 import { acceptRecord, forgetRecordsOf, publish } from "./records.ts";
-import type { GossipAction, GossipEvent, GossipState, StepEnvironment, Turn } from "./state.ts";
+import type { GossipAction, GossipEvent, GossipState, Session, StepEnvironment, Turn } from "./state.ts";
 import type { Alive } from "./statements.ts";
-import { compareWith, continueSync, startSync } from "./sync.ts";
-import { emptyTrie, entryAt, withEntry } from "./trie.ts";
+import { compareWith, continueSync, retrySync, startSync } from "./sync.ts";
+import { emptyTrie, entryAt, lookUp, withEntry } from "./trie.ts";
 
 /** So many statements at once are somebody's catching up and nobody's news: they are kept and not passed on. */
 const newsAtOnceMax = 16;
@@ -222,11 +223,13 @@ function onFailed(turn: Turn, id: number): void {
   else probeUnanswered(turn, exchange);
 }
 
-/** Contacts are tried again, ever less often; a session that broke off goes on with somebody else. */
-function syncFailed(turn: Turn, session: { readonly to: GlobalName; readonly turn: number }): void {
+/** Contacts are tried again, ever less often; what broke off goes on where it was, and at last with somebody else. */
+function syncFailed(turn: Turn, session: Session): void {
   const { state, nowMs } = turn;
   const { probeIntervalMs, reconnectIntervalMs } = state.profile;
-  if (session.turn > 0) state.nextSyncMs = Math.min(state.nextSyncMs, nowMs + probeIntervalMs * turn.random.next());
+  if (retrySync(turn, session)) return;
+  const isMissed = session.turn > 0 || isPresent(state, lookUp(state.members, session.to));
+  if (isMissed) state.nextSyncMs = Math.min(state.nextSyncMs, nowMs + probeIntervalMs * turn.random.next());
   const failures = state.contacts.get(session.to);
   if (failures === undefined) return;
   state.contacts = new Map(state.contacts).set(session.to, failures + 1);

@@ -9,16 +9,15 @@
 import { headsPerMessageMax, rangesPerMessageMax } from "../../protocol/gossip.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
 import { send } from "./exchanges.ts";
-import type { News, SyncMessage } from "./messages.ts";
+import type { News, SyncContent, SyncMessage } from "./messages.ts";
 import { accusationsOf } from "./opinions.ts";
-import type { Turn } from "./state.ts";
+import type { Session, Turn } from "./state.ts";
 import { type Alive, type GossipRecord, headOf, isLater } from "./statements.ts";
 import { type Digest, entriesOf, entryAt, lookUp, partAt, partEntriesMax, pathDigitsMax, sameDigest, type Trie } from "./trie.ts";
 
 type Space = "members" | "records";
 type Held = Alive | GossipRecord;
 type Head = SyncMessage["listings"][number]["heads"][number];
-type SyncContent = Omit<SyncMessage, "kind" | "news">;
 
 const pageBytesMax = 64 * 1024;
 const listedBytesMax = 64 * 1024;
@@ -26,6 +25,8 @@ const listedBytesMax = 64 * 1024;
 const headBytes = 24;
 const pageStatementsMax = 384;
 export const syncTurnsMax = 64;
+/** A turn that got no answer is tried again, for all that the session has come to would be found anew. */
+const failuresPerTurnMax = 3;
 /** Dead members whose accusations a session begins with. */
 const grievancesMax = 4;
 
@@ -46,12 +47,7 @@ function grievances(turn: Turn): News[] {
 }
 
 /** After an answer: goes on where the two still differ. `learnt` is how many of its statements were news. */
-export function continueSync(
-  turn: Turn,
-  session: { readonly to: GlobalName; readonly turn: number },
-  answer: SyncMessage,
-  learnt: number,
-): void {
+export function continueSync(turn: Turn, session: Session, answer: SyncMessage, learnt: number): void {
   const { to, turn: turnNumber } = session;
   if (turnNumber + 1 >= syncTurnsMax) return;
   const next = compareWith(turn, answer);
@@ -77,8 +73,20 @@ function rootContent(turn: Turn): SyncContent {
   return { ranges: [root("members"), root("records")], listings: [], wants: [], statements: [], more: false };
 }
 
+/** False when this turn failed too often, or was the first: whoever has not answered yet is perhaps not there. */
+export function retrySync(turn: Turn, session: Session): boolean {
+  const failures = session.failures + 1;
+  if (session.turn === 0 || failures >= failuresPerTurnMax) return false;
+  sendTurn(turn, { ...session, failures });
+  return true;
+}
+
 function sendSync(turn: Turn, to: GlobalName, turnNumber: number, content: SyncContent, first: readonly News[] = []): void {
-  send(turn, { kind: "sync", to, turn: turnNumber }, { kind: "sync", ...content }, turn.state.profile.exchangeTimeoutMs, first);
+  sendTurn(turn, { kind: "sync", to, turn: turnNumber, content, failures: 0 }, first);
+}
+
+function sendTurn(turn: Turn, session: Session, first: readonly News[] = []): void {
+  send(turn, session, { kind: "sync", ...session.content }, turn.state.profile.exchangeTimeoutMs, first);
 }
 
 interface Page {

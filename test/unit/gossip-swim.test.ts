@@ -353,6 +353,29 @@ test("an answer of anti-entropy fits one message, however much there is to say",
   expect(Math.max(...sizes)).toBeLessThan(gossipMessageBytesMax);
 });
 
+test("anti-entropy that gets no answer goes on where it was, twice, and then with somebody else", () => {
+  const it = member([bob]);
+  const [begin] = sent(it.feed({ kind: "contact", member: bob }), "sync");
+  const answer: Message = {
+    kind: "sync",
+    ranges: [{ space: "members", path: "", digest: [1, 1] }],
+    listings: [],
+    wants: [],
+    statements: [],
+    more: false,
+    news: [],
+  };
+  let [last] = sent(it.feed({ kind: "response", exchange: begin?.exchange ?? 0, message: answer }), "sync");
+  const { to, message } = last ?? expect.unreachable();
+  expect(to).toBe(bob);
+  for (let failure = 1; failure <= 2; failure++) {
+    [last] = sent(it.feed({ kind: "failed", exchange: last?.exchange ?? 0 }), "sync");
+    expect(last).toMatchObject({ to, message });
+  }
+  expect(sent(it.feed({ kind: "failed", exchange: last?.exchange ?? 0 }), "sync")).toEqual([]);
+  expect(sent(it.pass(lanProfile.probeIntervalMs), "sync").length).toBeGreaterThan(0);
+});
+
 test("a helper with too much to do says no at once", () => {
   const it = member();
   const answers = Array.from({ length: 600 }, (_, call) =>
