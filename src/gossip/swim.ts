@@ -192,6 +192,7 @@ function onRequest(turn: Turn, { call, from, message, known = [] }: Extract<Goss
   // Whoever speaks to us is there.
   withoutDoubt(turn, from);
   accept(turn, message.news, true);
+  // What was not verified decides nothing but what the answer says.
   const told = [...message.news, ...known];
   if (message.kind === "ping") answerPing(turn, call, from, { ...message, news: told });
   else if (message.kind === "probe") relayProbe(turn, call, from, { ...message, news: told });
