@@ -82,7 +82,7 @@ export function createContentWriter(): ContentWriter {
       sent.push(send);
       await started.promise;
     };
-    const extents: Extent[] = [];
+    const extents: (Extent & { chunk: ChunkId })[] = [];
     for (const piece of pieces) {
       const plainBytes = piece.end - piece.start;
       if (piece.kept !== undefined) {
@@ -110,7 +110,7 @@ export function createContentWriter(): ContentWriter {
     const { attrs } = await upload.showReceipts((receipts) =>
       remote.control.call(routes.commit, { upload: upload.token, files: [commit], receipts: [...receipts], last: true }),
     );
-    return { attr: attrs[0] as Attr, extents: pieces.map(({ start }, index) => placed(start, extents[index] as Extent)) };
+    return { attr: attrs[0] as Attr, extents: pieces.map(({ start }, index) => placed(start, extents[index] as Extent & { chunk: ChunkId })) };
   };
   return {
     store: async (request) => {
@@ -121,7 +121,7 @@ export function createContentWriter(): ContentWriter {
   };
 }
 
-function placed(offset: number, { chunk, plainBytes }: Extent): PlacedExtent {
+function placed(offset: number, { chunk, plainBytes }: Extent & { chunk: ChunkId }): PlacedExtent {
   return { offset, id: chunk, plainBytes };
 }
 
