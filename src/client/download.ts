@@ -4,7 +4,8 @@
  */
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { inside } from "../../protocol/extents.ts";
-import { mebibyte, ticketLifetimeMs } from "../../protocol/limits.ts";
+import { ticketLifetimeMs } from "../../protocol/limits.ts";
+import { zeroPieces } from "../core/buffers.ts";
 import { type LocatedChunk, locate, type ReadRange, readFailure } from "./locate.ts";
 import { createOpenedChunks, type OpenedChunk } from "./opened-chunks.ts";
 import type { Remote } from "./remote.ts";
@@ -26,7 +27,7 @@ const ticketsUsedMs = ticketLifetimeMs / 2;
 export async function* readRange(remote: Remote, range: ReadRange, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
   for await (const part of readParts(remote, range, signal)) {
     if (part instanceof Uint8Array) yield part;
-    else yield* zeros(part.holeBytes);
+    else yield* zeroPieces(part.holeBytes);
   }
 }
 
@@ -64,12 +65,6 @@ export async function* readParts(remote: Remote, range: ReadRange, signal?: Abor
   } finally {
     stop.abort();
   }
-}
-
-const zeroBytes = new Uint8Array(mebibyte);
-
-function* zeros(bytes: number): Generator<Uint8Array> {
-  for (let left = bytes; left > 0; left -= zeroBytes.length) yield zeroBytes.subarray(0, Math.min(left, zeroBytes.length));
 }
 
 /** "To the end of the file" may be said with any number. */

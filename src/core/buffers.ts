@@ -42,6 +42,11 @@ export function releaseMemory({ buffer, byteLength }: Uint8Array): void {
 
 const zeros = new Uint8Array(64 * 1024);
 
+/** So many zeros, as views of a few. */
+export function* zeroPieces(bytes: number): Generator<Uint8Array> {
+  for (let left = bytes; left > 0; left -= zeros.length) yield left < zeros.length ? zeros.subarray(0, left) : zeros;
+}
+
 /** Nearly free for anything else: content hardly ever begins with many zeros. */
 export function isZero(bytes: Uint8Array): boolean {
   for (let at = 0; at < bytes.length; at += zeros.length) {

@@ -165,7 +165,7 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     },
     flush: (call, { handle }) => {
       const { node, access } = handles.get(handle);
-      return access === "read" ? undefined : files.commit(node, () => call.progress());
+      return access === "read" ? undefined : files.commit(node, () => call.progress(), { closing: true });
     },
     sync: (call, { handle }) => files.commit(handles.get(handle).node, () => call.progress()),
     release: (_, { handle }) => files.close(handles.remove(handle).node),

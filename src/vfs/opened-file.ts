@@ -19,7 +19,7 @@ import type { KernelCaches } from "./file-system.ts";
 import type { Node, Nodes } from "./nodes.ts";
 import type { SpoolFolder } from "./spool.ts";
 import { type ContentWriter, createContentWriter } from "./store-content.ts";
-import { openStored, type PlacedExtent, type ReadMemory, type StoredContent, staleError } from "./stored-content.ts";
+import { openStored, type ReadMemory, type StoredContent, staleError } from "./stored-content.ts";
 
 export interface OpenedFile {
   readonly content: FileContent;
@@ -40,7 +40,7 @@ export interface OpenFiles {
   close(node: Node): Promise<void>;
   write(node: Node, data: Uint8Array, at: number): Promise<void> | undefined;
   /** Durable when it resolves; `progress` is called as it comes nearer. */
-  commit(node: Node, progress?: () => void): Promise<void>;
+  commit(node: Node, progress?: () => void, options?: { readonly closing?: boolean }): Promise<void>;
   /** In turn with its commits. */
   exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
   /** Stores what is left; answers what could not be. */
@@ -70,8 +70,8 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
   const writer: ContentWriter = createContentWriter();
   const active = new Set<Node>();
 
-  const versionOf = (node: Node, attr: Attr, known?: readonly PlacedExtent[]): StoredContent =>
-    openStored({ remote: node.realm.remote, inode: attr.inode, version: attr.version, sizeBytes: attr.sizeBytes }, memory, known);
+  const versionOf = (node: Node, attr: Attr): StoredContent =>
+    openStored({ remote: node.realm.remote, inode: attr.inode, version: attr.version, sizeBytes: attr.sizeBytes }, memory);
   const rebase = (node: Node, { content }: OpenedFile, attr: Attr): void => {
     content.rebase(versionOf(node, attr));
     node.attr = attr;
@@ -79,14 +79,14 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     void options.caches()?.dropData(node.number);
   };
 
-  const commitOnce = async (node: Node, opened: OpenedFile): Promise<void> => {
+  const commitOnce = async (node: Node, opened: OpenedFile, how: keyof ContentWriter = "store"): Promise<void> => {
     const { content, mode, modifiedNs, changedNs } = opened;
     const { place, attr, realm } = node;
     if (!place || attr.store === undefined) throw staleError();
     const unsaved = content.takeUnsaved();
     const { inode, version } = unsaved.stored;
     try {
-      const stored = await writer.store({
+      const done = await writer[how]({
         remote: realm.remote,
         store: attr.store,
         unsaved,
@@ -104,9 +104,13 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
           replaces: { inode, version },
         },
       });
-      content.committed(versionOf(node, stored.attr, stored.extents));
-      if (node.shownVersion === version) node.shownVersion = stored.attr.version;
-      node.attr = stored.attr;
+      if (!done) {
+        content.giveBack(unsaved);
+        return;
+      }
+      content.committed(done.stored);
+      if (node.shownVersion === version) node.shownVersion = done.attr.version;
+      node.attr = done.attr;
       node.askedMs = clock.monotonicMs();
       if (opened.mode === mode) opened.mode = undefined;
       if (opened.modifiedNs === modifiedNs) opened.modifiedNs = undefined;
@@ -148,12 +152,22 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       }
     }
   };
-  const commit: OpenFiles["commit"] = async (node, progress = () => undefined) => {
+  /** What it was written in pieces becomes what it would have been at once; nothing is lost where that fails. */
+  const defragment = async (node: Node, { content, handles }: OpenedFile): Promise<void> => {
+    if (handles > 1 || node.isRemoved || content.hasUnsaved || !content.hasFragments || !node.opened) return;
+    await commitOnce(node, node.opened, "defragment").catch((error: unknown) => {
+      log.debug("a file stays in pieces", { name: node.place?.name, error: toCollectiveError(error).message });
+    });
+  };
+  const commit: OpenFiles["commit"] = async (node, progress = () => undefined, { closing = false } = {}) => {
     const { opened } = node;
     if (!opened) return;
     opened.waiting.add(progress);
     try {
-      await turnsOf(node).run(() => commitInTurn(node, opened));
+      await turnsOf(node).run(async () => {
+        await commitInTurn(node, opened);
+        if (closing) await defragment(node, opened);
+      });
     } finally {
       opened.waiting.delete(progress);
     }
@@ -166,7 +180,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     active.delete(node);
   };
   const commitQuietly = async (node: Node): Promise<void> => {
-    await commit(node).catch(() => undefined);
+    await commit(node, undefined, { closing: node.opened?.handles === 0 }).catch(() => undefined);
     settle(node);
   };
 

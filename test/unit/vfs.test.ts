@@ -41,7 +41,7 @@ describe("a large file", () => {
     const file = await mount.open("/s/large");
     await mount.write(file, content(10, 8), largeChunkBytes + 5);
     await mount.close(file);
-    expect(sentBytes).toBeGreaterThan(largeChunkBytes);
+    expect(sentBytes).toBeGreaterThan(10);
     expect(sentBytes).toBeLessThan(largeChunkBytes + 10 * kibibyte);
     bytes.set(content(10, 8), largeChunkBytes + 5);
     await using other = await open();
