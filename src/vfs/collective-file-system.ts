@@ -13,6 +13,7 @@ import type { Attr } from "../../protocol/schema.ts";
 import { statPath } from "../client/files.ts";
 import type { Remote } from "../client/remote.ts";
 import type { ShownOwner } from "./attributes.ts";
+import { createChunkFolder } from "./chunk-folder.ts";
 import { createFileOperations } from "./file-operations.ts";
 import type { FileSystem, KernelCaches } from "./file-system.ts";
 import { createListing } from "./listing.ts";
@@ -36,6 +37,9 @@ export interface CollectiveFileSystemOptions {
   /** For what is written and not stored yet; this process alone uses it. */
   readonly spoolFolder: string;
   readonly spoolBytesMax: number;
+  /** Chunks that were read; shared with other mounts. */
+  readonly chunkFolder: string;
+  readonly chunkFolderBytesMax: number;
 }
 
 export interface CollectiveFileSystem extends FileSystem {
@@ -53,7 +57,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
   const files = createOpenFiles({
     nodes,
     spools: createSpoolFolder({ folder: options.spoolFolder, random }),
-    memory: createReadMemory(),
+    memory: createReadMemory(createChunkFolder({ folder: options.chunkFolder, bytesMax: options.chunkFolderBytesMax, clock, random })),
     spoolBytesMax: options.spoolBytesMax,
     clock,
     log,

@@ -4,8 +4,8 @@ import { type Command, usage } from "../command.ts";
 import { mountInBackground } from "../mount/background.ts";
 import { runMount } from "../mount/run.ts";
 
-/** A large file is sent in pieces of this size, and another is written meanwhile. */
-const cacheBytesMin = 128 * mebibyte;
+/** Half of it is for what is written: a large file is sent in pieces of 64 MiB, and another piece is written meanwhile. */
+const cacheBytesMin = 256 * mebibyte;
 
 const command: Command = {
   name: "mount",
@@ -15,7 +15,12 @@ const command: Command = {
     { name: "remote", description: "what to show: a directory of the collective", valueHint: "PATH", default: "/" },
     { name: "read-only", description: "refuse every change" },
     { name: "foreground", description: "stay, and print messages here, until Ctrl-C or umount" },
-    { name: "cache-size", description: "how much of what is written may wait on this machine's disk", valueHint: "SIZE", default: "1GiB" },
+    {
+      name: "cache-size",
+      description: "room on this machine's disk: half for what was read, half for what is not stored yet",
+      valueHint: "SIZE",
+      default: "4GiB",
+    },
     { name: "allow-other", description: "other users of this machine, too, as the modes of the files allow" },
   ],
   example: "collective mount /mnt/collective --remote /photos",

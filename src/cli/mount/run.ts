@@ -13,6 +13,7 @@ export interface MountRequest {
   readonly remotePath: string;
   readonly readOnly: boolean;
   readonly allowOther: boolean;
+  /** On this machine's disk: half for what was read, half for what is written and not stored yet. */
   readonly cacheBytes: number;
 }
 
@@ -32,7 +33,9 @@ export async function runMount(io: Io, request: MountRequest): Promise<void> {
     readOnly: request.readOnly,
     owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     spoolFolder: join(io.home, "spool"),
-    spoolBytesMax: request.cacheBytes,
+    spoolBytesMax: request.cacheBytes / 2,
+    chunkFolder: join(io.home, "cache", "chunks"),
+    chunkFolderBytesMax: request.cacheBytes / 2,
   });
   const { mountPoint, readOnly, allowOther } = request;
   const shown = formatPath({ member: member ?? session.member, components });
