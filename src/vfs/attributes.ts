@@ -22,7 +22,7 @@ export function attributesOf(node: Node, { uid, gid }: ShownOwner): Attributes {
     gid: attr.gid ?? gid,
     device: 0,
     sizeBytes,
-    storedBytes: sizeBytes,
+    storedBytes: Math.min(sizeBytes, attr.sizeBytes - (attr.holeBytes ?? 0) + (opened?.content.unsavedBytes ?? 0)),
     accessedNs: node.accessedNs ?? modifiedNs,
     modifiedNs,
     changedNs: opened?.changedNs ?? attr.ctimeNs,

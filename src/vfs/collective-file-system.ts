@@ -5,7 +5,7 @@
  *   client has closed is seen (close-to-open).
  * - Content is read and written as `FileContent` says, and committed at `fsync` and `close`: durable then on as many nodes as the
  *   datastore asks for and are there.
- * - What the coordinator does not know yet (owners, hard links, extended attributes, special files, holes) is `unsupported`.
+ * - What the coordinator does not know yet (owners, hard links, extended attributes, special files) is `unsupported`.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
@@ -81,9 +81,6 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     setExtendedAttribute: unsupported,
     listExtendedAttributes: unsupported,
     removeExtendedAttribute: unsupported,
-    changeSpace: unsupported,
-    seek: unsupported,
-    copyRange: unsupported,
     testLock: unsupported,
     setLock: unsupported,
     stop: async () => {

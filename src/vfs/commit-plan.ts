@@ -25,6 +25,11 @@ export function windowAt(at: number, sizeBytes: number): Range {
   return { start, end: Math.min(start + windowBytes, sizeBytes) };
 }
 
+/** Those that the spans lie in. */
+export function windowsOf(spans: readonly Range[], sizeBytes: number): Range[] {
+  return [...new Set(spans.map(({ start }) => windowAt(start, sizeBytes).start))].map((start) => windowAt(start, sizeBytes));
+}
+
 /** What was written, cut at the edges of windows, in order. */
 export function writtenSpans(written: Ranges, sizeBytes: number): Range[] {
   const spans: Range[] = [];

@@ -45,10 +45,13 @@ export interface FileContent {
   punch(range: Range): void;
   /** The next data or hole from there on; the end of the file is a hole. Undefined when only a hole follows. */
   seek(from: number, wanted: "data" | "hole"): Promise<number | undefined>;
-  takeUnsaved(): UnsavedContent;
+  /** The commit will make the file so long at least. */
+  takeUnsaved(reachesTo?: number): UnsavedContent;
   giveBack(unsaved: UnsavedContent): void;
   /** A commit of what was taken last has become this version. */
   committed(stored: StoredContent): void;
+  /** What the committed version has there now is not what was written there before. */
+  noteCopied(range: Range): void;
   /** Another client has committed: what is unsaved here lies over that now. */
   rebase(stored: StoredContent): void;
   /** Frees the spool if all of it is committed. */
@@ -183,13 +186,13 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       }
       return wanted === "hole" ? Math.max(from, sizeBytes) : undefined;
     },
-    takeUnsaved: () => {
-      const taken = { sizeBytes, written: unsaved, punched, resized, stored, storedBytes, fragments };
+    takeUnsaved: (reachesTo = 0) => {
+      const taken = { sizeBytes: Math.max(sizeBytes, reachesTo), written: unsaved, punched, resized, stored, storedBytes, fragments };
       unsaved = createRanges();
       punched = createRanges();
       resized = false;
       isCommitting = true;
-      lowestBytes = sizeBytes;
+      lowestBytes = taken.sizeBytes;
       return taken;
     },
     giveBack: (taken) => {
@@ -205,6 +208,11 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       stored = version;
       storedBytes = Math.min(version.sizeBytes, lowestBytes);
       zeroed = createRanges(punched.list());
+    },
+    noteCopied: (range) => {
+      for (const part of unsaved.split(range)) if (!part.inside) local.remove(part);
+      // Whoever has set a size meanwhile has the last word.
+      if (!resized) sizeBytes = Math.max(sizeBytes, range.end);
     },
     rebase: (version) => {
       const isOwnSize = resized;

@@ -9,10 +9,23 @@ import type { Node, Nodes } from "./nodes.ts";
 import type { OpenedFile, OpenFiles } from "./opened-file.ts";
 import { createReadAhead, type ReadAhead } from "./read-ahead.ts";
 import type { Replies } from "./replies.ts";
+import { createSpaceOperations } from "./space-operations.ts";
 
 type FileCalls = Pick<
   FileSystem,
-  "getAttributes" | "setAttributes" | "readLink" | "open" | "create" | "read" | "write" | "flush" | "sync" | "release"
+  | "getAttributes"
+  | "setAttributes"
+  | "readLink"
+  | "open"
+  | "create"
+  | "read"
+  | "write"
+  | "flush"
+  | "sync"
+  | "release"
+  | "changeSpace"
+  | "seek"
+  | "copyRange"
 >;
 
 export interface FileOperationsOptions {
@@ -169,6 +182,7 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     },
     sync: (call, { handle }) => files.commit(handles.get(handle).node, () => call.progress()),
     release: (_, { handle }) => files.close(handles.remove(handle).node),
+    ...createSpaceOperations({ files, handleOf, noteChanged }),
   };
 }
 

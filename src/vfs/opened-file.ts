@@ -18,7 +18,7 @@ import { createFileContent, type FileContent } from "./file-content.ts";
 import type { KernelCaches } from "./file-system.ts";
 import type { Node, Nodes } from "./nodes.ts";
 import type { SpoolFolder } from "./spool.ts";
-import { type ContentWriter, createContentWriter } from "./store-content.ts";
+import { type ContentWriter, createContentWriter, type StoredFile, type StoreRequest } from "./store-content.ts";
 import { openStored, type ReadMemory, type StoredContent, staleError } from "./stored-content.ts";
 
 export interface OpenedFile {
@@ -41,10 +41,21 @@ export interface OpenFiles {
   write(node: Node, data: Uint8Array, at: number): Promise<void> | undefined;
   /** Durable when it resolves; `progress` is called as it comes nearer. */
   commit(node: Node, progress?: () => void, options?: { readonly closing?: boolean }): Promise<void>;
+  /**
+   * Makes a range of one file a range of another one in the same datastore, by naming its extents again; what is not stored yet is stored
+   * first. `unsupported` when somebody else writes there meanwhile.
+   */
+  copyRange(from: Node, to: Node, range: CopiedRange): Promise<void>;
   /** In turn with its commits. */
   exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
   /** Stores what is left; answers what could not be. */
   stop(): Promise<readonly Node[]>;
+}
+
+export interface CopiedRange {
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: number;
 }
 
 export interface OpenFilesOptions {
@@ -79,14 +90,15 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     void options.caches()?.dropData(node.number);
   };
 
-  const commitOnce = async (node: Node, opened: OpenedFile, how: keyof ContentWriter = "store"): Promise<void> => {
+  type Store = (request: StoreRequest) => Promise<StoredFile | undefined>;
+  const commitOnce = async (node: Node, opened: OpenedFile, store: Store, reachesTo?: number): Promise<void> => {
     const { content, mode, modifiedNs, changedNs } = opened;
     const { place, attr, realm } = node;
     if (!place || attr.store === undefined) throw staleError();
-    const unsaved = content.takeUnsaved();
+    const unsaved = content.takeUnsaved(reachesTo);
     const { inode, version } = unsaved.stored;
     try {
-      const done = await writer[how]({
+      const done = await store({
         remote: realm.remote,
         store: attr.store,
         unsaved,
@@ -136,7 +148,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     const { content } = opened;
     for (let attempt = 0; content.hasUnsaved && !node.isRemoved; attempt++) {
       try {
-        await commitOnce(node, opened);
+        await commitOnce(node, opened, writer.store);
         opened.hasFailed = false;
         return;
       } catch (thrown) {
@@ -155,7 +167,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
   /** What it was written in pieces becomes what it would have been at once; nothing is lost where that fails. */
   const defragment = async (node: Node, { content, handles }: OpenedFile): Promise<void> => {
     if (handles > 1 || node.isRemoved || content.hasUnsaved || !content.hasFragments || !node.opened) return;
-    await commitOnce(node, node.opened, "defragment").catch((error: unknown) => {
+    await commitOnce(node, node.opened, writer.defragment).catch((error: unknown) => {
       log.debug("a file stays in pieces", { name: node.place?.name, error: toCollectiveError(error).message });
     });
   };
@@ -260,6 +272,24 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       return undefined;
     },
     commit,
+    copyRange: async (from, to, { from: start, to: at, bytes }) => {
+      await commit(from);
+      await commit(to);
+      await turnsOf(to).run(async () => {
+        const { opened } = to;
+        if (!opened || !from.opened || opened.content.hasUnsaved || from.opened.content.hasUnsaved) throw changedMeanwhile();
+        const source = from.opened.content.stored;
+        if (source.sizeBytes < start + bytes) throw changedMeanwhile();
+        opened.modifiedNs = BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
+        const parts = source.parts({ start, end: start + bytes });
+        const copy: Store = async (request) => await writer.copy(request, { parts: await parts, at });
+        await commitOnce(to, opened, copy, at + bytes).catch((thrown: unknown) => {
+          const error = toCollectiveError(thrown);
+          throw mayBeChanged(error) || error.code === "conflict" || error.code === "too_large" ? changedMeanwhile(error) : error;
+        });
+        opened.content.noteCopied({ start: at, end: at + bytes });
+      });
+    },
     exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
     stop: async () => {
       await Promise.all([...active].map(commitQuietly));
@@ -271,6 +301,11 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
 
 function mayBeChanged({ code, details }: CollectiveError): boolean {
   return code === "stale" || code === "not_found" || details.expected !== undefined;
+}
+
+/** The kernel reads and writes it then. */
+function changedMeanwhile(cause?: CollectiveError): CollectiveError {
+  return new CollectiveError("unsupported", "the file is written to meanwhile", { cause });
 }
 
 function turnsOf(node: Node): Limiter {

@@ -2,21 +2,21 @@
  * Commits what was written of a file, as changes to the version that it was written over. What another version put there meanwhile is
  * `conflict`.
  */
-import { toCollectiveError } from "../../protocol/errors.ts";
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
 import { chunkOverheadBytesMax, chunksPerTicketMax, largeChunkBytes } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr, ContentChange, Extent, FileCommit } from "../../protocol/schema.ts";
 import type { Remote } from "../client/remote.ts";
-import { createUpload, type PreparedChunk } from "../client/upload.ts";
+import { createUpload, type PreparedChunk, type Upload } from "../client/upload.ts";
 import { finishSeal, prepareSeal, sealedBytesMax } from "../codec/sealed-chunk.ts";
 import { createBufferPool, isZero, releaseMemory } from "../core/buffers.ts";
 import { createGarbageWatch } from "../core/garbage.ts";
 import { createLimiter, type Limiter } from "../core/limiter.ts";
-import { isWorthRewriting, mergedSpans, spansOf, windowAt, writtenSpans } from "./commit-plan.ts";
+import { isWorthRewriting, mergedSpans, spansOf, windowAt, windowsOf, writtenSpans } from "./commit-plan.ts";
 import type { UnsavedContent } from "./file-content.ts";
 import type { Range } from "./ranges.ts";
-import type { StoredContent } from "./stored-content.ts";
+import type { StoredContent, StoredPart } from "./stored-content.ts";
 
 export interface StoreRequest {
   readonly remote: Remote;
@@ -37,6 +37,8 @@ export interface StoredFile {
 export interface ContentWriter {
   /** Stores what is unsaved. */
   store(request: StoreRequest): Promise<StoredFile>;
+  /** Names stored parts, in order, as the content from `at` on. */
+  copy(request: StoreRequest, content: { readonly parts: readonly StoredPart[]; readonly at: number }): Promise<StoredFile>;
   /** Writes fragmented windows anew as one chunk each, as far as that is worth it. Undefined when there is nothing to do. */
   defragment(request: StoreRequest): Promise<StoredFile | undefined>;
 }
@@ -52,7 +54,7 @@ export function createContentWriter(): ContentWriter {
   const arenas = createBufferPool({ bufferBytes: arenaBytesMax, keepMax: batchesInFlightMax + 1 });
   const garbage = createGarbageWatch();
   const storeNow = async (request: StoreRequest, spans: readonly Range[]): Promise<StoredFile> => {
-    const { remote, store, unsaved, file } = request;
+    const { remote, store, unsaved } = request;
     const upload = createUpload(remote);
     using _alive = upload.keepAlive();
     const keys = await remote.keysOf(store);
@@ -105,14 +107,10 @@ export function createContentWriter(): ContentWriter {
     await flush();
     await Promise.all(sent);
     if (failure) throw failure.error;
-    const { sizeBytes, stored, fragments } = unsaved;
-    const commit = { ...file, sizeBytes, changes };
-    const { attrs } = await upload.showReceipts((receipts) =>
-      remote.control.call(routes.commit, { upload: upload.token, files: [commit], receipts: [...receipts], last: true }),
-    );
-    const attr = attrs[0] as Attr;
-    fragments.note(spans, { beforeBytes: stored.sizeBytes, sizeBytes });
-    return { attr, stored: stored.next(attr, changes.map(rangeOf)) };
+    const { sizeBytes } = unsaved;
+    const done = await publish(request, upload, { sizeBytes, changes });
+    unsaved.fragments.note(spans, { beforeBytes: unsaved.stored.sizeBytes, sizeBytes });
+    return done;
   };
   const storeSpans = async (request: StoreRequest, spans: readonly Range[]): Promise<StoredFile> =>
     await memory.run(() => storeNow(request, spans), { permits: 4 * arenaBytesFor(spans) });
@@ -132,10 +130,19 @@ export function createContentWriter(): ContentWriter {
       try {
         return await storeSpans({ ...request, read }, await merged(request.unsaved, spans));
       } catch (error) {
+        // Others have left it in too many pieces.
+        if (toCollectiveError(error).code === "too_large") return await storeSpans(request, windowsOf(spans, sizeBytes));
         // What lies around could not be read: what was written can be stored without it.
         if (error !== unread || toCollectiveError(error).code === "stale") throw error;
         return await storeSpans(request, writtenSpans(written, sizeBytes));
       }
+    },
+    copy: async (request, { parts, at }) => {
+      const extents = parts.map(({ chunk, plainBytes, chunkOffset }) =>
+        chunk ? { chunk: chunk.id, plainBytes, chunkOffset, chunkBytes: chunk.chunkBytes } : { chunk: null, plainBytes },
+      );
+      const change = { offset: at, extents };
+      return await publish(request, createUpload(request.remote), { sizeBytes: request.unsaved.sizeBytes, changes: [change] });
     },
     defragment: async (request) => {
       const { stored, fragments } = request.unsaved;
@@ -151,6 +158,19 @@ export function createContentWriter(): ContentWriter {
       return spans.length === 0 ? undefined : await storeSpans(request, spans);
     },
   };
+}
+
+async function publish(
+  { remote, file, unsaved }: StoreRequest,
+  upload: Upload,
+  content: { readonly sizeBytes: number; readonly changes: ContentChange[] },
+): Promise<StoredFile> {
+  const { attrs } = await upload.showReceipts((receipts) =>
+    remote.control.call(routes.commit, { upload: upload.token, files: [{ ...file, ...content }], receipts: [...receipts], last: true }),
+  );
+  const [attr] = attrs;
+  if (!attr) throw new CollectiveError("internal", "a commit came back without the file");
+  return { attr, stored: unsaved.stored.next(attr, content.changes.map(rangeOf)) };
 }
 
 /** With fragments around them, in windows that were committed to many times. */

@@ -3,6 +3,7 @@
  * files stay open while they are renamed, replaced and removed; what was closed is read by a second client as well.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { CollectiveError } from "../../protocol/errors.ts";
 import { kibibyte, mebibyte } from "../../protocol/limits.ts";
 import { createSeededRandom, type Random } from "../../src/core/random.ts";
 import type { OpenFile } from "../../src/vfs/file-system.ts";
@@ -67,6 +68,10 @@ class Exercise {
       this.#close,
       this.#rename,
       this.#unlink,
+      this.#dribble,
+      this.#zero,
+      this.#seek,
+      this.#copy,
     ];
     for (this.#step = 0; this.#step < steps; this.#step++) {
       // So that what is believed for a second has to be asked again now and then.
@@ -106,10 +111,7 @@ class Exercise {
     const data = content(1 + this.#random.int(this.#pick(sizes)), this.#step + 1);
     const at = this.#random.int(3) === 0 ? model.bytes.length : this.#random.int(this.#pick(sizes));
     await this.#fs.write(file, data, at);
-    const grown = new Uint8Array(Math.max(model.bytes.length, at + data.length));
-    grown.set(model.bytes);
-    grown.set(data, at);
-    model.bytes = grown;
+    this.#put(model, data, at);
   }
 
   async #read(): Promise<void> {
@@ -133,6 +135,73 @@ class Exercise {
     const cut = new Uint8Array(sizeBytes);
     cut.set(model.bytes.subarray(0, sizeBytes));
     model.bytes = cut;
+  }
+
+  /** As a database or a log does: a little at a time, each durable at once. */
+  async #dribble(): Promise<void> {
+    const { file, model } = this.#pick(this.#opened) ?? {};
+    if (!file || !model) return;
+    const appends = this.#random.int(2) === 0;
+    for (let left = this.#random.int(40); left > 0; left--) {
+      const at = appends ? model.bytes.length : this.#random.int(model.bytes.length + 1);
+      const data = content(1 + this.#random.int(5_000), this.#step * 100 + left);
+      this.#put(model, data, at);
+      await this.#fs.write(file, data, at);
+      await this.#fs.fs.sync(call, file, { dataOnly: true });
+    }
+  }
+
+  async #zero(): Promise<void> {
+    const { file, model } = this.#pick(this.#opened) ?? {};
+    if (!file || !model) return;
+    const [offset, lengthBytes] = [this.#random.int(this.#pick(sizes)), 1 + this.#random.int(this.#pick(sizes))];
+    const action = this.#pick(["punch", "zero", "reserve"] as const);
+    const keepSize = action === "punch" || this.#random.int(2) === 0;
+    await this.#fs.fs.changeSpace(call, file, { action, offset, lengthBytes, keepSize });
+    if (!keepSize && offset + lengthBytes > model.bytes.length) this.#put(model, new Uint8Array(0), offset + lengthBytes);
+    if (action !== "reserve") model.bytes.fill(0, offset, offset + lengthBytes);
+  }
+
+  /** Data may be said of what is zero, but a hole of nothing else. */
+  async #seek(): Promise<void> {
+    const { file, model } = this.#pick(this.#opened) ?? {};
+    if (!file || !model) return;
+    for (let at = 0; at < model.bytes.length; ) {
+      const [from, size] = [at, model.bytes.length];
+      const next = Promise.resolve(this.#fs.fs.seek(call, file, from, "data"));
+      const data = await next.catch((error: unknown) =>
+        error instanceof CollectiveError && error.code === "past_end" ? size : fail(error),
+      );
+      expect(model.bytes.subarray(from, data).every((byte) => byte === 0)).toBe(true);
+      if (data === size) return;
+      expect(await this.#fs.fs.seek(call, file, data, "data")).toBe(data);
+      const hole = await this.#fs.fs.seek(call, file, data, "hole");
+      expect(hole).toBeGreaterThan(data);
+      at = hole;
+    }
+  }
+
+  async #copy(): Promise<void> {
+    const [from, to] = [this.#pick(this.#opened), this.#pick(this.#opened)];
+    if (!from || !to || from === to || from.model === to.model) return;
+    const [offset, target, lengthBytes] = [this.#random.int(300_000), this.#random.int(300_000), this.#random.int(1_000_000)];
+    const request = { from: { ...from.file, offset }, to: { ...to.file, offset: target }, lengthBytes };
+    const copying = (async () => await this.#fs.fs.copyRange(call, request))();
+    const copied = await copying.catch((error: unknown) =>
+      error instanceof CollectiveError && error.code === "unsupported" ? 0 : fail(error),
+    );
+    const bytes = from.model.bytes.slice(offset, offset + lengthBytes);
+    if (copied > 0) {
+      expect(copied).toBe(bytes.length);
+      this.#put(to.model, bytes, target);
+    }
+  }
+
+  #put(model: ModelFile, data: Uint8Array, at: number): void {
+    const grown = new Uint8Array(Math.max(model.bytes.length, at + data.length));
+    grown.set(model.bytes);
+    grown.set(data, at);
+    model.bytes = grown;
   }
 
   async #sync(): Promise<void> {
@@ -170,6 +239,10 @@ class Exercise {
     if (!this.#tree.delete(name)) await expectCode("not_found", removing);
     else await removing;
   }
+}
+
+function fail(error: unknown): never {
+  throw error;
 }
 
 describe("random operations", () => {

@@ -41,7 +41,7 @@ const open = (options: Partial<Parameters<typeof openTestFileSystem>[0]> = {}) =
 
 describe("a large file", () => {
   const size = 3 * largeChunkBytes + 1_000;
-  test("sends only the chunks that were written to", async () => {
+  test("sends only what was written", async () => {
     await using mount = await open();
     const bytes = content(size, 7);
     await mount.writeFile("/s/large", bytes);
@@ -50,7 +50,7 @@ describe("a large file", () => {
     await mount.write(file, content(10, 8), largeChunkBytes + 5);
     await mount.close(file);
     expect(sentBytes).toBeGreaterThan(10);
-    expect(sentBytes).toBeLessThan(largeChunkBytes + 10 * kibibyte);
+    expect(sentBytes).toBeLessThan(kibibyte);
     bytes.set(content(10, 8), largeChunkBytes + 5);
     await using other = await open();
     expect(Buffer.compare(await other.readFile("/s/large"), bytes)).toBe(0);
