@@ -19,7 +19,7 @@ import type { FileSystem, KernelCaches } from "./file-system.ts";
 import { createListing } from "./listing.ts";
 import { createNameOperations } from "./name-operations.ts";
 import { createNodes } from "./nodes.ts";
-import { createOpenFiles } from "./opened-file.ts";
+import { createOpenFiles, type UnsavedFiles } from "./opened-file.ts";
 import { createRealms, type OtherMembers } from "./realms.ts";
 import { createReplies } from "./replies.ts";
 import { createSpoolFolder } from "./spool.ts";
@@ -43,6 +43,8 @@ export interface CollectiveFileSystemOptions {
 }
 
 export interface CollectiveFileSystem extends FileSystem {
+  /** What this machine has and the collective has not. */
+  unsaved(): UnsavedFiles;
   /** Stores what is left. Answers the names of what could not be, which is lost with this process. */
   stop(): Promise<readonly string[]>;
 }
@@ -83,6 +85,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     removeExtendedAttribute: unsupported,
     testLock: unsupported,
     setLock: unsupported,
+    unsaved: files.unsaved,
     stop: async () => {
       using _ = files;
       return (await files.stop()).map((node) => `/${nodes.pathOf(node).join("/")}`);

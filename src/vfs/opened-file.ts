@@ -48,6 +48,7 @@ export interface OpenFiles {
   copyRange(from: Node, to: Node, range: CopiedRange): Promise<void>;
   /** In turn with its commits. */
   exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
+  unsaved(): UnsavedFiles;
   /** Stores what is left; answers what could not be. */
   stop(): Promise<readonly Node[]>;
 }
@@ -56,6 +57,12 @@ export interface CopiedRange {
   readonly from: number;
   readonly to: number;
   readonly bytes: number;
+}
+
+export interface UnsavedFiles {
+  readonly bytes: number;
+  /** Whose last try to be stored has failed. */
+  readonly failed: number;
 }
 
 export interface OpenFilesOptions {
@@ -289,6 +296,10 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         });
         opened.content.noteCopied({ start: at, end: at + bytes });
       });
+    },
+    unsaved: () => {
+      const all = [...active].flatMap(({ opened }) => opened ?? []);
+      return { bytes: all.reduce((sum, { content }) => sum + content.unsavedBytes, 0), failed: all.filter((one) => one.hasFailed).length };
     },
     exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
     stop: async () => {

@@ -1,5 +1,5 @@
 import { mebibyte } from "../../../protocol/limits.ts";
-import { formatSize, parseSize } from "../../core/units.ts";
+import { formatSize, parseHostPort, parseSize } from "../../core/units.ts";
 import { type Command, usage } from "../command.ts";
 import { mountInBackground } from "../mount/background.ts";
 import { runMount } from "../mount/run.ts";
@@ -21,6 +21,7 @@ const command: Command = {
       valueHint: "SIZE",
       default: "4GiB",
     },
+    { name: "metrics-address", description: "serve metrics and health there", valueHint: "HOST:PORT" },
     { name: "allow-other", description: "other users of this machine, too, as the modes of the files allow" },
   ],
   example: "collective mount /mnt/collective --remote /photos",
@@ -30,14 +31,18 @@ const command: Command = {
     const cacheBytes = parseSize(cacheSize);
     if (cacheBytes < cacheBytesMin) throw usage(`--cache-size is at least ${formatSize(cacheBytesMin)}, not ${formatSize(cacheBytes)}`);
     const remotePath = text("remote") ?? "/";
+    const metricsText = given("metrics-address");
+    const metricsAddress = metricsText === undefined ? undefined : parseHostPort(metricsText);
     if (on("foreground")) {
-      await runMount(io, { mountPoint, remotePath, readOnly: on("read-only"), allowOther: on("allow-other"), cacheBytes });
+      const switches = { readOnly: on("read-only"), allowOther: on("allow-other") };
+      await runMount(io, { mountPoint, remotePath, ...switches, cacheBytes, metricsAddress });
       return;
     }
     const switches = ["read-only", "allow-other"].filter(on).map((name) => `--${name}`);
     const logLevel = given("log-level");
     const passedOn = [
       ...["--remote", remotePath, "--cache-size", cacheSize, ...switches],
+      ...(metricsText === undefined ? [] : ["--metrics-address", metricsText]),
       ...(logLevel === undefined ? [] : ["--log-level", logLevel]),
       ...(io.contextName === undefined ? [] : ["--context", io.contextName]),
     ];
