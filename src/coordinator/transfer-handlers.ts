@@ -66,9 +66,12 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
         const cutOffAt = last ? last.offset + last.plainBytes : file.offset;
         const endOffset = chunksLeft > 0 ? Math.min(attr.sizeBytes, file.offset + file.lengthBytes) : cutOffAt;
         located.push({ attr, store: attr.store, extents, endOffset });
+        const readsOf = new Map<ChunkId, number>();
         for (const extent of extents) {
           const { chunk: id, storedBytes, codec } = extent;
-          const reads = service.popularity.note({ id, storedBytes, codec, store: attr.store }, nowMs);
+          // Parts of one chunk are one read of it.
+          const reads = readsOf.get(id) ?? service.popularity.note({ id, storedBytes, codec, store: attr.store }, nowMs);
+          readsOf.set(id, reads);
           const holding = extent.copies.flatMap(({ node, state }) => (state === "stored" ? (nodes.get(node) ?? []) : []));
           const turn = reads < readsForCopy ? 0 : service.random.int(holding.length);
           wanted.push({ id, nodes: readOrder(id, holding, turn) });

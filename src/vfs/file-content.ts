@@ -32,6 +32,8 @@ export interface FileContent {
   /** Or taken by a commit that is under way. */
   readonly hasUnsaved: boolean;
   readonly unsavedBytes: number;
+  /** How many separate ranges were written or made holes. */
+  readonly unsavedPieces: number;
   /** This mount has left it in pieces that may be put together. */
   readonly hasFragments: boolean;
   /** In the spool. */
@@ -124,6 +126,9 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
     },
     get hasUnsaved() {
       return isCommitting || resized || unsaved.bytes > 0 || punched.bytes > 0;
+    },
+    get unsavedPieces() {
+      return unsaved.list().length + punched.list().length;
     },
     get hasFragments() {
       return !fragments.isEmpty;

@@ -8,7 +8,7 @@
  * - What could not be stored is kept, told to whoever asks next, and tried again until the mount ends.
  */
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
-import { mebibyte } from "../../protocol/limits.ts";
+import { extentsPerCommitMax, mebibyte } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
@@ -78,6 +78,8 @@ export interface OpenFilesOptions {
 
 /** Sent in the background as soon as a file has so much of it. */
 const backgroundBytes = 64 * mebibyte;
+/** Or so many pieces: a commit carries a limited number. */
+export const backgroundPieces = extentsPerCommitMax / 8;
 /** Less is in memory, which has its own bound. */
 const spooledBytesMin = mebibyte;
 const rebasesMax = 5;
@@ -263,7 +265,8 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         const nowNs = BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
         opened.modifiedNs = nowNs;
         opened.changedNs = nowNs;
-        if (content.unsavedBytes >= backgroundBytes && turnsOf(node).inUse === 0) void commitQuietly(node);
+        const isMuch = content.unsavedBytes >= backgroundBytes || content.unsavedPieces >= backgroundPieces;
+        if (isMuch && turnsOf(node).inUse === 0) void commitQuietly(node);
       };
       const isFull = content.localBytes >= spooledBytesMin && spooledBytes() + data.length > options.spoolBytesMax;
       if (isFull) {

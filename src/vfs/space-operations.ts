@@ -3,7 +3,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { fileBytesMax, smallChunkBytes } from "../../protocol/limits.ts";
 import type { FileSystem, OpenFile } from "./file-system.ts";
 import type { Node } from "./nodes.ts";
-import type { OpenedFile, OpenFiles } from "./opened-file.ts";
+import { backgroundPieces, type OpenedFile, type OpenFiles } from "./opened-file.ts";
 
 export interface SpaceOperationsOptions {
   readonly files: OpenFiles;
@@ -28,6 +28,7 @@ export function createSpaceOperations({
       if (action !== "reserve") opened.content.punch({ start: offset, end });
       if (!keepSize && end > opened.content.sizeBytes) opened.content.resize(end);
       noteChanged(node, { modified: true });
+      return opened.content.unsavedPieces >= backgroundPieces ? files.commit(node) : undefined;
     },
     seek: async (_, { inode, handle }, offset, wanted) => {
       const { opened } = handleOf({ inode, handle }, "read");

@@ -56,6 +56,8 @@ const buffersKept = 4;
 /** Asked for at once: more than is read ahead. */
 const locatedBytes = 64 * mebibyte;
 const locatedPartsMax = 1_024;
+/** Of a commit of more, all is asked for again. */
+const changesFollowedMax = 64;
 /** A chunk is fetched with a ticket that has some of its life left. */
 const locatedUsedMs = ticketLifetimeMs / 2;
 /** A buffer of the pool is as large as the largest chunk: not for a small one. */
@@ -179,7 +181,7 @@ function storedContent(file: StoredVersion, memory: ReadMemory, known: readonly 
     next: ({ version: after, sizeBytes }, changed) => {
       // What was a hole up to the end may be longer now, which does not matter.
       const gone = [...changed, { start: sizeBytes, end: Number.MAX_SAFE_INTEGER }];
-      const left = gone.reduce<readonly KnownPart[]>(without, located);
+      const left = gone.length > changesFollowedMax ? [] : gone.reduce<readonly KnownPart[]>(without, located);
       return storedContent({ ...file, version: after, sizeBytes }, memory, left);
     },
   };
