@@ -89,6 +89,7 @@ async function readInto(
     content.set(piece, at);
     at += piece.length;
   }
+  if (at !== content.length) throw new CollectiveError("internal", "a file came back without all of its content");
 }
 
 /** By batches from the first copy of each; what does not come that way is fetched alone, from any copy. */

@@ -49,9 +49,9 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
   const { nodes, replies, files, names, clock } = options;
   const handles = createHandles<Handle>();
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
-  const handleOf = ({ handle }: OpenFile, needed: "read" | "write"): Handle => {
+  const handleOf = ({ handle }: OpenFile, needed?: "read" | "write"): Handle => {
     const found = handles.get(handle);
-    if (found.access !== "read_write" && found.access !== needed)
+    if (needed !== undefined && found.access !== "read_write" && found.access !== needed)
       throw new CollectiveError("bad_handle", `the file is not open to ${needed}`);
     return found;
   };

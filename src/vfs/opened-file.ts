@@ -173,7 +173,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       }
     }
   };
-  /** What it was written in pieces becomes what it would have been at once; nothing is lost where that fails. */
+  /** What was written in pieces becomes what it would have been at once; nothing is lost where that fails. */
   const defragment = async (node: Node, { content, handles }: OpenedFile): Promise<void> => {
     if (handles > 1 || node.isRemoved || content.hasUnsaved || !content.hasFragments || !node.opened) return;
     await commitOnce(node, node.opened, writer.defragment).catch((error: unknown) => {

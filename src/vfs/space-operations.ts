@@ -7,7 +7,7 @@ import { backgroundPieces, type OpenedFile, type OpenFiles } from "./opened-file
 
 export interface SpaceOperationsOptions {
   readonly files: OpenFiles;
-  readonly handleOf: (file: OpenFile, needed: "read" | "write") => { readonly node: Node; readonly opened: OpenedFile };
+  readonly handleOf: (file: OpenFile, needed?: "read" | "write") => { readonly node: Node; readonly opened: OpenedFile };
   readonly noteChanged: (node: Node, what: { readonly modified: boolean }) => void;
 }
 
@@ -30,8 +30,8 @@ export function createSpaceOperations({
       noteChanged(node, { modified: true });
       return opened.content.unsavedPieces >= backgroundPieces ? files.commit(node) : undefined;
     },
-    seek: async (_, { inode, handle }, offset, wanted) => {
-      const { opened } = handleOf({ inode, handle }, "read");
+    seek: async (_, file, offset, wanted) => {
+      const { opened } = handleOf(file);
       if (offset >= opened.content.sizeBytes) throw new CollectiveError("past_end", "it is behind the end of the file");
       const found = await opened.content.seek(offset, wanted);
       if (found === undefined) throw new CollectiveError("past_end", "only a hole follows");

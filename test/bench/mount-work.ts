@@ -5,6 +5,7 @@ import {
   closeSync,
   constants,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -187,10 +188,27 @@ function commits(folder: string, journal: "WAL" | "DELETE", seconds: number): nu
 }
 
 function sqlite(folder: string, { seconds }: Work): Figure[] {
-  return (["WAL", "DELETE"] as const).map((journal) => ({
+  const rows = (["WAL", "DELETE"] as const).map((journal) => ({
     what: `SQLite one-row commits, ${journal}, per s`,
     value: commits(folder, journal, seconds),
   }));
+  return [...rows, { what: "append a page and fsync, per s", value: appends(join(folder, "log"), seconds) }];
+}
+
+/** To a file that is large already, without a byte in it. */
+function appends(path: string, seconds: number): number {
+  const page = noise(pageBytes);
+  const fd = openSync(path, "w");
+  ftruncateSync(fd, 1024 * mebibyte);
+  const endsMs = performance.now() + seconds * 1_000;
+  let count = 0;
+  for (; performance.now() < endsMs; count++) {
+    page.writeDoubleLE(count, 0);
+    writeSync(fd, page, 0, pageBytes, 1024 * mebibyte + count * pageBytes);
+    fsyncSync(fd);
+  }
+  closeSync(fd);
+  return count / seconds;
 }
 
 function lists({ flat, deep }: { readonly flat: string; readonly deep: string }): Figure[] {
