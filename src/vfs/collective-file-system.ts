@@ -5,7 +5,9 @@
  *   client has closed is seen (close-to-open).
  * - Content is read and written as `FileContent` says, and committed at `fsync` and `close`: durable then on as many nodes as the
  *   datastore asks for and are there.
- * - What the coordinator does not know yet (owners, hard links, extended attributes, special files, holes) is `unsupported`.
+ * - Owners, modes, links, times and extended attributes are kept by the coordinator as they are given; whether a caller's user may do
+ *   something the kernel has checked by them, and whether the person who mounted it may, the coordinator checks for each call.
+ * - What it does not know yet (holes, reserved space, locks that others see) is `unsupported`.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
@@ -13,6 +15,7 @@ import type { Attr } from "../../protocol/schema.ts";
 import { statPath } from "../client/files.ts";
 import type { Remote } from "../client/remote.ts";
 import type { ShownOwner } from "./attributes.ts";
+import { createExtendedAttributes } from "./extended-attributes.ts";
 import { createFileOperations } from "./file-operations.ts";
 import type { FileSystem, KernelCaches } from "./file-system.ts";
 import { createListing } from "./listing.ts";
@@ -63,7 +66,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
   const names = createNameOperations({ nodes, replies, files, clock });
   const usage = createUsage({ own: others?.own, clock });
   const system: CollectiveFileSystem = {
-    traits: { locks: false, extendedAttributes: false, writeBack: false },
+    traits: { locks: false, extendedAttributes: true, writeBack: false },
     attach: (given) => {
       caches = given;
     },
@@ -73,10 +76,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     ...createFileOperations({ nodes, replies, files, names, clock, caches: () => caches }),
     ...createListing({ nodes, realms, replies, clock }),
     usage: (call, inode) => usage(nodes.get(inode), call.signal),
-    getExtendedAttribute: unsupported,
-    setExtendedAttribute: unsupported,
-    listExtendedAttributes: unsupported,
-    removeExtendedAttribute: unsupported,
+    ...createExtendedAttributes({ nodes, clock }),
     changeSpace: unsupported,
     seek: unsupported,
     copyRange: unsupported,
@@ -113,10 +113,13 @@ function readOnly(system: CollectiveFileSystem): CollectiveFileSystem {
     makeDirectory: refuse,
     makeNode: refuse,
     makeSymlink: refuse,
+    link: refuse,
     unlink: refuse,
     removeDirectory: refuse,
     rename: refuse,
     create: refuse,
+    setExtendedAttribute: refuse,
+    removeExtendedAttribute: refuse,
     open: (call, inode, options) => (options.access === "read" && !options.truncate ? system.open(call, inode, options) : refuse()),
   };
 }
