@@ -18,6 +18,7 @@ import type { ShownOwner } from "./attributes.ts";
 import { createExtendedAttributes } from "./extended-attributes.ts";
 import { createFileOperations } from "./file-operations.ts";
 import type { FileSystem, KernelCaches } from "./file-system.ts";
+import { obeyGrants } from "./grants.ts";
 import { createListing } from "./listing.ts";
 import { createNameOperations } from "./name-operations.ts";
 import { createNodes } from "./nodes.ts";
@@ -87,7 +88,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
       return (await files.stop()).map((node) => `/${nodes.pathOf(node).join("/")}`);
     },
   };
-  return options.readOnly ? readOnly(system) : system;
+  return options.readOnly ? readOnly(system) : obeyGrants(system, { nodes, clock });
 }
 
 async function rootOf({ remote, components }: CollectiveFileSystemOptions): Promise<Attr> {
