@@ -77,7 +77,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     ...createFileOperations({ nodes, replies, files, names, clock, caches: () => caches }),
     ...createListing({ nodes, realms, replies, clock }),
     usage: (call, inode) => usage(nodes.get(inode), call.signal),
-    ...createExtendedAttributes({ nodes, clock }),
+    ...createExtendedAttributes({ nodes, replies, clock }),
     changeSpace: unsupported,
     seek: unsupported,
     copyRange: unsupported,

@@ -1,13 +1,13 @@
 /**
- * Extended attributes. All of one file come in one answer, which is believed for as long as the file's other attributes are: programs ask
- * for one after the other, and the kernel for `security.capability` before it runs a file.
+ * Extended attributes. The kernel asks for `security.capability` of each file that is run or first written to, so what has none is not
+ * asked about: the file's attributes say how many there are. Of others all come in one answer, which is believed as long as attributes are.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Clock } from "../core/clock.ts";
 import type { FileSystem } from "./file-system.ts";
 import { type Node, type Nodes, outdate } from "./nodes.ts";
-import { validMs } from "./replies.ts";
+import { type Replies, validMs } from "./replies.ts";
 
 type AttributeCalls = Pick<
   FileSystem,
@@ -16,6 +16,7 @@ type AttributeCalls = Pick<
 
 export interface ExtendedAttributesOptions {
   readonly nodes: Nodes;
+  readonly replies: Replies;
   readonly clock: Clock;
 }
 
@@ -24,9 +25,13 @@ interface Known {
   readonly values: ReadonlyMap<string, Uint8Array>;
 }
 
-export function createExtendedAttributes({ nodes, clock }: ExtendedAttributesOptions): AttributeCalls {
+const none: Known["values"] = new Map();
+
+export function createExtendedAttributes({ nodes, replies, clock }: ExtendedAttributesOptions): AttributeCalls {
   const known = new WeakMap<Node, Known>();
   const valuesOf = async (node: Node, signal: AbortSignal): Promise<Known["values"]> => {
+    await replies.current(node, signal);
+    if (node.attr.extendedAttributes === 0) return none;
     const last = known.get(node);
     const askedMs = clock.monotonicMs();
     if (last && askedMs - last.askedMs < validMs) return last.values;
@@ -41,7 +46,7 @@ export function createExtendedAttributes({ nodes, clock }: ExtendedAttributesOpt
       await run();
     } finally {
       // Whatever has become of it.
-      known.set(node, { askedMs: Number.NEGATIVE_INFINITY, values: new Map() });
+      known.set(node, { askedMs: Number.NEGATIVE_INFINITY, values: none });
       outdate(node);
     }
   };

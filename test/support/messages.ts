@@ -103,6 +103,7 @@ const attr = {
   uid: 1_000,
   gid: null,
   links: 2,
+  extendedAttributes: 1,
   owner: "dora@home.collective.local",
   version: 1,
   store: parseInode(2),
