@@ -64,9 +64,10 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
   const keepOpen = async (node: Node | undefined, signal: AbortSignal): Promise<void> => {
     if (!node?.opened || node.isRemoved) return;
     // Another client may have given it more names, or taken some.
-    const { links } = await replies.fresh(node, signal);
-    const { content, handles } = node.opened ?? { handles: 0 };
-    if (links <= 1 && handles > 0 && content && content.stored.sizeBytes <= keptBytesMax) await content.keepLocally();
+    outdate(node);
+    const { attr, opened, isRemoved } = await replies.current(node, signal);
+    if (isRemoved || attr.links > 1 || !opened || opened.handles === 0) return;
+    if (opened.content.stored.sizeBytes <= keptBytesMax) await opened.content.keepLocally();
   };
   const remove = async (place: Place, kind: "file" | "directory", signal: AbortSignal): Promise<void> => {
     const parent = nodes.get(place.parent);

@@ -1,11 +1,11 @@
 /** A mounted collective is to programs what a file system of the kernel is; the lines of `posix-exceptions` say where it is not. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync } from "node:fs";
+import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { succeed } from "../support/e2e-commands.ts";
-import { asNobody, helperImpossible, mountingImpossible } from "../support/e2e-mount.ts";
-import { type MountedCollective, mountCollective, mountsAt } from "../support/mounted-collective.ts";
+import { becomeNobody, helperImpossible, mountingImpossible } from "../support/e2e-mount.ts";
+import { type MountedCollective, mountCollective } from "../support/mounted-collective.ts";
 import { posixChecks } from "../support/posix-checks.ts";
 import { type Collective, executable, start, startCollective } from "../support/process.ts";
 
@@ -93,26 +93,25 @@ describe.skipIf(impossible !== undefined)(`a mounted collective${impossible ? ` 
   test.skipIf(helperMissing !== undefined)(
     `is mounted, used and unmounted by an ordinary user${helperMissing ? ` (${helperMissing})` : ""}`,
     async () => {
+      await using nobody = await becomeNobody();
       const home = join(collective.home.path, "of-nobody");
       const path = join(home, "mnt");
       cpSync(collective.env.COLLECTIVE_HOME ?? "", join(home, ".collective"), { recursive: true });
       mkdirSync(path);
-      const [uid, gid] = [idOf("-u"), idOf("-g")];
+      const [uid = 0, gid = 0] = nobody.run("id -u; id -g").split("\n").map(Number);
       for (const name of ["", ...new Bun.Glob("**/*").scanSync({ cwd: home, dot: true, onlyFiles: false })]) {
         chownSync(join(home, name), uid, gid);
       }
-      const env = { HOME: home, COLLECTIVE_HOME: join(home, ".collective") };
-      await using mount = start(["mount", path, "--foreground", "--remote", "/documents"], { env, under: asNobody });
+      writeFileSync(join(mounted.path, "of-root"), "x");
+      const as = { env: { HOME: home, COLLECTIVE_HOME: join(home, ".collective") }, under: nobody.under };
+      await using mount = start(["mount", path, "--foreground", "--remote", "/documents"], as);
       await mount.waitForLine(/^ready mount=/);
-      expect(run(uid, 'mkdir "$1/theirs" 2>&1 || true', path)).toContain("Permission denied");
-      chmodSync(mounted.path, 0o777);
-      // The kernel believes what it knows for a second.
-      while (run(uid, 'mkdir "$1/theirs"', path) !== "") await Bun.sleep(20);
-      expect(run(uid, 'cd "$1/theirs" && echo x > file && ln file second && stat -c "%u %h" file && rm file && cat second', path)).toBe(
-        `${uid} 2\nx`,
-      );
-      await using unmounting = start(["umount", path], { env, under: asNobody });
-      expect([await unmounting.exited, await mount.exited, mountsAt(path)]).toEqual([0, 0, 0]);
+      const use = "mkdir theirs && cd theirs && echo x > file && ln file second && stat -c '%u %h' file && rm file && cat second";
+      expect(nobody.run(`cd ${path} && ${use}`)).toBe(`${uid} 2\nx\n`);
+      expect(nobody.run(`echo more >> ${path}/of-root`)).toContain("Permission denied");
+      await using unmounting = start(["umount", path], as);
+      expect([await unmounting.exited, await mount.exited]).toEqual([0, 0]);
+      expect(nobody.run("cat /proc/self/mountinfo")).not.toContain(` ${path} `);
     },
     60_000,
   );
@@ -125,8 +124,4 @@ function seenBy(check: () => unknown): unknown {
   } catch (thrown) {
     return String(thrown);
   }
-}
-
-function idOf(what: "-u" | "-g"): number {
-  return Number(Bun.spawnSync([...asNobody, "id", what]).stdout.toString());
 }

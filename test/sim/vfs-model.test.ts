@@ -66,6 +66,8 @@ class Exercise {
       this.#sync,
       this.#close,
       this.#rename,
+      this.#exchange,
+      this.#link,
       this.#unlink,
     ];
     for (this.#step = 0; this.#step < steps; this.#step++) {
@@ -159,9 +161,38 @@ class Exercise {
       return;
     }
     await moving;
-    if (from === to) return;
+    // Two names of one file stay as they are.
+    if (this.#tree.get(to) === model) return;
     this.#tree.delete(from);
     this.#tree.set(to, model);
+  }
+
+  async #exchange(): Promise<void> {
+    const [one, other] = [this.#pick(names), this.#pick(names)];
+    const [first, second] = [this.#tree.get(one), this.#tree.get(other)];
+    const swapping = Promise.all([this.#fs.place(this.#path(one)), this.#fs.place(this.#path(other))]).then(([from, to]) =>
+      this.#fs.fs.rename(call, from, to, "exchange"),
+    );
+    if (!first || !second) {
+      await expectCode("not_found", swapping);
+      return;
+    }
+    await swapping;
+    this.#tree.set(one, second);
+    this.#tree.set(other, first);
+  }
+
+  /** By either client: the other must not be led astray. */
+  async #link(): Promise<void> {
+    const [from, to] = [this.#pick(names), this.#pick(names)];
+    const model = this.#tree.get(from);
+    const by = this.#pick([this.#fs, this.#other]);
+    const linking = Promise.all([by.find(this.#path(from)), by.place(this.#path(to))]).then(([found, place]) =>
+      found ? by.fs.link(call, found.attributes.inode, place) : undefined,
+    );
+    if (model && this.#tree.has(to)) await expectCode("already_exists", linking);
+    else await linking;
+    if (model && !this.#tree.has(to)) this.#tree.set(to, model);
   }
 
   async #unlink(): Promise<void> {
