@@ -7,7 +7,7 @@ import { createUpload } from "../client/upload.ts";
 import type { Clock } from "../core/clock.ts";
 import { ownedIn } from "./attributes.ts";
 import type { Call, FileSystem, Place } from "./file-system.ts";
-import { type Node, type Nodes, outdate } from "./nodes.ts";
+import { hasSeveralNames, type Node, type Nodes, outdate } from "./nodes.ts";
 import type { OpenFiles } from "./opened-file.ts";
 import type { Replies } from "./replies.ts";
 
@@ -69,13 +69,19 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
     if (isRemoved || attr.links > 1 || !opened || opened.handles === 0) return;
     if (opened.content.stored.sizeBytes <= keptBytesMax) await opened.content.keepLocally();
   };
+  /** One of its names is gone. Whether that was the last matters as long as it is open, and the coordinator knows. */
+  const leave = async (node: Node, place: Place, signal: AbortSignal): Promise<void> => {
+    nodes.leave(node, place);
+    if (node.opened) await replies.current(node, signal).catch(() => undefined);
+    else if (!hasSeveralNames(node)) nodes.remove(node);
+  };
   const remove = async (place: Place, kind: "file" | "directory", signal: AbortSignal): Promise<void> => {
     const parent = nodes.get(place.parent);
     const node = nodes.at(place);
     await files.exclusively(node, async () => {
       await keepOpen(node, signal);
       await parent.realm.remote.control.call(routes.remove, { ...refOf(place), kind }, { signal });
-      if (node) nodes.unlink(node, place);
+      if (node) await leave(node, place, signal);
     });
     noteChanged(parent);
   };
@@ -136,7 +142,7 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
         // Two names of one file stay as they are.
         if (moved && moved === there) return;
         if (there && existing === "exchange") nodes.move(there, to, from);
-        else if (there) nodes.unlink(there, to);
+        else if (there) await leave(there, to, call.signal);
         if (moved) nodes.move(moved, from, to);
       });
       noteChanged(source);

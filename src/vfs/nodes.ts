@@ -53,8 +53,8 @@ export interface Nodes {
   /** It was seen there, just now unless told. */
   remember(realm: Realm, attr: Attr, place: Place, askedMs?: number): Node;
   move(node: Node, from: Place, to: Place): void;
-  /** One of its names is gone, and it with the last. */
-  unlink(node: Node, place: Place): void;
+  /** One of its names is gone. */
+  leave(node: Node, place: Place): void;
   /** All of its names are gone. */
   remove(node: Node): void;
   /** The kernel knows it no more. It stays for a while, for that may cross with an answer. */
@@ -167,14 +167,9 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
       come(node, to);
       outdate(node);
     },
-    unlink: (node, place) => {
-      if (!hasSeveralNames(node)) {
-        remove(node);
-        return;
-      }
+    leave: (node, place) => {
       leave(node, place);
       node.place = node.places.values().next().value ?? node.place;
-      node.attr = { ...node.attr, links: node.attr.links - 1 };
       outdate(node);
     },
     remove,
@@ -196,6 +191,6 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
   };
 }
 
-function hasSeveralNames({ attr }: Node): boolean {
+export function hasSeveralNames({ attr }: Node): boolean {
   return attr.type !== "directory" && attr.links > 1;
 }

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { kibibyte, mebibyte } from "../../protocol/limits.ts";
 import { createSeededRandom, type Random } from "../../src/core/random.ts";
-import type { OpenFile } from "../../src/vfs/file-system.ts";
+import type { OpenFile, Place } from "../../src/vfs/file-system.ts";
 import { content } from "../support/content.ts";
 import { startTestMember, type TestMember } from "../support/member.ts";
 import { expectCode } from "../support/metadata.ts";
@@ -53,6 +53,12 @@ class Exercise {
 
   #path(name: string): string {
     return `${this.#root}/${name}`;
+  }
+
+  /** As a kernel does before it changes a name. */
+  async #lookUp(name: string): Promise<Place> {
+    await this.#fs.find(this.#path(name));
+    return await this.#fs.place(this.#path(name));
   }
 
   async run(steps: number): Promise<void> {
@@ -153,7 +159,7 @@ class Exercise {
   async #rename(): Promise<void> {
     const [from, to] = [this.#pick(names), this.#pick(names)];
     const model = this.#tree.get(from);
-    const moving = Promise.all([this.#fs.place(this.#path(from)), this.#fs.place(this.#path(to))]).then(([source, target]) =>
+    const moving = Promise.all([this.#lookUp(from), this.#lookUp(to)]).then(([source, target]) =>
       this.#fs.fs.rename(call, source, target, "replace"),
     );
     if (!model) {
@@ -170,7 +176,7 @@ class Exercise {
   async #exchange(): Promise<void> {
     const [one, other] = [this.#pick(names), this.#pick(names)];
     const [first, second] = [this.#tree.get(one), this.#tree.get(other)];
-    const swapping = Promise.all([this.#fs.place(this.#path(one)), this.#fs.place(this.#path(other))]).then(([from, to]) =>
+    const swapping = Promise.all([this.#lookUp(one), this.#lookUp(other)]).then(([from, to]) =>
       this.#fs.fs.rename(call, from, to, "exchange"),
     );
     if (!first || !second) {
@@ -197,7 +203,7 @@ class Exercise {
 
   async #unlink(): Promise<void> {
     const name = this.#pick(names);
-    const removing = this.#fs.place(this.#path(name)).then((place) => this.#fs.fs.unlink(call, place));
+    const removing = this.#lookUp(name).then((place) => this.#fs.fs.unlink(call, place));
     if (!this.#tree.delete(name)) await expectCode("not_found", removing);
     else await removing;
   }

@@ -86,6 +86,20 @@ describe("a file with several names", () => {
     expect(Buffer.compare(await other.readFile("/s/unknown"), content(40, 6))).toBe(0);
   });
 
+  test("is not taken for removed when its name had come to another file", async () => {
+    await using mount = await open();
+    await using other = await open();
+    await mount.writeFile("/s/passed on", content(10, 5));
+    const file = await mount.open("/s/passed on");
+    await mount.write(file, content(40, 6), 0);
+    await other.fs.rename(call, await other.place("/s/passed on"), await other.place("/s/away"), "replace");
+    await other.writeFile("/s/passed on", content(1));
+    await mount.fs.unlink(call, await mount.place("/s/passed on"));
+    await mount.close(file);
+    expect(Buffer.compare(await other.readFile("/s/away"), content(40, 6))).toBe(0);
+    expect(await other.find("/s/passed on")).toBeUndefined();
+  });
+
   test("keeps both when one is renamed to the other", async () => {
     await using mount = await open();
     await mount.writeFile("/s/same", content(1));
