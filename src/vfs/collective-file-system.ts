@@ -15,6 +15,7 @@ import type { Attr } from "../../protocol/schema.ts";
 import { statPath } from "../client/files.ts";
 import type { Remote } from "../client/remote.ts";
 import type { ShownOwner } from "./attributes.ts";
+import { createChunkFolder } from "./chunk-folder.ts";
 import { createExtendedAttributes } from "./extended-attributes.ts";
 import { createFileOperations } from "./file-operations.ts";
 import type { FileSystem, KernelCaches } from "./file-system.ts";
@@ -22,7 +23,7 @@ import { obeyGrants } from "./grants.ts";
 import { createListing } from "./listing.ts";
 import { createNameOperations } from "./name-operations.ts";
 import { createNodes } from "./nodes.ts";
-import { createOpenFiles } from "./opened-file.ts";
+import { createOpenFiles, type UnsavedFiles } from "./opened-file.ts";
 import { createRealms, type OtherMembers } from "./realms.ts";
 import { createReplies } from "./replies.ts";
 import { createSpoolFolder } from "./spool.ts";
@@ -40,9 +41,14 @@ export interface CollectiveFileSystemOptions {
   /** For what is written and not stored yet; this process alone uses it. */
   readonly spoolFolder: string;
   readonly spoolBytesMax: number;
+  /** Chunks that were read; shared with other mounts. */
+  readonly chunkFolder: string;
+  readonly chunkFolderBytesMax: number;
 }
 
 export interface CollectiveFileSystem extends FileSystem {
+  /** What this machine has and the collective has not. */
+  unsaved(): UnsavedFiles;
   /** Stores what is left. Answers the names of what could not be, which is lost with this process. */
   stop(): Promise<readonly string[]>;
 }
@@ -57,7 +63,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
   const files = createOpenFiles({
     nodes,
     spools: createSpoolFolder({ folder: options.spoolFolder, random }),
-    memory: createReadMemory(),
+    memory: createReadMemory(createChunkFolder({ folder: options.chunkFolder, bytesMax: options.chunkFolderBytesMax, clock, random })),
     spoolBytesMax: options.spoolBytesMax,
     clock,
     log,
@@ -83,6 +89,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     copyRange: unsupported,
     testLock: unsupported,
     setLock: unsupported,
+    unsaved: files.unsaved,
     stop: async () => {
       using _ = files;
       return (await files.stop()).map((node) => `/${nodes.pathOf(node).join("/")}`);

@@ -4,10 +4,12 @@ import {
   chmodSync,
   closeSync,
   existsSync,
+  fstatSync,
   fsyncSync,
   mkdtempSync,
   openSync,
   readFileSync,
+  readSync,
   rmSync,
   statSync,
   unlinkSync,
@@ -145,6 +147,46 @@ describe.skipIf(reason !== undefined)(`a mount${reason ? ` (${reason})` : ""}`, 
     closeSync(fd);
   });
 
+  test.each([["write-through", [] as string[]] as const, ["write-back", ["--write-back"]] as const])(
+    "in %s mode shows the size, the time and the bytes of another's change, also of an open file",
+    async (_, flags) => {
+      await using mounted = await mountMemory(["--valid-ms", "3600000", ...flags]);
+      const watched = join(mounted.path, "watched");
+      writeFileSync(watched, "as it was");
+      const shown = (file: string | number) => {
+        const { size, mtimeMs } = typeof file === "number" ? fstatSync(file) : statSync(file);
+        const into = Buffer.alloc(20_000);
+        const fd = typeof file === "number" ? file : openSync(file, "r");
+        const text = into.toString("utf8", 0, readSync(fd, into, 0, into.length, 0));
+        if (fd !== file) closeSync(fd);
+        return { size, mtimeMs, text };
+      };
+      const after = (count: number) => {
+        const size = count % 2 === 1 ? 10_000 : 10;
+        return { size, mtimeMs: count * 1_000, text: "replaced ".repeat(1_200).slice(0, size) };
+      };
+      const replace = async (count: number): Promise<void> => {
+        mounted.process.kill("SIGUSR2");
+        await mounted.hear(`replaced ${count}\n`);
+      };
+      expect(shown(watched).text).toBe("as it was");
+      await replace(1);
+      expect(shown(watched)).toEqual(after(1));
+      await replace(2);
+      expect(shown(watched)).toEqual(after(2));
+      const fd = openSync(watched, "r+");
+      expect(shown(fd)).toEqual(after(2));
+      for (const count of [3, 4]) {
+        await replace(count);
+        expect(shown(fd)).toEqual(after(count));
+        expect(shown(watched)).toEqual(after(count));
+      }
+      writeSync(fd, "changed here", 0);
+      closeSync(fd);
+      expect(shown(watched).text).toBe("changed here");
+    },
+  );
+
   test("in write-back mode writes what is dirty before it ends", async () => {
     await using mounted = await mountMemory(["--write-back"]);
     const fd = openSync(join(mounted.path, "file"), "w+");
@@ -210,10 +252,13 @@ describe.skipIf(helperReason !== undefined)(`an ordinary user${helperReason ? ` 
 
 test("the program is its own helper thread", async () => {
   const thread = new Worker(join(root, "src/main.ts"), { workerData: { task: "calls" } });
-  const answer = new Promise((resolve) => thread.on("message", resolve));
+  const said: unknown[] = [];
+  const answer = new Promise((resolve) => thread.on("message", (message: unknown) => void (said.push(message) === 2 && resolve(message))));
   const ended = new Promise((resolve) => thread.on("exit", resolve));
   thread.postMessage({ call: "unmount", mountPoint: "/nowhere/at/all", lazy: false });
   expect(await answer).toBeGreaterThan(0);
+  // By which the kernel names it: another one than this one's.
+  expect(said[0]).toEqual({ id: expect.any(Number) });
   thread.postMessage(undefined);
   await ended;
 });
