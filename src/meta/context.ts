@@ -80,6 +80,7 @@ export interface InodeRow {
   readonly device: number;
   readonly links: number;
   readonly hole_bytes: number;
+  readonly attributes: number;
 }
 
 export function attrOf(row: InodeRow): Attr {
@@ -97,6 +98,7 @@ export function attrOf(row: InodeRow): Attr {
     uid: row.uid,
     gid: row.gid,
     links: row.links,
+    extendedAttributes: row.attributes,
     version: row.version,
     ...(row.hole_bytes === 0 ? {} : { holeBytes: row.hole_bytes }),
     ...(row.store === 0 ? {} : { store: row.store as Inode }),

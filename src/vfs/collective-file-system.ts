@@ -5,7 +5,9 @@
  *   client has closed is seen (close-to-open).
  * - Content is read and written as `FileContent` says, and committed at `fsync` and `close`: durable then on as many nodes as the
  *   datastore asks for and are there.
- * - What the coordinator does not know yet (owners, hard links, extended attributes, special files) is `unsupported`.
+ * - Owners, modes, links, times and extended attributes are kept by the coordinator as they are given; whether a caller's user may do
+ *   something the kernel has checked by them, and whether the person who mounted it may, the coordinator checks for each call.
+ * - What it does not know yet (locks that others see) is `unsupported`.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
@@ -14,8 +16,10 @@ import { statPath } from "../client/files.ts";
 import type { Remote } from "../client/remote.ts";
 import type { ShownOwner } from "./attributes.ts";
 import { createChunkFolder } from "./chunk-folder.ts";
+import { createExtendedAttributes } from "./extended-attributes.ts";
 import { createFileOperations } from "./file-operations.ts";
 import type { FileSystem, KernelCaches } from "./file-system.ts";
+import { obeyGrants } from "./grants.ts";
 import { createListing } from "./listing.ts";
 import { createNameOperations } from "./name-operations.ts";
 import { createNodes } from "./nodes.ts";
@@ -69,7 +73,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
   const names = createNameOperations({ nodes, replies, files, clock });
   const usage = createUsage({ own: others?.own, clock });
   const system: CollectiveFileSystem = {
-    traits: { locks: false, extendedAttributes: false, writeBack: false },
+    traits: { locks: false, extendedAttributes: true, writeBack: false },
     attach: (given) => {
       caches = given;
     },
@@ -79,10 +83,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     ...createFileOperations({ nodes, replies, files, names, clock, caches: () => caches }),
     ...createListing({ nodes, realms, replies, clock }),
     usage: (call, inode) => usage(nodes.get(inode), call.signal),
-    getExtendedAttribute: unsupported,
-    setExtendedAttribute: unsupported,
-    listExtendedAttributes: unsupported,
-    removeExtendedAttribute: unsupported,
+    ...createExtendedAttributes({ nodes, replies, clock }),
     testLock: unsupported,
     setLock: unsupported,
     unsaved: files.unsaved,
@@ -91,7 +92,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
       return (await files.stop()).map((node) => `/${nodes.pathOf(node).join("/")}`);
     },
   };
-  return options.readOnly ? readOnly(system) : system;
+  return options.readOnly ? readOnly(system) : obeyGrants(system, { nodes, clock });
 }
 
 async function rootOf({ remote, components }: CollectiveFileSystemOptions): Promise<Attr> {
@@ -117,10 +118,13 @@ function readOnly(system: CollectiveFileSystem): CollectiveFileSystem {
     makeDirectory: refuse,
     makeNode: refuse,
     makeSymlink: refuse,
+    link: refuse,
     unlink: refuse,
     removeDirectory: refuse,
     rename: refuse,
     create: refuse,
+    setExtendedAttribute: refuse,
+    removeExtendedAttribute: refuse,
     open: (call, inode, options) => (options.access === "read" && !options.truncate ? system.open(call, inode, options) : refuse()),
   };
 }

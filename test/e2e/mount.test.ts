@@ -22,7 +22,7 @@ import { Worker } from "node:worker_threads";
 import { build } from "../../scripts/build.ts";
 import { readMounts } from "../../src/fuse/linux.ts";
 import { isMounted as isOurMount } from "../../src/fuse/mount.ts";
-import { asNobody, helperImpossible, mountingImpossible, mountMemory, program } from "../support/e2e-mount.ts";
+import { becomeNobody, helperImpossible, mountingImpossible, mountMemory, program } from "../support/e2e-mount.ts";
 import { sys } from "../support/syscalls.ts";
 
 const reason = mountingImpossible();
@@ -235,17 +235,17 @@ describe.skipIf(helperReason !== undefined)(`an ordinary user${helperReason ? ` 
     // The folder of a test run is closed to everybody else.
     const path = mkdtempSync("/tmp/mount-");
     chmodSync(path, 0o777);
-    const command = [...asNobody, process.execPath, program];
-    const run = (script: string): string => Bun.spawnSync([...asNobody, "sh", "-c", script]).stdout.toString();
+    await using nobody = await becomeNobody();
+    const command = [...nobody.under, process.execPath, program];
     {
       await using dead = await mountMemory([], { path, command });
-      expect(run(`echo content > ${path}/file; cat ${path}/file; stat -c %U ${path}/file`)).toBe("content\nnobody\n");
+      expect(nobody.run(`echo content > ${path}/file; cat ${path}/file; stat -c %U ${path}/file`)).toBe("content\nnobody\n");
       dead.process.kill("SIGKILL");
       await dead.process.exited;
       await using mounted = await mountMemory([], { path, command });
-      expect(run(`echo again > ${path}/file; cat ${path}/file`)).toBe("again\n");
+      expect(nobody.run(`echo again > ${path}/file; cat ${path}/file`)).toBe("again\n");
       expect(JSON.parse(await mounted.stop())).toMatchObject({ open: 0 });
-      expect(isMounted(path)).toBe(false);
+      expect(nobody.run("cat /proc/self/mountinfo")).not.toContain(` ${path} `);
     }
   });
 });

@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { parseGlobalName } from "../../protocol/ids.ts";
 import { kibibyte, largeChunkBytes, mebibyte } from "../../protocol/limits.ts";
 import { defaultStorePolicy } from "../../protocol/schema.ts";
-import { type OpenFile, rootInode } from "../../src/vfs/file-system.ts";
 import { createRanges } from "../../src/vfs/ranges.ts";
 import { createReadAhead } from "../../src/vfs/read-ahead.ts";
 import { content, until } from "../support/content.ts";
@@ -228,23 +227,6 @@ describe("names", () => {
     expect(Buffer.compare(await mount.readFile("/s/again"), content(5, 2))).toBe(0);
   });
 });
-
-test("what the collective cannot do yet is refused as such", async () => {
-  await using mount = await open();
-  const file: OpenFile = await mount.create("/s/plain");
-  const { fs } = mount;
-  const place = await mount.place("/s/new");
-  await expectCode("unsupported", async () => fs.link(call, file.inode, place));
-  await expectCode("unsupported", async () => fs.setAttributes(call, file.inode, { uid: 4, clearSetIds: false }));
-  await expectCode("unsupported", async () => fs.makeNode(call, { ...place, kind: "fifo", mode: 0o644, device: 0 }));
-  await expectCode("unsupported", async () => fs.rename(call, place, place, "exchange"));
-  await expectCode("not_permitted", async () =>
-    fs.create(call, { parent: rootInode, name: "x" }, { ...openOptions, mode: 0o644, exclusive: true }),
-  );
-  await mount.close(file);
-});
-
-const openOptions = { access: "write", append: false, truncate: false, synchronous: false, direct: false, clearSetIds: false } as const;
 
 test("ranges are the set of bytes that was added", () => {
   const ranges = createRanges();
