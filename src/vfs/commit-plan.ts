@@ -87,11 +87,13 @@ function grown(pieces: readonly Piece[], span: Range): Range {
   }
 }
 
-/** What a mount has done to a window since it was last written whole. */
+/** What a mount has done to a window since the file was opened. */
 export interface WindowHistory {
-  /** Committed since it was last looked at. */
+  /** Committed since it was last looked at or written whole. */
   pieces: number;
   bytes: number;
+  /** Since it was last written whole there were commits of parts. */
+  isFragmented: boolean;
   isLengthened: boolean;
   /** The rule cuts the file in another way than when this was stored. */
   isRecut: boolean;

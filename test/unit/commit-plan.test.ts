@@ -85,6 +85,7 @@ describe("a commit", () => {
     const file = new PlannedFile();
     file.commit({ start: 0, end: 100 * mebibyte });
     expect(file.isByTheRule()).toBe(true);
+    file.close();
     file.writtenBytes = 0;
     file.commit({ start: 50 * mebibyte + 5, end: 50 * mebibyte + 15 });
     file.close();
@@ -94,6 +95,7 @@ describe("a commit", () => {
   test.each([100, 4 * kibibyte, 4_120, 300 * kibibyte])("of every %d bytes that are appended stays cheap", (bytes) => {
     const file = new PlannedFile();
     file.commit({ start: 0, end: 20 * mebibyte });
+    file.close();
     file.writtenBytes = 0;
     const commits = 4_000;
     for (let at = 0; at < commits && file.sizeBytes < 100 * mebibyte; at++)
@@ -106,9 +108,15 @@ describe("a commit", () => {
   });
 
   test("of what is written in order leaves it as if it had come at once", () => {
-    for (const bytes of [4 * kibibyte, 100_000, 3 * mebibyte]) {
+    for (const [bytes, end] of [
+      [4 * kibibyte, 13 * mebibyte],
+      [4 * kibibyte, 1_300 * kibibyte],
+      [100_000, 13 * mebibyte],
+      [3_000, 60_000],
+      [3 * mebibyte, 30 * mebibyte],
+    ] as const) {
       const file = new PlannedFile();
-      while (file.sizeBytes < 13 * mebibyte) file.commit({ start: file.sizeBytes, end: file.sizeBytes + bytes });
+      while (file.sizeBytes < end) file.commit({ start: file.sizeBytes, end: file.sizeBytes + bytes });
       file.close();
       expect(file.isByTheRule()).toBe(true);
     }
