@@ -47,6 +47,9 @@ export const batchBytesMax = 8 * mebibyte;
 /** Files in one commit and inodes in one listing page. */
 export const filesPerCommitMax = 128;
 export const extentsPerCommitMax = 65_536;
+export const changesPerCommitMax = 4_096;
+/** Extents that begin in one aligned part of a file as large as the largest chunk, where a commit changes that part. */
+export const extentsPerWindowMax = 1_024;
 export const directoryPageEntriesMax = 1_000;
 
 /** Control messages. A commit of a very large file is the largest: 65,536 extents of about 90 bytes. */

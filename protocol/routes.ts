@@ -26,6 +26,7 @@ import {
   bytesSchema,
   chunkCodecs,
   chunkIdSchema,
+  chunkPartSchema,
   componentsSchema,
   copyStates,
   elsewhereSchema,
@@ -132,7 +133,7 @@ export const routes = {
     output: z.object({ files: sizeSchema, directories: sizeSchema, logicalBytes: sizeSchema, storedBytes: sizeSchema }),
     idempotent: true,
   }),
-  /** Every chunk of a file in order, with where its copies are. */
+  /** What a file consists of in order, holes left out, with where the copies are. */
   layout: route("/v1/fs/layout", {
     input: z.object({ inode: inodeSchema, after: z.number().int().min(-1), limit: z.number().int().min(1).max(directoryPageEntriesMax) }),
     output: z.object({
@@ -141,6 +142,7 @@ export const routes = {
           offset: sizeSchema,
           id: chunkIdSchema,
           plainBytes: sizeSchema,
+          ...chunkPartSchema.shape,
           storedBytes: sizeSchema,
           codec: z.enum(chunkCodecs),
           copies: z.array(z.object({ node: globalNameSchema, state: z.enum(copyStates) })),
@@ -205,11 +207,14 @@ export const routes = {
           version: sizeSchema,
           sizeBytes: sizeSchema,
           store: inodeSchema,
+          /** How far the answer reaches; what no extent covers before that is a hole. Left out by who knows no holes. */
+          endOffset: sizeSchema.optional(),
           extents: z.array(
             z.object({
               offset: sizeSchema,
               chunk: chunkIdSchema,
               plainBytes: sizeSchema,
+              ...chunkPartSchema.shape,
               storedBytes: sizeSchema,
               nodes: z.array(sizeSchema),
             }),

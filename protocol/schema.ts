@@ -3,6 +3,7 @@ import { z } from "zod";
 import { CollectiveError } from "./errors.ts";
 import { parseChunkId, parseGlobalName, parseInode, parseSite } from "./ids.ts";
 import {
+  changesPerCommitMax,
   extendedAttributeNameBytesMax,
   extendedAttributeValueBytesMax,
   extentsPerCommitMax,
@@ -71,10 +72,14 @@ export const attrSchema = z.object({
   gid: posixIdSchema.nullable(),
   /** Names that lead to it, those in a tree that is being removed included. A directory has 2 and one for each directory in it. */
   links: countSchema,
+  /** How many of them it has. */
+  extendedAttributes: countSchema,
   /** Of a device. */
   device: deviceSchema.optional(),
   /** Counts committed contents, from 1. */
   version: countSchema,
+  /** Of a file: of its size, what is stored nowhere and reads as zero. */
+  holeBytes: sizeSchema.optional(),
   /** Root directory of the datastore it lives in; undefined for `/` itself. */
   store: inodeSchema.optional(),
   /** Of a symbolic link. */
@@ -119,29 +124,64 @@ export const symlinkTargetSchema = z
     `a link's target has at most ${symlinkTargetBytesMax} bytes`,
   );
 
-/** Consecutive pieces of a file, each one chunk. Their lengths add up to the file's size. */
-export const extentSchema = z.object({ chunk: chunkIdSchema, plainBytes: z.number().int().positive().max(largeChunkBytes) });
+/** The next bytes of a file: part of the plaintext of a chunk, all of it unless more is said; or a hole, zeros that are stored nowhere. */
+export const extentSchema = z
+  .object({
+    chunk: chunkIdSchema.nullable(),
+    plainBytes: z.number().int().positive().max(fileBytesMax),
+    /** Where in the chunk they begin, and how long its plaintext is. */
+    chunkOffset: z.number().int().nonnegative().max(largeChunkBytes).optional(),
+    chunkBytes: z.number().int().positive().max(largeChunkBytes).optional(),
+  })
+  .refine(
+    ({ chunk, plainBytes, chunkOffset = 0, chunkBytes = chunkOffset + plainBytes }) =>
+      chunk === null || (chunkOffset + plainBytes <= chunkBytes && chunkBytes <= largeChunkBytes),
+    "an extent lies within its chunk",
+  );
 export type Extent = z.output<typeof extentSchema>;
+/** One follows the other. */
 export const extentsSchema = z.array(extentSchema).max(extentsPerCommitMax);
+/** Of an extent that an answer shows. A coordinator that does not say it has only whole chunks. */
+export const chunkPartSchema = z.object({ chunkOffset: sizeSchema.optional(), chunkBytes: sizeSchema.optional() });
+export function chunkPartOf({ plainBytes, chunkOffset = 0, chunkBytes = chunkOffset + plainBytes }: PartialExtent) {
+  return { chunkOffset, chunkBytes };
+}
+type PartialExtent = z.output<typeof chunkPartSchema> & { readonly plainBytes: number };
+
+/** What the extents cover, from `offset` on, they replace. */
+export const contentChangeSchema = z.object({ offset: sizeSchema.max(fileBytesMax), extents: extentsSchema });
+export type ContentChange = z.output<typeof contentChangeSchema>;
 
 /** One content of one file. A name may stand for another file later, which counts from 1 again; inodes are never used again. */
 export const contentVersionSchema = z.object({ inode: inodeSchema, version: countSchema });
 export type ContentVersion = z.output<typeof contentVersionSchema>;
 
-export const fileCommitSchema = z.object({
-  parent: inodeSchema,
-  name: nameSchema,
-  /** This very file instead of what has the name: it may have moved, or be open and have no name any more. */
-  inode: inodeSchema.optional(),
-  mode: modeSchema,
-  mtimeNs: timeNsSchema,
-  sizeBytes: sizeSchema.max(fileBytesMax),
-  extents: extentsSchema,
-  /** Left out, a file that is replaced keeps its own. */
-  ...posixOwnerSchema.shape,
-  /** The content that must stand there, null for "nothing"; left out, the last commit wins. */
-  replaces: contentVersionSchema.nullable().optional(),
-});
+/**
+ * The content is given whole, by `extents`, whose lengths add up to the size; or by `changes` to the version that `replaces` names,
+ * made one after the other when the content has been cut or lengthened by a hole to the new size.
+ */
+export const fileCommitSchema = z
+  .object({
+    parent: inodeSchema,
+    name: nameSchema,
+    /** This very file instead of what has the name: it may have moved, or be open and have no name any more. */
+    inode: inodeSchema.optional(),
+    mode: modeSchema,
+    mtimeNs: timeNsSchema,
+    sizeBytes: sizeSchema.max(fileBytesMax),
+    extents: extentsSchema.optional(),
+    changes: z.array(contentChangeSchema).max(changesPerCommitMax).optional(),
+    /** Left out, a file that is replaced keeps its own. */
+    ...posixOwnerSchema.shape,
+    /** The content that must stand there, null for "nothing"; left out, the last commit wins. */
+    replaces: contentVersionSchema.nullable().optional(),
+  })
+  .refine(({ extents, changes }) => (extents === undefined) !== (changes === undefined), "a commit has either extents or changes")
+  .refine(({ changes, replaces }) => changes === undefined || replaces, "changes are to a version")
+  .refine(
+    ({ changes = [] }) => changes.reduce((sum, { extents }) => sum + extents.length, 0) <= extentsPerCommitMax,
+    `a commit has at most ${extentsPerCommitMax} extents`,
+  );
 export type FileCommit = z.output<typeof fileCommitSchema>;
 
 export const strategies = ["media", "backup", "hybrid"] as const;

@@ -11,7 +11,7 @@ import { chunksPerTicketMax, largeChunkBytes, mebibyte } from "../../protocol/li
 import type { Attr } from "../../protocol/schema.ts";
 import { chunkBytesFor } from "../codec/chunker.ts";
 import { forEachLimited } from "../core/limiter.ts";
-import { readRange } from "./download.ts";
+import { readParts } from "./download.ts";
 import { listDirectory } from "./files.ts";
 import { isIdentical, isSameMode, permissionBits } from "./local-entry.ts";
 import type { PutTotals } from "./put-tree.ts";
@@ -111,16 +111,18 @@ function createRun(remote: Remote, options: GetOptions) {
     const file = await openTargetFile(part, { sizeBytes: attr.sizeBytes, keep: startBytes > 0, mode: partMode });
     try {
       let at = startBytes;
-      for await (const piece of readRange(
+      for await (const part of readParts(
         remote,
         { inode: attr.inode, offset: startBytes, lengthBytes: attr.sizeBytes - startBytes, ifVersion: attr.version },
         signal,
       )) {
-        await file.write(piece, at);
-        at += piece.length;
-        options.onProgress?.({ files: 0, bytes: piece.length });
+        const bytes = part instanceof Uint8Array ? part.length : part.holeBytes;
+        if (part instanceof Uint8Array) await file.write(part, at);
+        at += bytes;
+        options.onProgress?.({ files: 0, bytes });
       }
-      if (at !== attr.sizeBytes) throw new CollectiveError("conflict", `${localPath} was changed in the collective while it was fetched`);
+      if (at === attr.sizeBytes) await file.lengthen(at);
+      else throw new CollectiveError("conflict", `${localPath} was changed in the collective while it was fetched`);
     } catch (error) {
       if (attr.sizeBytes < resumeBytesMin) await rm(part, { force: true });
       throw error;

@@ -19,7 +19,7 @@ import {
 import { routes } from "../../protocol/routes.ts";
 import type { Attr, ContentVersion, Extent, FileCommit, PosixOwner } from "../../protocol/schema.ts";
 import { finishSeal, type PreparedSeal, prepareSeal, sealedBytesMax } from "../codec/sealed-chunk.ts";
-import { createBufferPool } from "../core/buffers.ts";
+import { createBufferPool, isZero } from "../core/buffers.ts";
 import { createGarbageWatch } from "../core/garbage.ts";
 import { createLimiter } from "../core/limiter.ts";
 import type { CallOptions } from "../net/control-client.ts";
@@ -77,7 +77,7 @@ interface Batch {
 }
 
 interface PendingFile {
-  readonly commit: FileCommit;
+  readonly commit: FileCommit & { readonly extents: readonly Extent[] };
   readonly outcome: PromiseWithResolvers<Attr>;
 }
 
@@ -159,6 +159,12 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
     const extents: Extent[] = [];
     const batches = new Set<Promise<void>>();
     let sizeBytes = 0;
+    const take = (extent: Extent): void => {
+      addExtent(extents, extent);
+      sizeBytes += extent.plainBytes;
+      totals.plainBytes += extent.plainBytes;
+      options.onProgress?.(extent.plainBytes);
+    };
     const seal = async (prepared: PreparedSeal): Promise<void> => {
       assertGoing();
       const into = await batchFor(target.store, prepared.plainBytes);
@@ -166,18 +172,17 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
       into.usedBytes += sealed.stored.length;
       into.chunks.push({ id: sealed.id, data: sealed.stored, codec: sealed.codec });
       batches.add(into.done.promise);
-      extents.push({ chunk: sealed.id, plainBytes: prepared.plainBytes });
-      sizeBytes += prepared.plainBytes;
-      totals.plainBytes += prepared.plainBytes;
-      options.onProgress?.(prepared.plainBytes);
+      take({ chunk: sealed.id, plainBytes: prepared.plainBytes });
       garbage.moved(prepared.plainBytes);
     };
     // One piece is hashed while the one before it is sealed.
     let prepared: PreparedSeal | undefined;
     for await (const piece of pieces(source, plain)) {
-      const next = prepareSeal(piece, keys);
+      const isHole = isZero(piece);
+      const next = isHole ? undefined : prepareSeal(piece, keys);
       if (prepared) await seal(prepared);
       prepared = next;
+      if (isHole) take({ chunk: null, plainBytes: piece.length });
     }
     if (prepared) await seal(prepared);
     return { extents, sizeBytes, batches };
@@ -262,6 +267,14 @@ export function createIngest(remote: Remote, options: IngestOptions = {}): Inges
     return { ...totals, because };
   };
   return { add: (target, source) => add(target, source).catch(giveUp), finish: () => finish().catch(giveUp) };
+}
+
+/** Holes next to each other become one. */
+function addExtent(extents: Extent[], extent: Extent): void {
+  const last = extents.at(-1);
+  if (last?.chunk === null && extent.chunk === null)
+    extents.splice(-1, 1, { chunk: null, plainBytes: last.plainBytes + extent.plainBytes });
+  else extents.push(extent);
 }
 
 /** As many of the ready files as one commit may carry; at least one. */

@@ -5,12 +5,13 @@ import type { Attr } from "../../protocol/schema.ts";
 import { openChunk } from "../codec/sealed-chunk.ts";
 import { watchStall } from "../core/stall-watch.ts";
 import { ticketRefused } from "../net/errors.ts";
-import { type LocatedChunk, locate, readFailure } from "./download.ts";
+import { readRange } from "./download.ts";
 import { fetchChunk, inOrder, isWhole, noteBadCopy, stallPatienceMs } from "./fetch-chunk.ts";
+import { type LocatedChunk, type LocatedFile, locate, readFailure } from "./locate.ts";
 import type { Remote } from "./remote.ts";
 import { rightsEnded } from "./rights-ended.ts";
 
-/** Files that `readMany` takes: one small chunk. */
+/** Files that `readMany` takes: mostly one small chunk. */
 export function isSmallFile(attr: Attr): boolean {
   return attr.type === "file" && attr.sizeBytes <= smallChunkBytes;
 }
@@ -44,25 +45,51 @@ async function readLocated(remote: Remote, files: readonly Attr[], options: Read
   );
   const stored = await fetchAll(
     remote,
-    located.flatMap((file) => file.chunks),
+    located.filter(isSimple).flatMap((file) => file.chunks),
     options,
   ).catch(async (thrown: unknown) => {
     throw await readFailure(remote, files, thrown);
   });
   const out = new Uint8Array(largeChunkBytes);
   const contents: Uint8Array[] = [];
-  for (const file of located) {
+  for (const [index, file] of located.entries()) {
+    const content = new Uint8Array(file.sizeBytes);
+    contents.push(content);
+    if (!isSimple(file)) {
+      await readInto(content, remote, { file: files[index], signal });
+      continue;
+    }
     const keys = await remote.keysOf(file.store);
-    const parts = file.chunks.map((chunk) => {
+    for (const chunk of file.chunks) {
       const bytes = stored.get(chunk);
       if (!bytes) throw new CollectiveError("internal", "a chunk was not fetched");
-      return openChunk(bytes, { keys, out }).slice();
-    });
-    const content = parts.length === 1 && parts[0] ? parts[0] : new Uint8Array(Buffer.concat(parts));
-    if (content.length !== file.sizeBytes) throw new CollectiveError("internal", "a file came back without all of its chunks");
-    contents.push(content);
+      const plain = openChunk(bytes, { keys, out });
+      if (plain.length !== chunk.chunkBytes)
+        throw new CollectiveError("corrupt", `chunk ${chunk.id} has another length than the file says`);
+      content.set(plain.subarray(chunk.chunkOffset, chunk.chunkOffset + chunk.plainBytes), chunk.offset);
+    }
   }
   return contents;
+}
+
+/** As most are: one or few small chunks, and no more bytes of them than a small file has. */
+function isSimple({ sizeBytes, endOffset, chunks }: LocatedFile): boolean {
+  return endOffset >= sizeBytes && chunks.reduce((sum, { chunkBytes }) => sum + chunkBytes, 0) <= smallChunkBytes;
+}
+
+async function readInto(
+  content: Uint8Array,
+  remote: Remote,
+  { file, signal }: { readonly file: Attr | undefined; readonly signal: AbortSignal | undefined },
+): Promise<void> {
+  if (!file) throw new CollectiveError("internal", "more files were located than asked for");
+  const { inode, version: ifVersion } = file;
+  let at = 0;
+  for await (const piece of readRange(remote, { inode, offset: 0, lengthBytes: content.length, ifVersion }, signal)) {
+    content.set(piece, at);
+    at += piece.length;
+  }
+  if (at !== content.length) throw new CollectiveError("internal", "a file came back without all of its content");
 }
 
 /** By batches from the first copy of each; what does not come that way is fetched alone, from any copy. */

@@ -5,7 +5,7 @@
  * possible: filling the cache costs about as much of the processor as all else (test/bench/README.md).
  * The rest of the last block, and whatever cannot be written directly, goes through the cache, with
  * the same result. A piece is in the file as far as its system is concerned when `write` resolves, so
- * the file never has a gap, whenever the process is killed.
+ * whenever the process is killed, the file has no gap but where zeros were left out on purpose.
  */
 import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
@@ -15,6 +15,8 @@ import { beginsAtBlock, directBlockBytes, directFlag } from "../core/direct-io.t
 export interface TargetFile {
   /** Called for one piece after the other. The piece may change again when it resolves. */
   write(piece: Uint8Array, at: number): Promise<void>;
+  /** To the whole size, which the last piece may not have reached. */
+  lengthen(sizeBytes: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -54,6 +56,7 @@ export async function openTargetFile(path: string, { sizeBytes, keep, mode }: Ta
       const done = await writeDirect(piece, at);
       await writeWhole(cached, piece.subarray(done), at + done);
     },
+    lengthen: (toBytes) => cached.truncate(toBytes),
     close: async () => {
       await closeDirect();
       await cached.close();

@@ -8,7 +8,7 @@ import type { ChunkId, Inode } from "../../protocol/ids.ts";
 import { chunksPerTicketMax, mebibyte } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import { createLimiter } from "../core/limiter.ts";
-import type { LocatedChunk } from "./download.ts";
+import type { LocatedChunk } from "./locate.ts";
 import type { Remote } from "./remote.ts";
 import type { VerifyReport } from "./verify.ts";
 import { type CopyOutcome, createCopyCheck } from "./verify-copies.ts";

@@ -10,7 +10,7 @@ import { chunksPerTicketMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import { chunkBytesFor } from "../codec/chunker.ts";
-import { type LocatedChunk, type LocatedFile, locate } from "./download.ts";
+import { type LocatedChunk, type LocatedFile, locate } from "./locate.ts";
 import type { Remote } from "./remote.ts";
 import { shownPath, walkTree } from "./remote-tree.ts";
 import { type CheckedFile, createVerification } from "./verify-chunks.ts";
@@ -54,9 +54,10 @@ export async function verifyPath(
   const verification = createVerification(remote, { signal, onProgress: (bytes) => onProgress?.({ files: 0, bytes }) });
   let files = 0;
   for await (const group of groups(filesAt(remote, { components, attr }, signal))) {
-    for await (const { file, chunks, isStart } of locateAll(remote, group, signal)) {
+    for await (const { file, chunks, holeBytes, isStart } of locateAll(remote, group, signal)) {
       if (isStart) files++;
       await verification.add(file, chunks);
+      if (holeBytes > 0) onProgress?.({ files: 0, bytes: holeBytes });
     }
     onProgress?.({ files: group.length, bytes: 0 });
   }
@@ -98,6 +99,8 @@ interface LocatedPart {
   readonly isStart: boolean;
   readonly file: CheckedFile;
   readonly chunks: readonly LocatedChunk[];
+  /** Nothing to verify. */
+  readonly holeBytes: number;
 }
 
 async function* locateAll(remote: Remote, group: readonly FileAt[], signal: AbortSignal | undefined): AsyncGenerator<LocatedPart> {
@@ -107,7 +110,7 @@ async function* locateAll(remote: Remote, group: readonly FileAt[], signal: Abor
     // A file that was removed since it was listed needs no verifying.
     if (!at || !located) continue;
     const file = { path: at.path, inode: at.attr.inode, version: located.version };
-    yield { file, chunks: located.chunks, isStart: true };
+    yield { file, chunks: located.chunks, holeBytes: holesIn(located, 0), isStart: true };
     yield* rest(remote, { file, located }, signal);
   }
 }
@@ -132,16 +135,18 @@ async function* rest(
   { file, located }: { readonly file: CheckedFile; readonly located: LocatedFile },
   signal: AbortSignal | undefined,
 ): AsyncGenerator<LocatedPart> {
-  let offset = endOf(located, 0);
+  let offset = located.endOffset;
   while (offset < located.sizeBytes) {
     const [next] = await locateGroup(remote, [{ inode: file.inode, offset, lengthBytes: located.sizeBytes - offset }], signal);
-    if (!next || next.version !== file.version || next.chunks.length === 0) return;
-    yield { file, chunks: next.chunks, isStart: false };
-    offset = endOf(next, offset);
+    if (!next || next.version !== file.version || next.endOffset <= offset) return;
+    yield { file, chunks: next.chunks, holeBytes: holesIn(next, offset), isStart: false };
+    offset = next.endOffset;
   }
 }
 
-function endOf(located: LocatedFile, before: number): number {
-  const last = located.chunks.at(-1);
-  return last ? last.offset + last.plainBytes : before;
+function holesIn({ endOffset, chunks }: LocatedFile, from: number): number {
+  return Math.max(
+    0,
+    chunks.reduce((rest, { plainBytes }) => rest - plainBytes, endOffset - from),
+  );
 }

@@ -27,6 +27,11 @@ export function createInodeHandlers(service: CoordinatorService): Pick<ControlHa
       return await metadata.setAttr(inode, change);
     },
     lookup: async (entry, { caller }) => ({ attr: await lookupVisible(metadata, access.of(caller), entry) }),
+    rightsOn: async ({ inode }, { caller }) => {
+      const clearance = access.of(caller);
+      await clearance.needVisible(inode);
+      return { rights: [...(await clearance.rightsOn(inode)).keys()] };
+    },
     makeNode: async (node, { caller, request }) => {
       await access.of(caller).need("write", node.parent);
       return await metadata.once(request).makeNode(node, { owner: caller.name });

@@ -52,17 +52,26 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
       const located = [];
       for (const file of files) {
         permissions.push(await clearance.need("read", file.inode));
-        const attr = await metadata.getAttr(file.inode);
+        // Asked for in one go: of one version.
+        const [attr, extents] = await Promise.all([
+          metadata.getAttr(file.inode),
+          chunksLeft > 0 ? metadata.extents(file.inode, { ...file, limit: chunksLeft }) : [],
+        ]);
         if (attr.type !== "file" || attr.store === undefined) throw new CollectiveError("is_a_directory", "it is not a file");
         if (file.ifVersion !== undefined && file.ifVersion !== attr.version) {
           throw new CollectiveError("conflict", "the file was changed while it was being read", { details: { version: attr.version } });
         }
-        const extents = chunksLeft > 0 ? await metadata.extents(file.inode, { ...file, limit: chunksLeft }) : [];
         chunksLeft -= extents.length;
-        located.push({ attr, store: attr.store, extents });
+        const last = extents.at(-1);
+        const cutOffAt = last ? last.offset + last.plainBytes : file.offset;
+        const endOffset = chunksLeft > 0 ? Math.min(attr.sizeBytes, file.offset + file.lengthBytes) : cutOffAt;
+        located.push({ attr, store: attr.store, extents, endOffset });
+        const readsOf = new Map<ChunkId, number>();
         for (const extent of extents) {
           const { chunk: id, storedBytes, codec } = extent;
-          const reads = service.popularity.note({ id, storedBytes, codec, store: attr.store }, nowMs);
+          // Parts of one chunk are one read of it.
+          const reads = readsOf.get(id) ?? service.popularity.note({ id, storedBytes, codec, store: attr.store }, nowMs);
+          readsOf.set(id, reads);
           const holding = extent.copies.flatMap(({ node, state }) => (state === "stored" ? (nodes.get(node) ?? []) : []));
           const turn = reads < readsForCopy ? 0 : service.random.int(holding.length);
           wanted.push({ id, nodes: readOrder(id, holding, turn) });
@@ -71,10 +80,11 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
       const issued = tickets.issue({ holder: caller.name, permission: earliest(permissions), operation: "get", chunks: wanted });
       let next = 0;
       return {
-        files: located.map(({ attr, store, extents }) => ({
+        files: located.map(({ attr, store, extents, endOffset }) => ({
           version: attr.version,
           sizeBytes: attr.sizeBytes,
           store,
+          endOffset,
           extents: extents.map(({ copies: _, ...extent }) => ({ ...extent, nodes: issued.indexes[next++] ?? [] })),
         })),
         nodes: issued.nodes,
@@ -105,7 +115,8 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
 }
 
 function largestChunk(files: readonly FileCommit[]): number {
-  return files.reduce((largest, { extents }) => extents.reduce((most, { plainBytes }) => Math.max(most, plainBytes), largest), 0);
+  const extents = files.flatMap((file) => [...(file.extents ?? []), ...(file.changes ?? []).flatMap((change) => change.extents)]);
+  return extents.reduce((most, { chunk, plainBytes }) => (chunk === null ? most : Math.max(most, plainBytes)), 0);
 }
 
 /** Has a node read and hash copies, and records what it found. A damaged one is in its quarantine then. */

@@ -39,3 +39,19 @@ export function createBufferPool(options: { readonly bufferBytes: number; readon
 export function releaseMemory({ buffer, byteLength }: Uint8Array): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
+
+const zeros = new Uint8Array(64 * 1024);
+
+/** So many zeros, as views of a few. */
+export function* zeroPieces(bytes: number): Generator<Uint8Array> {
+  for (let left = bytes; left > 0; left -= zeros.length) yield left < zeros.length ? zeros.subarray(0, left) : zeros;
+}
+
+/** Nearly free for anything else: content hardly ever begins with many zeros. */
+export function isZero(bytes: Uint8Array): boolean {
+  for (let at = 0; at < bytes.length; at += zeros.length) {
+    const part = bytes.subarray(at, at + zeros.length);
+    if (Buffer.compare(part, part.length === zeros.length ? zeros : zeros.subarray(0, part.length)) !== 0) return false;
+  }
+  return true;
+}

@@ -77,6 +77,9 @@ export interface CollectiveDatabase {
 const fullCheckBytesMax = 2 * 1024 * 1024;
 const busyTimeoutMs = 1_000;
 
+/** More than there are: a statement that is not kept is compiled each time, which takes longer than running it. */
+Database.MAX_QUERY_CACHE_SIZE = 1_000;
+
 /**
  * Creates the database if there is none. Throws `corrupt` (damaged, nothing changed), `configuration`
  * (another program's file, written by a newer version, folder missing), `conflict` (another process has it open).

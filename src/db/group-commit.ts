@@ -170,7 +170,7 @@ function createTransactionRunner(
   sqlite: Database,
   { path, space }: { readonly path: string; readonly space: SpaceReport },
 ): (group: readonly Waiting[]) => Done[] {
-  const exec = (sql: string): void => void sqlite.run(sql);
+  const exec = (sql: string): void => void sqlite.query(sql).run();
 
   function runOne(write: Waiting): Done | undefined {
     exec("SAVEPOINT one");

@@ -4,6 +4,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, chunkIdToBytes, type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
 import { uploadIdleMsMax } from "../../protocol/limits.ts";
 import { type Attr, chunkCodecs, type FileCommit, type OfferedChunk } from "../../protocol/schema.ts";
+import { chunkRow, copiesOfChunk } from "./chunks.ts";
 import {
   assertNamed,
   attrOf,
@@ -21,9 +22,10 @@ import {
   touchInode,
   typeCodes,
 } from "./context.ts";
+import { changeContent, insertContent, removeAllExtents } from "./extents.ts";
 import { isHeld, reclaimUnheld } from "./holds.ts";
 import { usedAtHosts } from "./hosts.ts";
-import { assertQuota, copiesOfChunk } from "./namespace.ts";
+import { assertQuota } from "./namespace.ts";
 import { reclaimStep } from "./reclaim.ts";
 import type { ChooseNodes, ChunkMap, ConfirmedCopies, Garbage } from "./store.ts";
 
@@ -52,19 +54,6 @@ export function createChunkMap(context: MetadataContext): ChunkMap {
         return reclaimStep(context, reclaimRowsPerStep);
       }),
   };
-}
-
-interface ChunkRow {
-  readonly id: number;
-  readonly stored_bytes: number;
-  readonly copies: number;
-}
-
-function chunkRow(context: MetadataContext, store: number, id: ChunkId): ChunkRow | null {
-  return statement<ChunkRow, [Uint8Array, number]>(context, "SELECT id, stored_bytes, copies FROM chunk WHERE hash = ? AND store = ?").get(
-    chunkIdToBytes(id),
-    store,
-  );
 }
 
 function nodeId(context: MetadataContext, name: GlobalName): number {
@@ -237,10 +226,13 @@ function commitFile(
   }
   assertReplaces(file, existing);
   assertQuota(context, store, file.sizeBytes - (existing?.size ?? 0));
-  const inode = existing ? replaceContent(context, existing, file) : createFile(context, { file, store, owner });
-  const replicas =
-    statement<{ replicas: number }, [number]>(context, "SELECT replicas FROM datastore WHERE inode = ?").get(store)?.replicas ?? 1;
-  return { inode, degraded: insertExtents(context, { inode, store, file, replicas }) };
+  const inode = existing ? replaceInode(context, existing, file) : createFile(context, { file, store, owner });
+  const { name, sizeBytes, extents, changes } = file;
+  const changed = { inode, store, name, sizeBytes };
+  if (changes && existing) return { inode, degraded: changeContent(context, changed, existing, changes) };
+  if (!extents) throw new CollectiveError("invalid_argument", `${name} has no content to be changed`);
+  if (existing) removeAllExtents(context, inode);
+  return { inode, degraded: insertContent(context, changed, extents) };
 }
 
 function createFile(context: MetadataContext, { file, store, owner }: { file: FileCommit; store: number; owner: string }): Inode {
@@ -251,43 +243,14 @@ function createFile(context: MetadataContext, { file, store, owner }: { file: Fi
   return inode;
 }
 
-function replaceContent(context: MetadataContext, existing: InodeRow, file: FileCommit): Inode {
+function replaceInode(context: MetadataContext, existing: InodeRow, file: FileCommit): Inode {
   const mtime = splitTime(file.mtimeNs);
   statement<never, SQLQueryBindings[]>(
     context,
     "UPDATE inode SET size = ?, mode = ?, mtime_s = ?, mtime_n = ?, uid = ?, gid = ?, version = version + 1 WHERE id = ?",
   ).run(file.sizeBytes, file.mode, mtime.seconds, mtime.nanos, file.uid ?? existing.uid, file.gid ?? existing.gid, existing.id);
   touchInode(context, existing.id);
-  statement<never, [number]>(context, "DELETE FROM extent WHERE inode = ?").run(existing.id);
   return existing.id as Inode;
-}
-
-/** Answers how many of the file's chunks have fewer copies than the store wants. */
-function insertExtents(
-  context: MetadataContext,
-  { inode, store, file, replicas }: { inode: Inode; store: number; file: FileCommit; replicas: number },
-): number {
-  let offset = 0;
-  let degraded = 0;
-  for (const extent of file.extents) {
-    const chunk = chunkRow(context, store, extent.chunk);
-    if (!chunk || chunk.copies === 0) {
-      throw new CollectiveError("conflict", `chunk ${extent.chunk.slice(0, 12)}… of ${file.name} has no confirmed copy`, {
-        hint: "write the file again",
-      });
-    }
-    if (chunk.copies < replicas) degraded++;
-    statement<never, number[]>(context, "INSERT INTO extent (inode, offset, length, chunk) VALUES (?, ?, ?, ?)").run(
-      inode,
-      offset,
-      extent.plainBytes,
-      chunk.id,
-    );
-    offset += extent.plainBytes;
-  }
-  if (offset !== file.sizeBytes)
-    throw new CollectiveError("invalid_argument", `${file.name} has ${file.sizeBytes} bytes, its chunks add up to ${offset}`);
-  return degraded;
 }
 
 function markCopy(context: MetadataContext, copy: { node: number; chunk: ChunkId; state: "stored" | "damaged" | "missing" }): void {

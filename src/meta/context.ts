@@ -79,6 +79,8 @@ export interface InodeRow {
   readonly gid: number | null;
   readonly device: number;
   readonly links: number;
+  readonly hole_bytes: number;
+  readonly attributes: number;
 }
 
 export function attrOf(row: InodeRow): Attr {
@@ -96,7 +98,9 @@ export function attrOf(row: InodeRow): Attr {
     uid: row.uid,
     gid: row.gid,
     links: row.links,
+    extendedAttributes: row.attributes,
     version: row.version,
+    ...(row.hole_bytes === 0 ? {} : { holeBytes: row.hole_bytes }),
     ...(row.store === 0 ? {} : { store: row.store as Inode }),
     ...(row.target === null ? {} : { target: row.target }),
     ...(type === "character_device" || type === "block_device" ? { device: row.device } : {}),
@@ -155,6 +159,7 @@ export interface NewInode {
   readonly owner: string;
   readonly mtimeNs: bigint;
   readonly sizeBytes?: number;
+  readonly holeBytes?: number;
   readonly target?: string | null;
   readonly device?: number;
   readonly uid?: number | null | undefined;
@@ -166,8 +171,8 @@ export function insertInode(context: MetadataContext, fresh: NewInode): Inode {
   const now = splitTime(nowNs(context));
   const { lastInsertRowid } = statement<never, SQLQueryBindings[]>(
     context,
-    `INSERT INTO inode (type, store, size, mode, owner, mtime_s, mtime_n, ctime_s, ctime_n, atime_s, atime_n, target, uid, gid, device)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8, ?9, ?10, ?11, ?12, ?13)`,
+    `INSERT INTO inode (type, store, size, mode, owner, mtime_s, mtime_n, ctime_s, ctime_n, atime_s, atime_n, target, uid, gid, device, hole_bytes)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8, ?9, ?10, ?11, ?12, ?13, ?14)`,
   ).run(
     typeCodes[fresh.type],
     fresh.store,
@@ -182,6 +187,7 @@ export function insertInode(context: MetadataContext, fresh: NewInode): Inode {
     fresh.uid ?? null,
     fresh.gid ?? null,
     fresh.device ?? 0,
+    fresh.holeBytes ?? 0,
   );
   return Number(lastInsertRowid) as Inode;
 }

@@ -345,4 +345,28 @@ CREATE INDEX unnamed_by_home ON unnamed (home);
 ALTER TABLE reclaim ADD COLUMN home INTEGER NOT NULL DEFAULT 1;
 `,
   },
+  {
+    name: "0008-parts-and-holes",
+    sql: `
+-- An extent is the bytes of a chunk's plaintext from chunk_offset on. chunk_bytes: length of that plaintext, 0 for the extent's own: all
+-- that is older is a whole chunk. What no extent covers is a hole, hole_bytes of the size in all.
+ALTER TABLE extent ADD COLUMN chunk_offset INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE extent ADD COLUMN chunk_bytes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE inode ADD COLUMN hole_bytes INTEGER NOT NULL DEFAULT 0;
+`,
+  },
+  {
+    name: "0010-attribute-counts",
+    sql: `
+-- How many extended attributes it has: most have none, and nobody need ask for those.
+ALTER TABLE inode ADD COLUMN attributes INTEGER NOT NULL DEFAULT 0;
+UPDATE inode SET attributes = (SELECT count(*) FROM extended_attribute WHERE extended_attribute.inode = inode.id);
+CREATE TRIGGER attribute_added AFTER INSERT ON extended_attribute BEGIN
+  UPDATE inode SET attributes = attributes + 1 WHERE id = new.inode;
+END;
+CREATE TRIGGER attribute_removed AFTER DELETE ON extended_attribute BEGIN
+  UPDATE inode SET attributes = attributes - 1 WHERE id = old.inode;
+END;
+`,
+  },
 ];

@@ -3,7 +3,7 @@
  * transaction each; a throw undoes the whole call.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
-import { type ChunkId, type GlobalName, type Inode, rootInode } from "../../protocol/ids.ts";
+import { type Inode, rootInode } from "../../protocol/ids.ts";
 import { type Attr, defaultStorePolicy, type PosixOwner } from "../../protocol/schema.ts";
 import { copyExtendedAttributes } from "./attributes.ts";
 import { appendAudit } from "./audit.ts";
@@ -11,8 +11,6 @@ import {
   assertNamed,
   attrOf,
   childRow,
-  chunkCodec,
-  copyState,
   directoryRow,
   type InodeRow,
   inodeRow,
@@ -24,9 +22,10 @@ import {
   touchDirectory,
   typeCodes,
 } from "./context.ts";
+import { extentsOf } from "./extents.ts";
 import { detach, reclaimStep } from "./reclaim.ts";
 import { assertReplaceable, exchange, isEmptyDirectory, link, rename } from "./renaming.ts";
-import type { EntryRef, LocatedExtent, Namespace, NewNode, TreeUsage } from "./store.ts";
+import type { EntryRef, Namespace, NewNode, TreeUsage } from "./store.ts";
 import { insertStore } from "./stores.ts";
 import { endOfWalk, pathTo, placesOf, walk, wayTo } from "./walk.ts";
 
@@ -68,7 +67,7 @@ export function createNamespace(context: MetadataContext): Namespace {
     clone: (source, to, options) => db.write(() => clone(context, { source, to, ...options })),
     usage: async (inode) => usage(context, inode),
     removeStore: (name, { by }) => db.write(() => removeStore(context, { name, by })),
-    extents: async (inode, range) => extents(context, inode, range),
+    extents: async (inode, range) => extentsOf(context, inode, range),
   };
 }
 
@@ -177,11 +176,12 @@ function clone(context: MetadataContext, request: { source: Inode; to: EntryRef;
     owner: request.owner,
     mtimeNs: attr.mtimeNs,
     sizeBytes: source.size,
-    ...{ target: source.target, uid: source.uid, gid: source.gid, device: source.device },
+    ...{ holeBytes: source.hole_bytes, target: source.target, uid: source.uid, gid: source.gid, device: source.device },
   });
   statement<never, [number, number]>(
     context,
-    "INSERT INTO extent (inode, offset, length, chunk) SELECT ?, offset, length, chunk FROM extent WHERE inode = ?",
+    `INSERT INTO extent (inode, offset, length, chunk, chunk_offset, chunk_bytes)
+     SELECT ?, offset, length, chunk, chunk_offset, chunk_bytes FROM extent WHERE inode = ?`,
   ).run(inode, source.id);
   copyExtendedAttributes(context, source.id, inode);
   linkEntry(context, request.to.parent, request.to.name, inode);
@@ -240,41 +240,4 @@ function removeStore(context: MetadataContext, { name, by }: { readonly name: st
   const gone = usage(context, store.id as Inode);
   remove(context, { parent: rootInode, name }, { kind: "tree", by });
   return gone;
-}
-
-interface ExtentRow {
-  readonly offset: number;
-  readonly length: number;
-  readonly chunk: number;
-  readonly id: string;
-  readonly stored_bytes: number;
-  readonly codec: number;
-}
-
-function extents(context: MetadataContext, inode: Inode, range: { offset: number; lengthBytes: number; limit: number }): LocatedExtent[] {
-  const rows = statement<ExtentRow, [number, number, number, number]>(
-    context,
-    `SELECT extent.offset, extent.length, extent.chunk, lower(hex(chunk.hash)) AS id, chunk.stored_bytes, chunk.codec
-     FROM extent JOIN chunk ON chunk.id = extent.chunk
-     WHERE extent.inode = ?1 AND extent.offset < ?3 AND extent.offset + extent.length > ?2
-       AND extent.offset >= coalesce((SELECT max(offset) FROM extent WHERE inode = ?1 AND offset <= ?2), 0)
-     ORDER BY extent.offset LIMIT ?4`,
-  ).all(inode, range.offset, range.offset + range.lengthBytes, range.limit);
-  return rows.map((row) => ({
-    offset: row.offset,
-    chunk: row.id as ChunkId,
-    plainBytes: row.length,
-    storedBytes: row.stored_bytes,
-    codec: chunkCodec(row.codec),
-    copies: copiesOfChunk(context, row.chunk),
-  }));
-}
-
-export function copiesOfChunk(context: MetadataContext, chunk: number) {
-  return statement<{ name: GlobalName; state: number }, [number]>(
-    context,
-    "SELECT node.name, copy.state FROM copy JOIN node ON node.id = copy.node WHERE copy.chunk = ? ORDER BY node.id",
-  )
-    .all(chunk)
-    .map((row) => ({ node: row.name, state: copyState(row.state) }));
 }

@@ -55,6 +55,9 @@ export interface LocatedExtent {
   readonly offset: number;
   readonly chunk: ChunkId;
   readonly plainBytes: number;
+  /** Where in the chunk it begins, and how long the chunk's plaintext is. */
+  readonly chunkOffset: number;
+  readonly chunkBytes: number;
   readonly storedBytes: number;
   readonly codec: ChunkCodec;
   readonly copies: readonly { readonly node: GlobalName; readonly state: CopyState }[];
@@ -103,7 +106,7 @@ export interface Namespace {
   usage(inode: Inode): Promise<TreeUsage>;
   /** A datastore with all that is in it; answers what that was. */
   removeStore(name: string, options: { readonly by: string }): Promise<TreeUsage>;
-  /** Extents that overlap the range, at most `limit`. */
+  /** Extents that overlap the range, in order, at most `limit`; between them are holes. `not_found` for what is being freed. */
   extents(inode: Inode, range: { readonly offset: number; readonly lengthBytes: number; readonly limit: number }): Promise<LocatedExtent[]>;
 }
 
@@ -186,7 +189,8 @@ export interface ChunkMap {
   offerAlso(store: Inode, copies: readonly ConfirmedCopies[]): Promise<ConfirmedCopies[]>;
   /**
    * Publishes files, all or none, durable when it resolves. `conflict` when another content stands there
-   * than `replaces` says or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed.
+   * than `replaces` says or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed; `too_large` when changes
+   * leave a file in too many pieces.
    */
   commit(request: {
     readonly upload: string;

@@ -1,7 +1,7 @@
 /** Copies beyond what a store asks for, over SQLite; see `Surplus` for what is promised. */
 import { type ChunkId, chunkIdToBytes, type Inode } from "../../protocol/ids.ts";
+import { copiesOfChunk } from "./chunks.ts";
 import { copyStateCodes, type MetadataContext, statement } from "./context.ts";
-import { copiesOfChunk } from "./namespace.ts";
 import type { CopyRelease, Surplus } from "./store.ts";
 
 export function createSurplus(context: MetadataContext): Surplus {

@@ -4,10 +4,13 @@
  *
  * - `local` is what the spool has and is read from there; `unsaved`, a part of it, is what no commit has yet.
  * - Of the committed version only the first `storedBytes` count: a truncation lowers that, and what a longer file has above reads as zero.
+ * - `zeroed` are holes made here, over what is committed and under what is local; `punched`, a part of it, are those that no commit has yet.
  * - A commit takes what is unsaved, and gives it back when it fails; writes go on meanwhile and belong to the next.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { fileBytesMax } from "../../protocol/limits.ts";
+import { zeroPieces } from "../core/buffers.ts";
+import { createFragments, type Fragments } from "./fragments.ts";
 import { createRanges, type Range, type Ranges } from "./ranges.ts";
 import type { Spool, SpoolFolder } from "./spool.ts";
 import type { StoredContent } from "./stored-content.ts";
@@ -15,10 +18,12 @@ import type { StoredContent } from "./stored-content.ts";
 export interface UnsavedContent {
   readonly sizeBytes: number;
   readonly written: Ranges;
+  readonly punched: Ranges;
   /** Cut or lengthened by itself, not just by what was written. */
   readonly resized: boolean;
   readonly stored: StoredContent;
   readonly storedBytes: number;
+  readonly fragments: Fragments;
 }
 
 export interface FileContent {
@@ -27,6 +32,10 @@ export interface FileContent {
   /** Or taken by a commit that is under way. */
   readonly hasUnsaved: boolean;
   readonly unsavedBytes: number;
+  /** How many separate ranges were written or made holes. */
+  readonly unsavedPieces: number;
+  /** This mount has left it in pieces that may be put together. */
+  readonly hasFragments: boolean;
   /** In the spool. */
   readonly localBytes: number;
   /** What there is of the range; a promise only where it must be waited for. */
@@ -34,10 +43,17 @@ export interface FileContent {
   readAhead(range: Range): void;
   write(data: Uint8Array, at: number): Promise<void> | undefined;
   resize(sizeBytes: number): void;
-  takeUnsaved(): UnsavedContent;
+  /** Makes a hole, as far as the file reaches. */
+  punch(range: Range): void;
+  /** The next data or hole from there on; the end of the file is a hole. Undefined when only a hole follows. */
+  seek(from: number, wanted: "data" | "hole"): Promise<number | undefined>;
+  /** The commit will make the file so long at least. */
+  takeUnsaved(reachesTo?: number): UnsavedContent;
   giveBack(unsaved: UnsavedContent): void;
   /** A commit of what was taken last has become this version. */
   committed(stored: StoredContent): void;
+  /** What the committed version has there now is not what was written there before. */
+  noteCopied(range: Range): void;
   /** Another client has committed: what is unsaved here lies over that now. */
   rebase(stored: StoredContent): void;
   /** Frees the spool if all of it is committed. */
@@ -48,6 +64,8 @@ export interface FileContent {
 }
 
 const keptPieceBytes = 1024 * 1024;
+/** What is asked of the coordinator at a time. */
+const seekStepBytes = 1024 * 1024 * 1024;
 
 export function createFileContent(initial: StoredContent, spools: SpoolFolder): FileContent {
   let stored = initial;
@@ -55,6 +73,9 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
   let sizeBytes = stored.sizeBytes;
   let local = createRanges();
   let unsaved = createRanges();
+  let zeroed = createRanges();
+  let punched = createRanges();
+  const fragments = createFragments();
   let resized = false;
   /** Least size since the last commit began. */
   let lowestBytes = sizeBytes;
@@ -62,16 +83,24 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
   let writesUnderWay = 0;
   let isCommitting = false;
 
+  /** What lies under the local content. */
+  const notLocal = (range: Range): (Range & { readonly hole: boolean })[] =>
+    zeroed.split(range).flatMap(({ start, end, inside }) => {
+      const storedEnd = inside ? start : Math.max(start, Math.min(end, storedBytes));
+      return [
+        { start, end: storedEnd, hole: false },
+        { start: storedEnd, end, hole: true },
+      ].filter((part) => part.end > part.start);
+    });
   const partOf = ({ start, end, inside }: Range & { readonly inside: boolean }): (Uint8Array[] | Promise<Uint8Array[]>)[] => {
     if (inside && spool) {
       const bytes = new Uint8Array(end - start);
       const pending = spool.read(bytes, start);
       return [pending ? pending.then(() => [bytes]) : [bytes]];
     }
-    const storedEnd = Math.max(start, Math.min(end, storedBytes));
-    const range = { start, end: storedEnd };
-    const below = storedEnd > start ? [stored.peek(range) ?? stored.read(range)] : [];
-    return end > storedEnd ? [...below, [new Uint8Array(end - storedEnd)]] : below;
+    return notLocal({ start, end }).map(({ hole, ...range }) =>
+      hole ? [...zeroPieces(range.end - range.start)] : (stored.peek(range) ?? stored.read(range)),
+    );
   };
   const read: FileContent["read"] = ({ start, end }) => {
     const parts = local.split({ start, end: Math.min(end, sizeBytes) }).flatMap(partOf);
@@ -96,7 +125,13 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       return stored;
     },
     get hasUnsaved() {
-      return isCommitting || resized || unsaved.bytes > 0;
+      return isCommitting || resized || unsaved.bytes > 0 || punched.bytes > 0;
+    },
+    get unsavedPieces() {
+      return unsaved.list().length + punched.list().length;
+    },
+    get hasFragments() {
+      return !fragments.isEmpty;
     },
     get unsavedBytes() {
       return unsaved.bytes;
@@ -132,28 +167,57 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       sizeBytes = toBytes;
       storedBytes = Math.min(storedBytes, toBytes);
       lowestBytes = Math.min(lowestBytes, toBytes);
-      local.cut(toBytes);
-      unsaved.cut(toBytes);
+      for (const ranges of [local, unsaved, zeroed, punched]) ranges.cut(toBytes);
       resized = true;
     },
-    takeUnsaved: () => {
-      const taken = { sizeBytes, written: unsaved, resized, stored, storedBytes };
+    punch: ({ start, end }) => {
+      const range = { start, end: Math.min(end, sizeBytes) };
+      for (const ranges of [local, unsaved]) ranges.remove(range);
+      for (const ranges of [zeroed, punched]) ranges.add(range);
+    },
+    seek: async (from, wanted) => {
+      for (let at = from; at < sizeBytes; at += seekStepBytes) {
+        for (const part of local.split({ start: at, end: Math.min(at + seekStepBytes, sizeBytes) })) {
+          if (part.inside) {
+            if (wanted === "data") return part.start;
+            continue;
+          }
+          for (const { start, end, hole } of notLocal(part)) {
+            const parts = hole ? [{ offset: start, chunk: undefined }] : await stored.parts({ start, end });
+            const found = parts.find(({ chunk }) => (chunk === undefined) === (wanted === "hole"));
+            if (found) return found.offset;
+          }
+        }
+      }
+      return wanted === "hole" ? Math.max(from, sizeBytes) : undefined;
+    },
+    takeUnsaved: (reachesTo = 0) => {
+      const taken = { sizeBytes: Math.max(sizeBytes, reachesTo), written: unsaved, punched, resized, stored, storedBytes, fragments };
       unsaved = createRanges();
+      punched = createRanges();
       resized = false;
       isCommitting = true;
-      lowestBytes = sizeBytes;
+      lowestBytes = taken.sizeBytes;
       return taken;
     },
     giveBack: (taken) => {
       isCommitting = false;
-      for (const range of taken.written.list()) unsaved.add(range);
-      unsaved.cut(Math.min(sizeBytes, lowestBytes));
+      // Where a hole was made meanwhile, that is newer.
+      for (const range of taken.written.list()) for (const part of punched.split(range)) if (!part.inside) unsaved.add(part);
+      for (const range of taken.punched.list()) punched.add(range);
+      for (const ranges of [unsaved, punched]) ranges.cut(Math.min(sizeBytes, lowestBytes));
       resized ||= taken.resized;
     },
     committed: (version) => {
       isCommitting = false;
       stored = version;
       storedBytes = Math.min(version.sizeBytes, lowestBytes);
+      zeroed = createRanges(punched.list());
+    },
+    noteCopied: (range) => {
+      for (const part of unsaved.split(range)) if (!part.inside) local.remove(part);
+      // Whoever has set a size meanwhile has the last word.
+      if (!resized) sizeBytes = Math.max(sizeBytes, range.end);
     },
     rebase: (version) => {
       const isOwnSize = resized;
@@ -161,6 +225,8 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       storedBytes = isOwnSize ? Math.min(storedBytes, version.sizeBytes) : version.sizeBytes;
       sizeBytes = isOwnSize ? sizeBytes : Math.max(version.sizeBytes, unsaved.end);
       local = createRanges(unsaved.list());
+      zeroed = createRanges(punched.list());
+      fragments.clear();
       dropLocal();
     },
     dropLocal,
@@ -170,7 +236,8 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
         for (const { start, end, inside } of local.split({ start: at, end: Math.min(at + keptPieceBytes, storedBytes) })) {
           if (inside) continue;
           let from = start;
-          for (const view of await stored.read({ start, end })) {
+          const views = await Promise.all(partOf({ start, end, inside }));
+          for (const view of views.flat()) {
             // What was written meanwhile is newer.
             for (const part of local.split({ start: from, end: from + view.length })) {
               if (part.inside || part.end > sizeBytes) continue;

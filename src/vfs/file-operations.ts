@@ -1,18 +1,33 @@
 /** Opening, reading, writing and changing files. */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
+import type { Attr } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
-import type { AttributesChange, FileSystem, KernelCaches, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
+import { withoutSetIds } from "./attributes.ts";
+import type { AttributesChange, Call, Caller, FileSystem, KernelCaches, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
 import { createHandles } from "./handles.ts";
 import type { NameOperations } from "./name-operations.ts";
 import type { Node, Nodes } from "./nodes.ts";
 import type { OpenedFile, OpenFiles } from "./opened-file.ts";
 import { createReadAhead, type ReadAhead } from "./read-ahead.ts";
 import type { Replies } from "./replies.ts";
+import { createSpaceOperations } from "./space-operations.ts";
 
 type FileCalls = Pick<
   FileSystem,
-  "getAttributes" | "setAttributes" | "readLink" | "open" | "create" | "read" | "write" | "flush" | "sync" | "release"
+  | "getAttributes"
+  | "setAttributes"
+  | "readLink"
+  | "open"
+  | "create"
+  | "read"
+  | "write"
+  | "flush"
+  | "sync"
+  | "release"
+  | "changeSpace"
+  | "seek"
+  | "copyRange"
 >;
 
 export interface FileOperationsOptions {
@@ -36,9 +51,9 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
   const { nodes, replies, files, names, clock } = options;
   const handles = createHandles<Handle>();
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
-  const handleOf = ({ handle }: OpenFile, needed: "read" | "write"): Handle => {
+  const handleOf = ({ handle }: OpenFile, needed?: "read" | "write"): Handle => {
     const found = handles.get(handle);
-    if (found.access !== "read_write" && found.access !== needed)
+    if (needed !== undefined && found.access !== "read_write" && found.access !== needed)
       throw new CollectiveError("bad_handle", `the file is not open to ${needed}`);
     return found;
   };
@@ -47,10 +62,11 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     node.opened.changedNs = nowNs();
     if (modified) node.opened.modifiedNs = node.opened.changedNs;
   };
-  const clearSetIds = (node: Node): void => {
-    const { opened, attr } = node;
-    const mode = opened?.mode ?? attr.mode;
-    if (opened && (mode & 0o6000) !== 0) opened.mode = withoutSetIds(mode);
+  /** Said with the next commit. */
+  const clearSetIds = (node: Node, caller: Caller): void => {
+    const { attributes } = replies.attributes(node);
+    const mode = withoutSetIds(attributes, caller);
+    if (node.opened && mode !== attributes.mode) node.opened.mode = mode;
   };
   const resize = (node: Node, opened: OpenedFile, sizeBytes: number): void => {
     if (opened.content.sizeBytes === sizeBytes) return;
@@ -58,7 +74,7 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     noteChanged(node, { modified: true });
   };
 
-  const openNode = async (node: Node, how: OpenOptions, signal: AbortSignal): Promise<OpenReply> => {
+  const openNode = async (node: Node, how: OpenOptions, { caller, signal }: Call): Promise<OpenReply> => {
     if (node.attr.type === "directory") throw new CollectiveError("is_a_directory", "it is a directory");
     const before = node.attr;
     // Close-to-open: whoever opens sees what any other has closed before. What has no name any more nobody else has.
@@ -67,7 +83,7 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     if (attr.version !== before.version) await options.caches()?.dropAttributes(node.number);
     const opened = await files.open(node, attr);
     if (how.truncate) resize(node, opened, 0);
-    if (how.clearSetIds) clearSetIds(node);
+    if (how.clearSetIds) clearSetIds(node, caller);
     const { version } = opened.content.stored;
     const keepCache = node.shownVersion === version;
     node.shownVersion = version;
@@ -83,37 +99,32 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     if (change.handle !== undefined) {
       const { opened } = handleOf({ inode: node.number, handle: change.handle }, "write");
       resize(node, opened, sizeBytes);
-      if (change.clearSetIds) clearSetIds(node);
       return;
     }
     const opened = await files.open(node, node.isRemoved ? node.attr : await replies.fresh(node, signal));
     try {
       resize(node, opened, sizeBytes);
-      if (change.clearSetIds) clearSetIds(node);
       await files.commit(node);
     } finally {
       await files.close(node);
     }
   };
-  const setModeAndTimes = async (node: Node, change: AttributesChange, signal: AbortSignal): Promise<void> => {
-    if (change.accessed !== undefined) node.accessedNs = change.accessed === "now" ? nowNs() : change.accessed;
-    const modified = change.modified === "now" ? nowNs() : change.modified;
-    const mode = change.mode ?? (change.clearSetIds && change.sizeBytes === undefined ? changedMode(node) : undefined);
-    if (mode === undefined && modified === undefined) return;
+  const setOthers = async (node: Node, change: AttributesChange, { caller, signal }: Call): Promise<void> => {
+    const { uid, gid, accessed: atimeNs, modified: mtimeNs } = change;
     await files.exclusively(node, async () => {
-      const { opened } = node;
-      // What is not stored yet says it again when it is.
-      if (opened?.content.hasUnsaved) {
-        if (mode !== undefined) opened.mode = mode;
-        if (modified !== undefined) opened.modifiedNs = modified;
-        opened.changedNs = nowNs();
-      } else if (opened && modified !== undefined) opened.modifiedNs = undefined;
-      if (node.isRemoved) {
-        node.attr = { ...node.attr, mode: mode ?? node.attr.mode, mtimeNs: modified ?? node.attr.mtimeNs, ctimeNs: nowNs() };
-        return;
+      const { attributes } = replies.attributes(node);
+      const cleared = change.clearSetIds ? withoutSetIds(attributes, caller) : attributes.mode;
+      const mode = change.mode ?? (cleared === attributes.mode ? undefined : cleared);
+      if ([mode, uid, gid, atimeNs, mtimeNs].every((value) => value === undefined)) return;
+      if (node.isRemoved) node.attr = changedHere(node.attr, { ...change, ...(mode !== undefined && { mode }) }, nowNs());
+      else {
+        const asked = { inode: node.inode, mode, uid, gid, atimeNs, mtimeNs };
+        node.attr = await node.realm.remote.control.call(routes.setAttr, asked, { signal });
+        node.askedMs = clock.monotonicMs();
       }
-      node.attr = await node.realm.remote.control.call(routes.setAttr, { inode: node.inode, mode, mtimeNs: modified }, { signal });
-      node.askedMs = clock.monotonicMs();
+      // What the next commit would have said is said.
+      if (node.opened && mode !== undefined) node.opened.mode = undefined;
+      if (node.opened && mtimeNs !== undefined) node.opened.modifiedNs = undefined;
     });
   };
   return {
@@ -123,9 +134,8 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     },
     setAttributes: async (call, inode, change) => {
       const node = nodes.get(inode);
-      replies.assertOwner(change);
       await setSize(node, change, call.signal);
-      await setModeAndTimes(node, change, call.signal);
+      await setOthers(node, change, call);
       return replies.attributes(node);
     },
     readLink: (_, inode) => {
@@ -133,15 +143,15 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       if (target === undefined) throw new CollectiveError("invalid_argument", "it is not a symbolic link");
       return target;
     },
-    open: (call, inode, options) => openNode(nodes.get(inode), options, call.signal),
+    open: (call, inode, options) => openNode(nodes.get(inode), options, call),
     create: async (call, place, options) => {
-      const node = await names.makeFile(place, options.mode, call.signal).catch(async (error: unknown) => {
+      const node = await names.makeFile(call, place, options.mode).catch(async (error: unknown) => {
         const isTaken = error instanceof CollectiveError && error.code === "already_exists";
         const found = isTaken && !options.exclusive ? await replies.find(place, call.signal) : undefined;
         if (!found) throw error;
         return found;
       });
-      const opened = await openNode(node, options, call.signal);
+      const opened = await openNode(node, options, call);
       return { ...opened, entry: replies.entry(node) };
     },
     read: (_, file, { offset, lengthBytes }) => {
@@ -152,9 +162,9 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       opened.content.readAhead(ahead.after(range));
       return views;
     },
-    write: (_, file, data, { offset, append, clearSetIds: clears }) => {
+    write: (call, file, data, { offset, append, clearSetIds: clears }) => {
       const { node, opened, synchronous } = handleOf(file, "write");
-      if (clears) clearSetIds(node);
+      if (clears) clearSetIds(node, call.caller);
       const pending = files.write(node, data, append ? opened.content.sizeBytes : offset);
       if (!pending && !synchronous) return data.length;
       return (async () => {
@@ -165,18 +175,24 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     },
     flush: (call, { handle }) => {
       const { node, access } = handles.get(handle);
-      return access === "read" ? undefined : files.commit(node, () => call.progress());
+      return access === "read" ? undefined : files.commit(node, () => call.progress(), { closing: true });
     },
     sync: (call, { handle }) => files.commit(handles.get(handle).node, () => call.progress()),
     release: (_, { handle }) => files.close(handles.remove(handle).node),
+    ...createSpaceOperations({ files, handleOf, noteChanged }),
   };
 }
 
-function changedMode({ attr, opened }: Node): number {
-  return withoutSetIds(opened?.mode ?? attr.mode);
-}
-
-/** Without execution for the group, the set-group-id bit means something else, and stays. */
-function withoutSetIds(mode: number): number {
-  return (mode & 0o010) !== 0 ? mode & ~0o6000 : mode & ~0o4000;
+/** Of what has no name any more, and so is nobody's but this mount's. */
+function changedHere(attr: Attr, { mode, uid, gid, accessed, modified }: AttributesChange, nowNs: bigint): Attr {
+  const time = (asked: bigint | "now" | undefined, before: bigint): bigint => (asked === "now" ? nowNs : (asked ?? before));
+  return {
+    ...attr,
+    mode: mode ?? attr.mode,
+    uid: uid ?? attr.uid,
+    gid: gid ?? attr.gid,
+    atimeNs: time(accessed, attr.atimeNs),
+    mtimeNs: time(modified, attr.mtimeNs),
+    ctimeNs: nowNs,
+  };
 }

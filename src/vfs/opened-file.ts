@@ -8,7 +8,7 @@
  * - What could not be stored is kept, told to whoever asks next, and tried again until the mount ends.
  */
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
-import { mebibyte } from "../../protocol/limits.ts";
+import { extentsPerCommitMax, mebibyte } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
@@ -18,8 +18,8 @@ import { createFileContent, type FileContent } from "./file-content.ts";
 import type { KernelCaches } from "./file-system.ts";
 import type { Node, Nodes } from "./nodes.ts";
 import type { SpoolFolder } from "./spool.ts";
-import { type ContentWriter, createContentWriter } from "./store-content.ts";
-import { openStored, type PlacedExtent, type ReadMemory, type StoredContent, staleError } from "./stored-content.ts";
+import { type ContentWriter, createContentWriter, type StoredFile, type StoreRequest } from "./store-content.ts";
+import { openStored, type ReadMemory, type StoredContent, staleError } from "./stored-content.ts";
 
 export interface OpenedFile {
   readonly content: FileContent;
@@ -40,11 +40,29 @@ export interface OpenFiles {
   close(node: Node): Promise<void>;
   write(node: Node, data: Uint8Array, at: number): Promise<void> | undefined;
   /** Durable when it resolves; `progress` is called as it comes nearer. */
-  commit(node: Node, progress?: () => void): Promise<void>;
+  commit(node: Node, progress?: () => void, options?: { readonly closing?: boolean }): Promise<void>;
+  /**
+   * Makes a range of one file a range of another one in the same datastore, by naming its extents again; what is not stored yet is stored
+   * first. `unsupported` when somebody else writes there meanwhile.
+   */
+  copyRange(from: Node, to: Node, range: CopiedRange): Promise<void>;
   /** In turn with its commits. */
   exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
+  unsaved(): UnsavedFiles;
   /** Stores what is left; answers what could not be. */
   stop(): Promise<readonly Node[]>;
+}
+
+export interface CopiedRange {
+  readonly from: number;
+  readonly to: number;
+  readonly bytes: number;
+}
+
+export interface UnsavedFiles {
+  readonly bytes: number;
+  /** Whose last try to be stored has failed. */
+  readonly failed: number;
 }
 
 export interface OpenFilesOptions {
@@ -60,6 +78,8 @@ export interface OpenFilesOptions {
 
 /** Sent in the background as soon as a file has so much of it. */
 const backgroundBytes = 64 * mebibyte;
+/** Or so many pieces: a commit carries a limited number. */
+export const backgroundPieces = extentsPerCommitMax / 8;
 /** Less is in memory, which has its own bound. */
 const spooledBytesMin = mebibyte;
 const rebasesMax = 5;
@@ -70,8 +90,8 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
   const writer: ContentWriter = createContentWriter();
   const active = new Set<Node>();
 
-  const versionOf = (node: Node, attr: Attr, known?: readonly PlacedExtent[]): StoredContent =>
-    openStored({ remote: node.realm.remote, inode: attr.inode, version: attr.version, sizeBytes: attr.sizeBytes }, memory, known);
+  const versionOf = (node: Node, attr: Attr): StoredContent =>
+    openStored({ remote: node.realm.remote, inode: attr.inode, version: attr.version, sizeBytes: attr.sizeBytes }, memory);
   const rebase = (node: Node, { content }: OpenedFile, attr: Attr): void => {
     content.rebase(versionOf(node, attr));
     node.attr = attr;
@@ -79,14 +99,15 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     void options.caches()?.dropData(node.number);
   };
 
-  const commitOnce = async (node: Node, opened: OpenedFile): Promise<void> => {
+  type Store = (request: StoreRequest) => Promise<StoredFile | undefined>;
+  const commitOnce = async (node: Node, opened: OpenedFile, store: Store, reachesTo?: number): Promise<void> => {
     const { content, mode, modifiedNs, changedNs } = opened;
     const { place, attr, realm } = node;
     if (!place || attr.store === undefined) throw staleError();
-    const unsaved = content.takeUnsaved();
+    const unsaved = content.takeUnsaved(reachesTo);
     const { inode, version } = unsaved.stored;
     try {
-      const stored = await writer.store({
+      const done = await store({
         remote: realm.remote,
         store: attr.store,
         unsaved,
@@ -104,9 +125,13 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
           replaces: { inode, version },
         },
       });
-      content.committed(versionOf(node, stored.attr, stored.extents));
-      if (node.shownVersion === version) node.shownVersion = stored.attr.version;
-      node.attr = stored.attr;
+      if (!done) {
+        content.giveBack(unsaved);
+        return;
+      }
+      content.committed(done.stored);
+      if (node.shownVersion === version) node.shownVersion = done.attr.version;
+      node.attr = done.attr;
       node.askedMs = clock.monotonicMs();
       if (opened.mode === mode) opened.mode = undefined;
       if (opened.modifiedNs === modifiedNs) opened.modifiedNs = undefined;
@@ -132,7 +157,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     const { content } = opened;
     for (let attempt = 0; content.hasUnsaved && !node.isRemoved; attempt++) {
       try {
-        await commitOnce(node, opened);
+        await commitOnce(node, opened, writer.store);
         opened.hasFailed = false;
         return;
       } catch (thrown) {
@@ -148,12 +173,22 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       }
     }
   };
-  const commit: OpenFiles["commit"] = async (node, progress = () => undefined) => {
+  /** What was written in pieces becomes what it would have been at once; nothing is lost where that fails. */
+  const defragment = async (node: Node, { content, handles }: OpenedFile): Promise<void> => {
+    if (handles > 1 || node.isRemoved || content.hasUnsaved || !content.hasFragments || !node.opened) return;
+    await commitOnce(node, node.opened, writer.defragment).catch((error: unknown) => {
+      log.debug("a file stays in pieces", { name: node.place?.name, error: toCollectiveError(error).message });
+    });
+  };
+  const commit: OpenFiles["commit"] = async (node, progress = () => undefined, { closing = false } = {}) => {
     const { opened } = node;
     if (!opened) return;
     opened.waiting.add(progress);
     try {
-      await turnsOf(node).run(() => commitInTurn(node, opened));
+      await turnsOf(node).run(async () => {
+        await commitInTurn(node, opened);
+        if (closing) await defragment(node, opened);
+      });
     } finally {
       opened.waiting.delete(progress);
     }
@@ -166,7 +201,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     active.delete(node);
   };
   const commitQuietly = async (node: Node): Promise<void> => {
-    await commit(node).catch(() => undefined);
+    await commit(node, undefined, { closing: node.opened?.handles === 0 }).catch(() => undefined);
     settle(node);
   };
 
@@ -230,7 +265,8 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         const nowNs = BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
         opened.modifiedNs = nowNs;
         opened.changedNs = nowNs;
-        if (content.unsavedBytes >= backgroundBytes && turnsOf(node).inUse === 0) void commitQuietly(node);
+        const isMuch = content.unsavedBytes >= backgroundBytes || content.unsavedPieces >= backgroundPieces;
+        if (isMuch && turnsOf(node).inUse === 0) void commitQuietly(node);
       };
       const isFull = content.localBytes >= spooledBytesMin && spooledBytes() + data.length > options.spoolBytesMax;
       if (isFull) {
@@ -246,6 +282,28 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       return undefined;
     },
     commit,
+    copyRange: async (from, to, { from: start, to: at, bytes }) => {
+      await commit(from);
+      await commit(to);
+      await turnsOf(to).run(async () => {
+        const { opened } = to;
+        if (!opened || !from.opened || opened.content.hasUnsaved || from.opened.content.hasUnsaved) throw changedMeanwhile();
+        const source = from.opened.content.stored;
+        if (source.sizeBytes < start + bytes) throw changedMeanwhile();
+        opened.modifiedNs = BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
+        const parts = source.parts({ start, end: start + bytes });
+        const copy: Store = async (request) => await writer.copy(request, { parts: await parts, at });
+        await commitOnce(to, opened, copy, at + bytes).catch((thrown: unknown) => {
+          const error = toCollectiveError(thrown);
+          throw mayBeChanged(error) || error.code === "conflict" || error.code === "too_large" ? changedMeanwhile(error) : error;
+        });
+        opened.content.noteCopied({ start: at, end: at + bytes });
+      });
+    },
+    unsaved: () => {
+      const all = [...active].flatMap(({ opened }) => opened ?? []);
+      return { bytes: all.reduce((sum, { content }) => sum + content.unsavedBytes, 0), failed: all.filter((one) => one.hasFailed).length };
+    },
     exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
     stop: async () => {
       await Promise.all([...active].map(commitQuietly));
@@ -257,6 +315,11 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
 
 function mayBeChanged({ code, details }: CollectiveError): boolean {
   return code === "stale" || code === "not_found" || details.expected !== undefined;
+}
+
+/** The kernel reads and writes it then. */
+function changedMeanwhile(cause?: CollectiveError): CollectiveError {
+  return new CollectiveError("unsupported", "the file is written to meanwhile", { cause });
 }
 
 function turnsOf(node: Node): Limiter {

@@ -15,6 +15,7 @@ export interface Ranges {
   /** The first byte after all of them. */
   readonly end: number;
   add(range: Range): void;
+  remove(range: Range): void;
   /** Takes out whatever is at `from` or later. */
   cut(from: number): void;
   overlaps(range: Range): boolean;
@@ -53,6 +54,17 @@ export function createRanges(initial: readonly Range[] = []): Ranges {
       }
       const gone = ranges.splice(first, after - first, joined);
       bytes += joined.end - joined.start - sumOf(gone);
+    },
+    remove: ({ start, end }) => {
+      const first = firstFrom(start + 1);
+      let after = first;
+      const left: Range[] = [];
+      for (let next = ranges[after]; next && next.start < end; next = ranges[++after]) {
+        if (next.start < start) left.push({ start: next.start, end: start });
+        if (next.end > end) left.push({ start: end, end: next.end });
+      }
+      const gone = ranges.splice(first, after - first, ...left);
+      bytes += sumOf(left) - sumOf(gone);
     },
     cut: (from) => {
       if ((ranges.at(-1)?.end ?? 0) <= from) return;

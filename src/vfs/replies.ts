@@ -5,8 +5,8 @@ import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
 import { attributesOf, type ShownOwner } from "./attributes.ts";
-import type { AttributesChange, AttributesReply, EntryReply, NoEntry, Place } from "./file-system.ts";
-import type { Node, Nodes, Realm } from "./nodes.ts";
+import type { AttributesReply, EntryReply, NoEntry, Place } from "./file-system.ts";
+import { isOutdated, type Node, type Nodes, type Realm } from "./nodes.ts";
 import type { Realms } from "./realms.ts";
 
 /** How long the kernel believes names and attributes: so late, at most, another client's change is seen. */
@@ -23,8 +23,6 @@ export interface Replies {
   /** As it is now, asked of the coordinator. */
   find(place: Place, signal?: AbortSignal): Promise<Node | undefined>;
   lookup(place: Place, signal?: AbortSignal): Promise<EntryReply | NoEntry>;
-  /** Refuses another owner than the one that all is shown to have. */
-  assertOwner(change: Pick<AttributesChange, "uid" | "gid">): void;
   /** Where datastores stand, and nothing else can. */
   isCollectiveRoot(node: Node): boolean;
 }
@@ -59,12 +57,11 @@ export function createReplies({ nodes, realms, owner, clock }: RepliesOptions): 
       const other = await realms.named(place.name, signal);
       if (other) return await rootOf(other, place, signal);
     }
-    const components = [...nodes.pathOf(parent), place.name];
-    const found = await realm.remote.control.call(routes.resolve, { components }, { signal });
-    if (found.parent?.inode !== parent.inode) throw new CollectiveError("stale", "the directory was moved", { hint: "look it up again" });
-    return found.attr ? nodes.remember(realm, found.attr, place) : undefined;
+    const { attr } = await realm.remote.control.call(routes.lookup, { parent: parent.inode, name: place.name }, { signal });
+    return attr ? nodes.remember(realm, attr, place) : undefined;
   };
-  const isCurrent = (node: Node): boolean => node.isRemoved || node.opened?.content.hasUnsaved === true || leftMs(node) > 0;
+  const isCurrent = (node: Node): boolean =>
+    node.isRemoved || leftMs(node) > 0 || (node.opened?.content.hasUnsaved === true && !isOutdated(node));
   return {
     fresh,
     isCurrent,
@@ -86,13 +83,6 @@ export function createReplies({ nodes, realms, owner, clock }: RepliesOptions): 
     lookup: async (place, signal) => {
       const node = await find(place, signal);
       return node ? entry(node) : { attributes: undefined, nameValidMs: validMs };
-    },
-    assertOwner: ({ uid = owner.uid, gid = owner.gid }) => {
-      if (uid !== owner.uid || gid !== owner.gid)
-        throw new CollectiveError(
-          "unsupported",
-          "the collective keeps no owners of this machine yet: all is shown as theirs who mounted it",
-        );
     },
     isCollectiveRoot,
   };

@@ -1,21 +1,22 @@
 /**
- * Commits a file: cut by the chunker's rule, with each chunk that the committed version has and nobody has written to named again by its
- * id, and the others sealed and sent. What another version put there meanwhile is `conflict`, unless the commit is told to win.
+ * Commits what was written of a file, as changes to the version that it was written over. What another version put there meanwhile is
+ * `conflict`.
  */
-import type { ChunkId, Inode } from "../../protocol/ids.ts";
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
+import type { Inode } from "../../protocol/ids.ts";
 import { chunkOverheadBytesMax, chunksPerTicketMax, largeChunkBytes } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
-import type { Attr, Extent, FileCommit } from "../../protocol/schema.ts";
+import type { Attr, ContentChange, Extent, FileCommit } from "../../protocol/schema.ts";
 import type { Remote } from "../client/remote.ts";
-import { createUpload, type PreparedChunk } from "../client/upload.ts";
-import { chunkBytesFor } from "../codec/chunker.ts";
+import { createUpload, type PreparedChunk, type Upload } from "../client/upload.ts";
 import { finishSeal, prepareSeal, sealedBytesMax } from "../codec/sealed-chunk.ts";
-import { createBufferPool, releaseMemory } from "../core/buffers.ts";
+import { createBufferPool, isZero, releaseMemory } from "../core/buffers.ts";
 import { createGarbageWatch } from "../core/garbage.ts";
 import { createLimiter, type Limiter } from "../core/limiter.ts";
+import { isWorthRewriting, mergedSpans, spansOf, windowAt, windowsOf, writtenSpans } from "./commit-plan.ts";
 import type { UnsavedContent } from "./file-content.ts";
 import type { Range } from "./ranges.ts";
-import type { PlacedExtent } from "./stored-content.ts";
+import type { StoredContent, StoredPart } from "./stored-content.ts";
 
 export interface StoreRequest {
   readonly remote: Remote;
@@ -25,21 +26,21 @@ export interface StoreRequest {
   readonly read: (range: Range) => Uint8Array[] | Promise<Uint8Array[]>;
   /** Called whenever a part has been stored. */
   readonly onProgress: () => void;
-  readonly file: Omit<FileCommit, "sizeBytes" | "extents">;
+  readonly file: Omit<FileCommit, "sizeBytes" | "extents" | "changes">;
 }
 
 export interface StoredFile {
   readonly attr: Attr;
-  readonly extents: readonly PlacedExtent[];
+  readonly stored: StoredContent;
 }
 
 export interface ContentWriter {
+  /** Stores what is unsaved. */
   store(request: StoreRequest): Promise<StoredFile>;
-}
-
-interface Piece extends Range {
-  /** Of the committed version. */
-  readonly kept: ChunkId | undefined;
+  /** Names stored parts, in order, as the content from `at` on. */
+  copy(request: StoreRequest, content: { readonly parts: readonly StoredPart[]; readonly at: number }): Promise<StoredFile>;
+  /** Writes fragmented windows anew as one chunk each, as far as that is worth it. Undefined when there is nothing to do. */
+  defragment(request: StoreRequest): Promise<StoredFile | undefined>;
 }
 
 const arenaBytesMax = largeChunkBytes + chunksPerTicketMax * chunkOverheadBytesMax;
@@ -52,13 +53,13 @@ export function createContentWriter(): ContentWriter {
   const memory: Limiter = createLimiter(memoryBytesMax);
   const arenas = createBufferPool({ bufferBytes: arenaBytesMax, keepMax: batchesInFlightMax + 1 });
   const garbage = createGarbageWatch();
-  const storeNow = async (request: StoreRequest, pieces: readonly Piece[]): Promise<StoredFile> => {
-    const { remote, store, unsaved, file } = request;
+  const storeNow = async (request: StoreRequest, spans: readonly Range[]): Promise<StoredFile> => {
+    const { remote, store, unsaved } = request;
     const upload = createUpload(remote);
     using _alive = upload.keepAlive();
     const keys = await remote.keysOf(store);
     const sending = createLimiter(batchesInFlightMax);
-    const batchBytes = arenaBytesFor(pieces);
+    const batchBytes = arenaBytesFor(spans);
     const sent: Promise<unknown>[] = [];
     let failure: { readonly error: unknown } | undefined;
     let batch: { readonly arena: Uint8Array<ArrayBuffer>; readonly chunks: PreparedChunk[]; usedBytes: number } | undefined;
@@ -82,15 +83,15 @@ export function createContentWriter(): ContentWriter {
       sent.push(send);
       await started.promise;
     };
-    const extents: Extent[] = [];
-    for (const piece of pieces) {
-      const plainBytes = piece.end - piece.start;
-      if (piece.kept !== undefined) {
-        extents.push({ chunk: piece.kept, plainBytes });
+    const changes = holesOf(unsaved);
+    for (const span of spans) {
+      if (failure) break;
+      const plainBytes = span.end - span.start;
+      const plain = joined(await request.read(span), plainBytes);
+      if (isZero(plain)) {
+        addExtent(changes, span.start, { chunk: null, plainBytes });
         continue;
       }
-      if (failure) break;
-      const plain = joined(await request.read(piece), plainBytes);
       const prepared = prepareSeal(plain, keys);
       const fits = batch && batch.chunks.length < chunksPerTicketMax && batch.usedBytes + sealedBytesMax(plainBytes) <= batchBytes;
       if (!fits) await flush();
@@ -98,51 +99,118 @@ export function createContentWriter(): ContentWriter {
       const sealed = await finishSeal(prepared, { keys, out: batch.arena.subarray(batch.usedBytes) });
       batch.usedBytes += sealed.stored.length;
       batch.chunks.push({ id: sealed.id, data: sealed.stored, codec: sealed.codec });
-      extents.push({ chunk: sealed.id, plainBytes });
+      addExtent(changes, span.start, { chunk: sealed.id, plainBytes });
       // From the spool it has come into memory of its own; else it may be a view of an opened chunk.
-      if (unsaved.written.split(piece).every(({ inside }) => inside)) releaseMemory(plain);
+      if (unsaved.written.split(span).every(({ inside }) => inside)) releaseMemory(plain);
       garbage.moved(plainBytes);
     }
     await flush();
     await Promise.all(sent);
     if (failure) throw failure.error;
-    const commit = { ...file, sizeBytes: unsaved.sizeBytes, extents };
-    const { attrs } = await upload.showReceipts((receipts) =>
-      remote.control.call(routes.commit, { upload: upload.token, files: [commit], receipts: [...receipts], last: true }),
-    );
-    return { attr: attrs[0] as Attr, extents: pieces.map(({ start }, index) => placed(start, extents[index] as Extent)) };
+    const { sizeBytes } = unsaved;
+    const done = await publish(request, upload, { sizeBytes, changes });
+    unsaved.fragments.note(spans, { beforeBytes: unsaved.stored.sizeBytes, sizeBytes });
+    return done;
   };
+  const storeSpans = async (request: StoreRequest, spans: readonly Range[]): Promise<StoredFile> =>
+    await memory.run(() => storeNow(request, spans), { permits: 4 * arenaBytesFor(spans) });
   return {
     store: async (request) => {
-      const pieces = await piecesOf(request.unsaved);
-      const permits = 4 * arenaBytesFor(pieces);
-      return await memory.run(() => storeNow(request, pieces), { permits });
+      const { written, sizeBytes } = request.unsaved;
+      const spans = spansOf(written, sizeBytes);
+      let unread: unknown;
+      const read = async (range: Range): Promise<Uint8Array[]> => {
+        try {
+          return await request.read(range);
+        } catch (error) {
+          unread = error;
+          throw error;
+        }
+      };
+      try {
+        return await storeSpans({ ...request, read }, await merged(request.unsaved, spans));
+      } catch (error) {
+        // Others have left it in too many pieces.
+        if (toCollectiveError(error).code === "too_large") return await storeSpans(request, windowsOf(spans, sizeBytes));
+        // What lies around could not be read: what was written can be stored without it.
+        if (error !== unread || toCollectiveError(error).code === "stale") throw error;
+        return await storeSpans(request, writtenSpans(written, sizeBytes));
+      }
+    },
+    copy: async (request, { parts, at }) => {
+      const extents = parts.map(({ chunk, plainBytes, chunkOffset }) =>
+        chunk ? { chunk: chunk.id, plainBytes, chunkOffset, chunkBytes: chunk.chunkBytes } : { chunk: null, plainBytes },
+      );
+      const change = { offset: at, extents };
+      return await publish(request, createUpload(request.remote), { sizeBytes: request.unsaved.sizeBytes, changes: [change] });
+    },
+    defragment: async (request) => {
+      const { stored, fragments } = request.unsaved;
+      const { sizeBytes } = stored;
+      const spans: Range[] = [];
+      const known = fragments.list();
+      fragments.clear();
+      for (const { start, history } of known) {
+        const window = windowAt(start, sizeBytes);
+        const parts = await stored.parts(window);
+        if (isWorthRewriting({ window, parts, history, sizeBytes })) spans.push(window);
+      }
+      return spans.length === 0 ? undefined : await storeSpans(request, spans);
     },
   };
 }
 
-function placed(offset: number, { chunk, plainBytes }: Extent): PlacedExtent {
-  return { offset, id: chunk, plainBytes };
+async function publish(
+  { remote, file, unsaved }: StoreRequest,
+  upload: Upload,
+  content: { readonly sizeBytes: number; readonly changes: ContentChange[] },
+): Promise<StoredFile> {
+  const { attrs } = await upload.showReceipts((receipts) =>
+    remote.control.call(routes.commit, { upload: upload.token, files: [{ ...file, ...content }], receipts: [...receipts], last: true }),
+  );
+  const [attr] = attrs;
+  if (!attr) throw new CollectiveError("internal", "a commit came back without the file");
+  return { attr, stored: unsaved.stored.next(attr, content.changes.map(rangeOf)) };
 }
 
-async function piecesOf({ sizeBytes, written, stored, storedBytes }: UnsavedContent): Promise<Piece[]> {
-  const chunkBytes = chunkBytesFor(sizeBytes);
-  const isRewritten = written.split({ start: 0, end: sizeBytes }).every(({ inside }) => inside);
-  const extents = isRewritten || storedBytes === 0 ? [] : await stored.extents();
-  const known = new Map(extents.map((extent) => [extent.offset, extent]));
-  const pieces: Piece[] = [];
-  for (let start = 0; start < sizeBytes; start += chunkBytes) {
-    const end = Math.min(start + chunkBytes, sizeBytes);
-    const extent = known.get(start);
-    const isKept = extent?.plainBytes === end - start && end <= storedBytes && !written.overlaps({ start, end });
-    pieces.push({ start, end, kept: isKept ? extent.id : undefined });
+/** With fragments around them, in windows that were committed to many times. */
+async function merged({ stored, storedBytes, sizeBytes, fragments }: UnsavedContent, spans: readonly Range[]): Promise<readonly Range[]> {
+  const byWindow = Map.groupBy(spans, ({ start }) => windowAt(start, sizeBytes).start);
+  if (![...byWindow.keys()].some((start) => fragments.isDue(windowAt(start, sizeBytes)))) return spans;
+  const all: Range[] = [];
+  for (const [start, ofWindow] of byWindow) {
+    const window = windowAt(start, sizeBytes);
+    if (!fragments.isDue(window)) {
+      all.push(...ofWindow);
+      continue;
+    }
+    const parts = await stored.parts({ start, end: Math.min(window.end, storedBytes) });
+    all.push(...mergedSpans(parts, ofWindow, window));
+    fragments.noteLook(window);
   }
-  return pieces;
+  return all;
 }
 
-function arenaBytesFor(pieces: readonly Piece[]): number {
-  let bytes = 0;
-  for (const { start, end, kept } of pieces) if (kept === undefined) bytes += sealedBytesMax(end - start);
+/** What reads as zero from now on where nothing was written: holes that were made, and what a cut took away of a file that is longer again. */
+function holesOf({ punched, storedBytes, stored, sizeBytes }: UnsavedContent): { offset: number; extents: Extent[] }[] {
+  const cutEnd = Math.min(stored.sizeBytes, sizeBytes);
+  const cut = cutEnd > storedBytes ? [{ start: storedBytes, end: cutEnd }] : [];
+  return [...punched.list(), ...cut].map(({ start, end }) => ({ offset: start, extents: [{ chunk: null, plainBytes: end - start }] }));
+}
+
+/** To the last change, where it goes on there: spans come in order. */
+function addExtent(changes: { offset: number; extents: Extent[] }[], offset: number, extent: Extent): void {
+  const last = changes.at(-1);
+  if (last && rangeOf(last).end === offset) last.extents.push(extent);
+  else changes.push({ offset, extents: [extent] });
+}
+
+function rangeOf({ offset, extents }: ContentChange): Range {
+  return { start: offset, end: extents.reduce((end, { plainBytes }) => end + plainBytes, offset) };
+}
+
+function arenaBytesFor(spans: readonly Range[]): number {
+  const bytes = spans.reduce((sum, { start, end }) => sum + sealedBytesMax(end - start), 0);
   return Math.min(bytes, arenaBytesMax);
 }
 

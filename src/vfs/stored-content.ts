@@ -4,17 +4,17 @@
  * not in memory yet is `stale`: never another version's bytes.
  */
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
-import type { ChunkId, Inode } from "../../protocol/ids.ts";
+import { type ChunkPart, inside, outside } from "../../protocol/extents.ts";
+import type { Inode } from "../../protocol/ids.ts";
 import { mebibyte, storedChunkBytesMax, ticketLifetimeMs } from "../../protocol/limits.ts";
-import { routes } from "../../protocol/routes.ts";
-import { type LocatedChunk, locate, locateAgain, readFailure } from "../client/download.ts";
 import { fetchChunk } from "../client/fetch-chunk.ts";
-import { layoutOf } from "../client/layout.ts";
+import { type LocatedChunk, type LocatedFile, locate, locateAgain, readFailure } from "../client/locate.ts";
 import type { Remote } from "../client/remote.ts";
 import { openChunk, readChunkHeader } from "../codec/sealed-chunk.ts";
-import { type BufferPool, createBufferPool } from "../core/buffers.ts";
+import { type BufferPool, createBufferPool, zeroPieces } from "../core/buffers.ts";
 import { createGarbageWatch, type GarbageWatch } from "../core/garbage.ts";
 import { type ChunkCache, createChunkCache } from "./chunk-cache.ts";
+import type { ChunkFolder } from "./chunk-folder.ts";
 import type { Range } from "./ranges.ts";
 
 export interface StoredVersion {
@@ -24,10 +24,9 @@ export interface StoredVersion {
   readonly sizeBytes: number;
 }
 
-export interface PlacedExtent {
-  readonly offset: number;
-  readonly id: ChunkId;
-  readonly plainBytes: number;
+/** Some bytes of it: of a chunk, or a hole. */
+export interface StoredPart extends ChunkPart {
+  readonly chunk: LocatedChunk | undefined;
 }
 
 export interface StoredContent extends StoredVersion {
@@ -36,13 +35,17 @@ export interface StoredContent extends StoredVersion {
   read(range: Range): Promise<Uint8Array[]>;
   /** Begins to fetch, as far as that takes nothing from those who wait. */
   readAhead(range: Range): void;
-  /** All of it, in order. */
-  extents(): Promise<readonly PlacedExtent[]>;
+  /** What the range consists of, in order and without a gap. */
+  parts(range: Range): Promise<readonly StoredPart[]>;
+  /** A version that a commit has made of this one: where what it left as it was lies need not be asked for again. */
+  next(version: Pick<StoredVersion, "version" | "sizeBytes">, changed: readonly Range[]): StoredContent;
 }
 
 /** What all files of a mount share. */
 export interface ReadMemory {
   readonly cache: ChunkCache;
+  /** On the disk. */
+  readonly folder: ChunkFolder;
   readonly sealed: BufferPool;
   readonly plain: BufferPool;
   readonly garbage: GarbageWatch;
@@ -52,28 +55,31 @@ const cacheBytesMax = 64 * mebibyte;
 const buffersKept = 4;
 /** Asked for at once: more than is read ahead. */
 const locatedBytes = 64 * mebibyte;
-const locatedChunksMax = 1_024;
+const locatedPartsMax = 1_024;
+/** Of a commit of more, all is asked for again. */
+const changesFollowedMax = 64;
 /** A chunk is fetched with a ticket that has some of its life left. */
 const locatedUsedMs = ticketLifetimeMs / 2;
 /** A buffer of the pool is as large as the largest chunk: not for a small one. */
 const pooledBytesMin = storedChunkBytesMax / 4;
 
-export function createReadMemory(): ReadMemory {
+export function createReadMemory(folder: ChunkFolder): ReadMemory {
   const pool = () => createBufferPool({ bufferBytes: storedChunkBytesMax, keepMax: buffersKept });
-  return { cache: createChunkCache(cacheBytesMax), sealed: pool(), plain: pool(), garbage: createGarbageWatch() };
+  return { cache: createChunkCache(cacheBytesMax), folder, sealed: pool(), plain: pool(), garbage: createGarbageWatch() };
 }
 
-interface KnownChunk {
-  readonly chunk: LocatedChunk;
+interface KnownPart extends StoredPart {
   readonly askedMs: number;
 }
 
-/** `known` is the layout where it is known already, as after a commit. */
-export function openStored(file: StoredVersion, memory: ReadMemory, known?: readonly PlacedExtent[]): StoredContent {
+export function openStored(file: StoredVersion, memory: ReadMemory): StoredContent {
+  return storedContent(file, memory, []);
+}
+
+function storedContent(file: StoredVersion, memory: ReadMemory, known: readonly KnownPart[]): StoredContent {
   const { remote, inode, version } = file;
-  let layout = known;
-  /** By the offset of the chunk. */
-  let located: KnownChunk[] = [];
+  /** By their offsets; they do not overlap. */
+  let located = known;
   let locating: Promise<void> | undefined;
 
   const locateFrom = async (offset: number): Promise<void> => {
@@ -82,28 +88,26 @@ export function openStored(file: StoredVersion, memory: ReadMemory, known?: read
     const [found] = await locate(remote, [{ inode, offset, lengthBytes, ifVersion: version }]).catch((thrown: unknown) => {
       throw staleIfGone(toCollectiveError(thrown));
     });
-    const fresh = found?.chunks ?? [];
-    const [first] = fresh;
-    if (!first || first.offset > offset) throw staleError();
-    const end = (fresh.at(-1)?.offset ?? 0) + 1;
-    const others = located.filter(({ chunk }) => chunk.offset < first.offset || chunk.offset >= end);
-    located = [...(others.length > locatedChunksMax ? [] : others), ...fresh.map((chunk) => ({ chunk, askedMs }))];
-    located.sort((one, other) => one.chunk.offset - other.chunk.offset);
+    const fresh = found ? partsOf(found, offset) : [];
+    const [first, last] = [fresh[0], fresh.at(-1)];
+    if (!first || !last || first.offset > offset) throw staleError();
+    const others = located.length > locatedPartsMax ? [] : without(located, { start: first.offset, end: endOf(last) });
+    located = [...others, ...fresh.map((part) => ({ ...part, askedMs }))].sort((one, other) => one.offset - other.offset);
   };
-  const knownAt = (at: number): KnownChunk | undefined => {
+  const knownAt = (at: number): KnownPart | undefined => {
     let [low, high] = [0, located.length];
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if ((located[middle]?.chunk.offset ?? 0) <= at) low = middle + 1;
+      if ((located[middle]?.offset ?? 0) <= at) low = middle + 1;
       else high = middle;
     }
     const found = located[low - 1];
-    return found && at < found.chunk.offset + found.chunk.plainBytes ? found : undefined;
+    return found && at < endOf(found) ? found : undefined;
   };
-  const chunkAt = async (at: number): Promise<LocatedChunk> => {
+  const partAt = async (at: number): Promise<StoredPart> => {
     for (;;) {
       const found = knownAt(at);
-      if (found && remote.clock.monotonicMs() - found.askedMs <= locatedUsedMs) return found.chunk;
+      if (found && remote.clock.monotonicMs() - found.askedMs <= locatedUsedMs) return found;
       // One question answers for many readers.
       if (locating) await locating;
       else {
@@ -114,79 +118,131 @@ export function openStored(file: StoredVersion, memory: ReadMemory, known?: read
       }
     }
   };
-  const load = (chunk: LocatedChunk): Promise<Uint8Array> =>
-    memory.cache.get(chunk.id, chunk.plainBytes, () =>
-      loadChunk(chunk, file, memory).catch(async (thrown: unknown) => {
+  const load = ({ chunk, offset, plainBytes, chunkOffset }: StoredPart & { readonly chunk: LocatedChunk }): Promise<Uint8Array> => {
+    const wanted = { ...chunk, offset, plainBytes, chunkOffset };
+    return memory.cache.get(chunk.id, chunk.chunkBytes, () =>
+      loadChunk(wanted, file, memory).catch(async (thrown: unknown) => {
         throw staleIfGone(await readFailure(remote, [{ inode, version }], thrown));
       }),
     );
+  };
+  const viewOf = async (part: StoredPart): Promise<Uint8Array[]> => {
+    const { chunk, plainBytes } = part;
+    return chunk ? [partOf(await load({ ...part, chunk }), part)] : [...zeroPieces(plainBytes)];
+  };
   return {
     ...file,
     peek: ({ start, end }) => {
       const views: Uint8Array[] = [];
       for (let at = start; at < end; ) {
-        const found = knownAt(at)?.chunk;
-        const plain = found && memory.cache.peek(found.id);
-        if (!plain) return undefined;
-        views.push(plain.subarray(at - found.offset, end - found.offset));
-        at = found.offset + found.plainBytes;
+        const found = knownAt(at);
+        const part = found && inside<StoredPart>(found, { start: at, end });
+        const plain = part?.chunk && memory.cache.peek(part.chunk.id);
+        if (!part || (part.chunk && !plain)) return undefined;
+        if (plain) views.push(partOf(plain, part));
+        else views.push(...zeroPieces(part.plainBytes));
+        at += part.plainBytes;
       }
       return views;
     },
     read: async ({ start, end }) => {
-      const views: Promise<Uint8Array>[] = [];
+      const views: Promise<Uint8Array[]>[] = [];
       for (let at = start; at < end; ) {
-        const chunk = await chunkAt(at);
-        const from = at;
-        const loaded = load(chunk).then((plain) => plain.subarray(from - chunk.offset, end - chunk.offset));
-        loaded.catch(() => undefined);
-        views.push(loaded);
-        at = chunk.offset + chunk.plainBytes;
+        const part = inside(await partAt(at), { start: at, end });
+        if (!part) throw staleError();
+        const viewed = viewOf(part);
+        viewed.catch(() => undefined);
+        views.push(viewed);
+        at += part.plainBytes;
       }
-      return await Promise.all(views);
+      return (await Promise.all(views)).flat();
     },
     readAhead: ({ start, end }) => {
       const fetch = async (): Promise<void> => {
         for (let at = start; at < Math.min(end, file.sizeBytes) && memory.cache.isIdle; ) {
-          const chunk = await chunkAt(at);
-          load(chunk).catch(() => undefined);
-          at = chunk.offset + chunk.plainBytes;
+          const part = await partAt(at);
+          if (part.chunk) load({ ...part, chunk: part.chunk }).catch(() => undefined);
+          at = endOf(part);
         }
       };
       // Whoever reads there will have the error.
       fetch().catch(() => undefined);
     },
-    extents: async () => {
-      if (layout) return layout;
-      const asked = await layoutOf(remote, inode);
-      // The pages were asked for one after the other.
-      const attr = await remote.control.call(routes.getAttr, { inode });
-      if (attr.version !== version) throw staleError();
-      layout = asked.map(({ offset, id, plainBytes }) => ({ offset, id, plainBytes }));
-      return layout;
+    parts: async ({ start, end }) => {
+      const parts: StoredPart[] = [];
+      for (let at = start; at < Math.min(end, file.sizeBytes); ) {
+        const part = inside(await partAt(at), { start: at, end });
+        if (!part) throw staleError();
+        parts.push(part);
+        at += part.plainBytes;
+      }
+      return parts;
+    },
+    next: ({ version: after, sizeBytes }, changed) => {
+      // What was a hole up to the end may be longer now, which does not matter.
+      const gone = [...changed, { start: sizeBytes, end: Number.MAX_SAFE_INTEGER }];
+      const left = gone.length > changesFollowedMax ? [] : gone.reduce<readonly KnownPart[]>(without, located);
+      return storedContent({ ...file, version: after, sizeBytes }, memory, left);
     },
   };
+}
+
+function endOf({ offset, plainBytes }: ChunkPart): number {
+  return offset + plainBytes;
+}
+
+function partOf(plain: Uint8Array, { chunkOffset, plainBytes }: ChunkPart): Uint8Array {
+  return plain.subarray(chunkOffset, chunkOffset + plainBytes);
+}
+
+function without(parts: readonly KnownPart[], range: Range): KnownPart[] {
+  return parts.flatMap((part) => {
+    const { before, after } = outside(part, range);
+    return [before, after].filter((left) => left !== undefined);
+  });
+}
+
+/** What was located, with the holes between. */
+function partsOf({ chunks, endOffset }: LocatedFile, from: number): StoredPart[] {
+  const parts: StoredPart[] = [];
+  let at = Math.min(from, chunks[0]?.offset ?? from);
+  const addHole = (end: number): void => {
+    if (end > at) parts.push({ offset: at, plainBytes: end - at, chunkOffset: 0, chunk: undefined });
+  };
+  for (const chunk of chunks) {
+    addHole(chunk.offset);
+    const { offset, plainBytes, chunkOffset } = chunk;
+    parts.push({ offset, plainBytes, chunkOffset, chunk });
+    at = endOf(chunk);
+  }
+  addHole(endOffset);
+  return parts;
 }
 
 async function loadChunk(chunk: LocatedChunk, { remote, inode, version }: StoredVersion, memory: ReadMemory): Promise<Uint8Array> {
   const isLarge = chunk.storedBytes >= pooledBytesMin;
   const sealed = isLarge ? memory.sealed.take() : new Uint8Array(chunk.storedBytes);
   const scratch = isLarge ? memory.plain.take() : undefined;
+  const stored = sealed.subarray(0, chunk.storedBytes);
+  let keeping: Promise<void> | undefined;
   try {
-    const renewed = (refusal: CollectiveError) => locateAgain(remote, { inode, version }, { chunk, refusal });
-    const bytes = await fetchChunk(remote, chunk, { into: sealed, renewed });
-    const stored = sealed.subarray(0, bytes);
+    if (!(await memory.folder.read(chunk.id, stored))) {
+      const renewed = (refusal: CollectiveError) => locateAgain(remote, { inode, version }, { chunk, refusal });
+      await fetchChunk(remote, chunk, { into: stored, renewed });
+      keeping = memory.folder.keep(chunk.id, stored);
+    }
     const keys = await remote.keysOf(chunk.store);
     // What is not compressed is deciphered into the memory that stays.
     const isCompressed = readChunkHeader(stored).codec === "zstd";
-    const out = isCompressed && scratch ? scratch : new Uint8Array(chunk.plainBytes);
+    const out = isCompressed && scratch ? scratch : new Uint8Array(chunk.chunkBytes);
     const opened = openChunk(stored, { keys, out });
-    if (opened.length !== chunk.plainBytes) throw new CollectiveError("corrupt", `chunk ${chunk.id} has another length than the file says`);
+    if (opened.length !== chunk.chunkBytes) throw new CollectiveError("corrupt", `chunk ${chunk.id} has another length than the file says`);
     memory.garbage.moved(chunk.storedBytes);
     return opened.buffer === sealed.buffer || opened.buffer === scratch?.buffer ? opened.slice() : opened;
   } finally {
-    if (isLarge) memory.sealed.give(sealed);
     if (scratch) memory.plain.give(scratch);
+    // The reader does not wait until it is on the disk.
+    if (isLarge) void Promise.resolve(keeping).then(() => memory.sealed.give(sealed));
   }
 }
 

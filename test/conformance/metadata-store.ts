@@ -2,6 +2,7 @@
 import { describe, test } from "bun:test";
 import type { MetadataStore } from "../../src/meta/store.ts";
 import type { HandClock } from "../support/pki.ts";
+import { changesSuite } from "./metadata-changes.ts";
 import { chunkMapSuite } from "./metadata-chunks.ts";
 import { commitSuite } from "./metadata-commit.ts";
 import { grantsSuite } from "./metadata-grants.ts";
@@ -36,6 +37,7 @@ export function metadataStoreSuite(options: MetadataSuiteOptions): void {
     describe("posix", () => posixSuite(check));
     describe("stores and nodes", () => storesSuite(check));
     describe("commit", () => commitSuite(check));
+    describe("changes", () => changesSuite(check));
     describe("chunks", () => chunkMapSuite(check));
     describe("surplus", () => surplusSuite(check));
     describe("grants", () => grantsSuite(check));

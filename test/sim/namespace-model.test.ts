@@ -6,11 +6,13 @@ import { expect, test } from "bun:test";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type Inode, parseInode, rootInode } from "../../protocol/ids.ts";
 import { createSeededRandom, type Random } from "../../src/core/random.ts";
-import type { MetadataStore } from "../../src/meta/store.ts";
+import type { LocatedExtent, MetadataStore } from "../../src/meta/store.ts";
 import { memoryMetadata } from "../support/member.ts";
 import { chunkId, collectAll, fileCommit, knownNode, newUpload, nodeNames, offerPieces, owner, piece } from "../support/metadata.ts";
 import {
+  bytesOfPiece,
   createNamespaceModel,
+  holeByte,
   linksOf,
   type ModelFile,
   modelRoot,
@@ -171,6 +173,35 @@ async function commit(world: World): Promise<void> {
   await learn(world, made);
 }
 
+/** A part of a file is replaced by a part of a piece or by a hole, and its size by another one, perhaps. */
+async function change(world: World): Promise<void> {
+  const { random, model, metadata } = world;
+  const id = someId(world, "other");
+  const known = model.entries.get(id);
+  const size = known ? sizeOf(known) : 0;
+  const sizeBytes = random.int(2) === 0 ? random.int(40) : size;
+  const text = pick(random, contents);
+  const offset = random.int(sizeBytes + 1);
+  const chunkOffset = random.int(piece(text).plainBytes);
+  const plainBytes = Math.min(sizeBytes - offset, 1 + random.int(piece(text).plainBytes - chunkOffset));
+  const isHole = random.int(3) === 0;
+  const bytes = isHole ? Array<string>(plainBytes).fill(holeByte) : bytesOfPiece(text).slice(chunkOffset, chunkOffset + plainBytes);
+  const based = { id, version: (known?.version ?? 1) - (random.int(6) === 0 ? 1 : 0) };
+  const file = { parent: modelRoot, name: "changed", pieces: [], mode: random.int(0o1000), mtimeNs: someTime(random), replaces: based, id };
+  const upload = newUpload();
+  await offerPieces(metadata, { upload, store: inodeFor(world, known?.store ?? 0), pieces: [text] });
+  if (!n1) throw new Error("no node");
+  const inode = inodeFor(world, id);
+  const { extents: _, ...commit } = fileCommit({ ...file, inode, parent: rootInode, replaces: { inode, version: based.version } });
+  const part = isHole ? { chunk: null, plainBytes } : { ...piece(text), plainBytes, chunkOffset, chunkBytes: piece(text).plainBytes };
+  const changes = plainBytes > 0 ? [{ offset, extents: [part] }] : [];
+  const confirmed = [{ node: n1, chunks: [chunkId(text)] }];
+  await both(world, `change ${id} to ${sizeBytes} at ${offset} ${isHole ? "hole" : text} ${plainBytes} over ${based.version}`, {
+    model: () => [model.commitFile({ ...file, changed: { sizeBytes, offset, bytes } })],
+    real: () => metadata.commit({ upload, files: [{ ...commit, sizeBytes, changes }], confirmed, last: true, owner }),
+  });
+}
+
 async function makeSymlink(world: World): Promise<void> {
   const { random, model, metadata } = world;
   const place = somePlace(world);
@@ -288,6 +319,8 @@ const operations = [
   commit,
   commit,
   commit,
+  change,
+  change,
   makeSymlink,
   rename,
   rename,
@@ -310,26 +343,36 @@ const operations = [
 function modelTree(model: NamespaceModel, id = modelRoot): unknown {
   const entry = model.entries.get(id);
   if (!entry) throw new Error("the model has lost a record");
-  const { type, mode, mtimeNs, ctimeNs, version, target, pieces } = entry;
+  const { type, mode, mtimeNs, ctimeNs, version, target, bytes } = entry;
   const children = [...entry.children].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   return {
     ...{ type, mode, mtimeNs, ctimeNs, version, target, sizeBytes: sizeOf(entry), links: linksOf(model, entry) },
-    chunks: pieces.map((text) => piece(text).chunk),
+    bytes,
     children: children.map(([name, child]) => [name, modelTree(model, child)]),
   };
 }
 
 async function realTree(metadata: MetadataStore, inode: Inode = rootInode): Promise<unknown> {
   const attr = await metadata.getAttr(inode);
-  const { type, mode, mtimeNs, ctimeNs, version, target, sizeBytes, links } = attr;
+  const { type, mode, mtimeNs, ctimeNs, version, target, sizeBytes, links, holeBytes = 0 } = attr;
   const isDirectory = type === "directory";
   const { entries } = isDirectory ? await metadata.list(inode, { limit: 1_000 }) : { entries: [] };
   const extents = isDirectory ? [] : await metadata.extents(inode, { offset: 0, lengthBytes: 1_000_000, limit: 1_000 });
   return {
     ...{ type, mode, mtimeNs, ctimeNs, version, target, sizeBytes, links },
-    chunks: extents.map((extent) => extent.chunk),
+    bytes: type === "file" ? bytesOf(extents, { sizeBytes, holeBytes }) : [],
     children: await Promise.all(entries.map(async (entry) => [entry.name, await realTree(metadata, entry.attr.inode)])),
   };
+}
+
+function bytesOf(extents: readonly LocatedExtent[], { sizeBytes, holeBytes }: { sizeBytes: number; holeBytes: number }): string[] {
+  const bytes = Array<string>(sizeBytes).fill(holeByte);
+  for (const { chunk, offset, plainBytes, chunkOffset } of extents) {
+    const part = bytesOfPiece(contents.find((text) => chunkId(text) === chunk) ?? "").slice(chunkOffset, chunkOffset + plainBytes);
+    bytes.splice(offset, plainBytes, ...part);
+  }
+  expect(bytes.filter((byte) => byte === holeByte)).toHaveLength(holeBytes);
+  return bytes;
 }
 
 /** The tree, and beside it what is held without a name. */
@@ -343,7 +386,8 @@ async function compareAccounts({ model, metadata, inodeOf }: World): Promise<voi
   const files = [...model.entries.values()].filter((entry) => entry.type === "file");
   for (const [id, name] of storesOf(model)) {
     const own = files.filter((file) => file.store === id);
-    const chunks = new Set(own.flatMap((file) => file.pieces));
+    const bytes = own.flatMap((file) => file.bytes).filter((byte) => byte !== holeByte);
+    const chunks = new Set(bytes.map((byte) => byte.split("/")[0] ?? ""));
     const storedBytes = [...chunks].reduce((sum, text) => sum + piece(text).plainBytes + 64, 0);
     const facts = { files: own.length, logicalBytes: model.used(id), storedBytes };
     expect(await metadata.storeByName(name)).toMatchObject({ ...facts, chunks: chunks.size, degradedChunks: 0 });
@@ -353,9 +397,9 @@ async function compareAccounts({ model, metadata, inodeOf }: World): Promise<voi
   // What no file needs goes, and nothing else does.
   await collectAll(metadata);
   const stored = [...model.entries].filter(([, entry]) => entry.type === "file");
-  for (const [id, entry] of stored) {
+  for (const [id] of stored) {
     const extents = await metadata.extents(inodeOf.get(id) ?? rootInode, { offset: 0, lengthBytes: 1_000_000, limit: 1_000 });
-    expect(extents.map((extent) => extent.copies.length)).toEqual(entry.pieces.map(() => 1));
+    expect(extents.every((extent) => extent.copies.length === 1)).toBe(true);
   }
 }
 

@@ -3,9 +3,10 @@
  * files stay open while they are renamed, replaced and removed; what was closed is read by a second client as well.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { CollectiveError } from "../../protocol/errors.ts";
 import { kibibyte, mebibyte } from "../../protocol/limits.ts";
 import { createSeededRandom, type Random } from "../../src/core/random.ts";
-import type { OpenFile } from "../../src/vfs/file-system.ts";
+import type { OpenFile, Place } from "../../src/vfs/file-system.ts";
 import { content } from "../support/content.ts";
 import { startTestMember, type TestMember } from "../support/member.ts";
 import { expectCode } from "../support/metadata.ts";
@@ -55,6 +56,12 @@ class Exercise {
     return `${this.#root}/${name}`;
   }
 
+  /** As a kernel does before it changes a name. */
+  async #lookUp(name: string): Promise<Place> {
+    await this.#fs.find(this.#path(name));
+    return await this.#fs.place(this.#path(name));
+  }
+
   async run(steps: number): Promise<void> {
     const actions = [
       this.#open,
@@ -66,7 +73,13 @@ class Exercise {
       this.#sync,
       this.#close,
       this.#rename,
+      this.#exchange,
+      this.#link,
       this.#unlink,
+      this.#dribble,
+      this.#zero,
+      this.#seek,
+      this.#copy,
     ];
     for (this.#step = 0; this.#step < steps; this.#step++) {
       // So that what is believed for a second has to be asked again now and then.
@@ -106,10 +119,7 @@ class Exercise {
     const data = content(1 + this.#random.int(this.#pick(sizes)), this.#step + 1);
     const at = this.#random.int(3) === 0 ? model.bytes.length : this.#random.int(this.#pick(sizes));
     await this.#fs.write(file, data, at);
-    const grown = new Uint8Array(Math.max(model.bytes.length, at + data.length));
-    grown.set(model.bytes);
-    grown.set(data, at);
-    model.bytes = grown;
+    this.#put(model, data, at);
   }
 
   async #read(): Promise<void> {
@@ -135,6 +145,73 @@ class Exercise {
     model.bytes = cut;
   }
 
+  /** As a database or a log does: a little at a time, each durable at once. */
+  async #dribble(): Promise<void> {
+    const { file, model } = this.#pick(this.#opened) ?? {};
+    if (!file || !model) return;
+    const appends = this.#random.int(2) === 0;
+    for (let left = this.#random.int(40); left > 0; left--) {
+      const at = appends ? model.bytes.length : this.#random.int(model.bytes.length + 1);
+      const data = content(1 + this.#random.int(5_000), this.#step * 100 + left);
+      this.#put(model, data, at);
+      await this.#fs.write(file, data, at);
+      await this.#fs.fs.sync(call, file, { dataOnly: true });
+    }
+  }
+
+  async #zero(): Promise<void> {
+    const { file, model } = this.#pick(this.#opened) ?? {};
+    if (!file || !model) return;
+    const [offset, lengthBytes] = [this.#random.int(this.#pick(sizes)), 1 + this.#random.int(this.#pick(sizes))];
+    const action = this.#pick(["punch", "zero", "reserve"] as const);
+    const keepSize = action === "punch" || this.#random.int(2) === 0;
+    await this.#fs.fs.changeSpace(call, file, { action, offset, lengthBytes, keepSize });
+    if (!keepSize && offset + lengthBytes > model.bytes.length) this.#put(model, new Uint8Array(0), offset + lengthBytes);
+    if (action !== "reserve") model.bytes.fill(0, offset, offset + lengthBytes);
+  }
+
+  /** Data may be said of what is zero, but a hole of nothing else. */
+  async #seek(): Promise<void> {
+    const { file, model } = this.#pick(this.#opened) ?? {};
+    if (!file || !model) return;
+    for (let at = 0; at < model.bytes.length; ) {
+      const [from, size] = [at, model.bytes.length];
+      const next = Promise.resolve(this.#fs.fs.seek(call, file, from, "data"));
+      const data = await next.catch((error: unknown) =>
+        error instanceof CollectiveError && error.code === "past_end" ? size : fail(error),
+      );
+      expect(model.bytes.subarray(from, data).every((byte) => byte === 0)).toBe(true);
+      if (data === size) return;
+      expect(await this.#fs.fs.seek(call, file, data, "data")).toBe(data);
+      const hole = await this.#fs.fs.seek(call, file, data, "hole");
+      expect(hole).toBeGreaterThan(data);
+      at = hole;
+    }
+  }
+
+  async #copy(): Promise<void> {
+    const [from, to] = [this.#pick(this.#opened), this.#pick(this.#opened)];
+    if (!from || !to || from === to || from.model === to.model) return;
+    const [offset, target, lengthBytes] = [this.#random.int(300_000), this.#random.int(300_000), this.#random.int(1_000_000)];
+    const request = { from: { ...from.file, offset }, to: { ...to.file, offset: target }, lengthBytes };
+    const copying = (async () => await this.#fs.fs.copyRange(call, request))();
+    const copied = await copying.catch((error: unknown) =>
+      error instanceof CollectiveError && error.code === "unsupported" ? 0 : fail(error),
+    );
+    const bytes = from.model.bytes.slice(offset, offset + lengthBytes);
+    if (copied > 0) {
+      expect(copied).toBe(bytes.length);
+      this.#put(to.model, bytes, target);
+    }
+  }
+
+  #put(model: ModelFile, data: Uint8Array, at: number): void {
+    const grown = new Uint8Array(Math.max(model.bytes.length, at + data.length));
+    grown.set(model.bytes);
+    grown.set(data, at);
+    model.bytes = grown;
+  }
+
   async #sync(): Promise<void> {
     const { file, model } = this.#pick(this.#opened) ?? {};
     if (!file || !model) return;
@@ -151,7 +228,7 @@ class Exercise {
   async #rename(): Promise<void> {
     const [from, to] = [this.#pick(names), this.#pick(names)];
     const model = this.#tree.get(from);
-    const moving = Promise.all([this.#fs.place(this.#path(from)), this.#fs.place(this.#path(to))]).then(([source, target]) =>
+    const moving = Promise.all([this.#lookUp(from), this.#lookUp(to)]).then(([source, target]) =>
       this.#fs.fs.rename(call, source, target, "replace"),
     );
     if (!model) {
@@ -159,17 +236,50 @@ class Exercise {
       return;
     }
     await moving;
-    if (from === to) return;
+    // Two names of one file stay as they are.
+    if (this.#tree.get(to) === model) return;
     this.#tree.delete(from);
     this.#tree.set(to, model);
   }
 
+  async #exchange(): Promise<void> {
+    const [one, other] = [this.#pick(names), this.#pick(names)];
+    const [first, second] = [this.#tree.get(one), this.#tree.get(other)];
+    const swapping = Promise.all([this.#lookUp(one), this.#lookUp(other)]).then(([from, to]) =>
+      this.#fs.fs.rename(call, from, to, "exchange"),
+    );
+    if (!first || !second) {
+      await expectCode("not_found", swapping);
+      return;
+    }
+    await swapping;
+    this.#tree.set(one, second);
+    this.#tree.set(other, first);
+  }
+
+  /** By either client: the other must not be led astray. */
+  async #link(): Promise<void> {
+    const [from, to] = [this.#pick(names), this.#pick(names)];
+    const model = this.#tree.get(from);
+    const by = this.#pick([this.#fs, this.#other]);
+    const linking = Promise.all([by.find(this.#path(from)), by.place(this.#path(to))]).then(([found, place]) =>
+      found ? by.fs.link(call, found.attributes.inode, place) : undefined,
+    );
+    if (model && this.#tree.has(to)) await expectCode("already_exists", linking);
+    else await linking;
+    if (model && !this.#tree.has(to)) this.#tree.set(to, model);
+  }
+
   async #unlink(): Promise<void> {
     const name = this.#pick(names);
-    const removing = this.#fs.place(this.#path(name)).then((place) => this.#fs.fs.unlink(call, place));
+    const removing = this.#lookUp(name).then((place) => this.#fs.fs.unlink(call, place));
     if (!this.#tree.delete(name)) await expectCode("not_found", removing);
     else await removing;
   }
+}
+
+function fail(error: unknown): never {
+  throw error;
 }
 
 describe("random operations", () => {

@@ -10,8 +10,11 @@ const metadataChecks: Readonly<Record<string, string>> = {
   "chunks with a wrong number of copies":
     "SELECT count(*) AS wrong FROM chunk WHERE copies <> (SELECT count(*) FROM copy WHERE copy.chunk = chunk.id AND copy.state = 1)",
   "chunks in use without a copy": "SELECT count(*) AS wrong FROM chunk WHERE refs > 0 AND copies = 0",
-  "files whose chunks do not add up to their size":
-    "SELECT count(*) AS wrong FROM inode WHERE type = 2 AND size <> (SELECT coalesce(sum(length), 0) FROM extent WHERE extent.inode = inode.id)",
+  "files whose chunks and holes do not add up to their size":
+    "SELECT count(*) AS wrong FROM inode WHERE type = 2 AND size <> hole_bytes + (SELECT coalesce(sum(length), 0) FROM extent WHERE extent.inode = inode.id)",
+  "extents that lie over each other, behind the end, or outside of their chunk": `SELECT count(*) AS wrong FROM extent AS one WHERE length <= 0
+    OR (chunk_bytes > 0 AND chunk_offset + length > chunk_bytes) OR offset + length > (SELECT size FROM inode WHERE id = one.inode)
+    OR EXISTS (SELECT 1 FROM extent AS next WHERE next.inode = one.inode AND next.offset > one.offset AND next.offset < one.offset + one.length)`,
   "inodes that neither have a name nor wait to be freed":
     "SELECT count(*) AS wrong FROM inode WHERE id <> 1 AND id NOT IN (SELECT inode FROM entry) AND id NOT IN (SELECT inode FROM reclaim)",
   "stores with a wrong number of files":

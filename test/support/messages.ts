@@ -15,6 +15,10 @@ const extents = [
   { chunk: chunkId("a"), plainBytes: 65_536 },
   { chunk: chunkId("b"), plainBytes: 17 },
 ];
+const changes = [
+  { offset: 4_096, extents: [{ chunk: chunkId("a"), plainBytes: 100, chunkOffset: 17, chunkBytes: 4_096 }] },
+  { offset: 65_536, extents: [{ chunk: null, plainBytes: 1 }] },
+];
 const file = { ...entry, mode: 0o644, mtimeNs, sizeBytes: 65_553, extents, replaces: { inode, version: 3 } };
 
 type Inputs = { readonly [K in RouteName]: RouteInput<(typeof routes)[K]> };
@@ -29,6 +33,7 @@ export const sampleInputs: Inputs = {
   makeSymlinks: { links: [{ ...entry, target: "../a", mtimeNs }], existing: "fail" },
   setAttr: { inode, mode: 0o4600, uid: 0, atimeNs: "now", mtimeNs: -1n },
   lookup: entry,
+  rightsOn: { inode },
   makeNode: { ...entry, type: "character_device", mode: 0o600, device: 259, uid: 0, gid: 6 },
   link: { inode, to: entry },
   exchange: { one: entry, other: { parent: 8, name: "b" } },
@@ -49,7 +54,7 @@ export const sampleInputs: Inputs = {
     exclude: [node],
     receipts,
   },
-  commit: { upload: "an-upload-of-a-test", files: [file], receipts, last: true },
+  commit: { upload: "an-upload-of-a-test", files: [file, { ...file, inode, extents: undefined, changes }], receipts, last: true },
   locate: { files: [{ inode, offset: 5, lengthBytes: 10, ifVersion: 1 }] },
   verifyTickets: { store: inode, chunks: [chunkId("a")] },
   reportCopies: { store: inode, node, chunks: [chunkId("a")] },
@@ -102,6 +107,7 @@ const attr = {
   uid: 1_000,
   gid: null,
   links: 2,
+  extendedAttributes: 1,
   owner: "dora@home.collective.local",
   version: 1,
   store: parseInode(2),
@@ -136,6 +142,7 @@ export const sampleOutputs: Outputs = {
   makeSymlinks: { attrs: [attr] },
   setAttr: attr,
   lookup: { attr },
+  rightsOn: { rights: ["read", "write"] },
   makeNode: attr,
   link: attr,
   exchange: {},
@@ -158,7 +165,8 @@ export const sampleOutputs: Outputs = {
     files: [
       {
         ...{ version: 1, sizeBytes: 10, store: parseInode(2) },
-        extents: [{ offset: 0, chunk: chunkId("a"), plainBytes: 10, storedBytes: 74, nodes: [0] }],
+        extents: [{ offset: 0, chunk: chunkId("a"), plainBytes: 10, chunkOffset: 2, chunkBytes: 20, storedBytes: 74, nodes: [0] }],
+        endOffset: 10,
       },
     ],
     nodes: [ticketed],

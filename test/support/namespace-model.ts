@@ -20,7 +20,8 @@ export interface ModelEntry {
   names: Place[];
   held: boolean;
   children: Map<string, number>;
-  pieces: readonly string[];
+  /** Of a file: each byte by the piece that it is of, and where in it; `-` in a hole. */
+  bytes: readonly string[];
   mode: number;
   mtimeNs: bigint;
   ctimeNs: bigint;
@@ -35,6 +36,8 @@ export interface Place {
 
 export interface ModelFile extends Place {
   readonly pieces: readonly string[];
+  /** In place of the whole content: what the file, cut or lengthened to this size, has at an offset. */
+  readonly changed?: { readonly sizeBytes: number; readonly offset: number; readonly bytes: readonly string[] };
   readonly mode: number;
   readonly mtimeNs: bigint;
   readonly replaces: { readonly id: number; readonly version: number } | null | undefined;
@@ -44,13 +47,19 @@ export interface ModelFile extends Place {
 
 export const modelRoot = 1;
 
-export function pieceBytes(piece: string): number {
-  return Number(piece.split(":")[1]);
+export const holeByte = "-";
+
+export function bytesOfPiece(piece: string): string[] {
+  return Array.from({ length: Number(piece.split(":")[1]) }, (_, index) => `${piece}/${index}`);
+}
+
+function changedBytes(before: readonly string[], { sizeBytes, offset, bytes }: NonNullable<ModelFile["changed"]>): string[] {
+  return Array.from({ length: sizeBytes }, (_, index) => bytes[index - offset] ?? before[index] ?? holeByte);
 }
 
 export function sizeOf(entry: ModelEntry): number {
   if (entry.target !== undefined) return Buffer.byteLength(entry.target);
-  return entry.pieces.reduce((sum, piece) => sum + pieceBytes(piece), 0);
+  return entry.bytes.length;
 }
 
 export function createNamespaceModel(nowNs: () => bigint) {
@@ -153,10 +162,11 @@ export function createNamespaceModel(nowNs: () => bigint) {
     if (known?.type === "symlink") throw new Refused("already_exists");
     if (file.replaces === null && known) throw new Refused("already_exists");
     if (file.replaces && (file.replaces.id !== there || file.replaces.version !== known?.version)) throw new Refused("conflict");
-    const { pieces, mode, mtimeNs } = file;
-    assertQuota(store, pieces.reduce((sum, piece) => sum + pieceBytes(piece), 0) - fileBytes(there));
-    if (there === undefined || !known) return add(file, { type: "file", store, pieces, mode, mtimeNs });
-    Object.assign(known, { pieces, mode, mtimeNs, ctimeNs: nowNs(), version: known.version + 1 });
+    const { pieces, changed, mode, mtimeNs } = file;
+    const bytes = changed ? changedBytes(known?.bytes ?? [], changed) : pieces.flatMap(bytesOfPiece);
+    assertQuota(store, bytes.length - fileBytes(there));
+    if (there === undefined || !known) return add(file, { type: "file", store, bytes, mode, mtimeNs });
+    Object.assign(known, { bytes, mode, mtimeNs, ctimeNs: nowNs(), version: known.version + 1 });
     return there;
   };
 
@@ -274,8 +284,8 @@ export function createNamespaceModel(nowNs: () => bigint) {
       }
       assertQuota(entry.store, moreBytes);
       if (there !== undefined) drop(to);
-      const { type, store, pieces, mode, mtimeNs, target } = entry;
-      return add(to, { type, store, pieces, mode, mtimeNs, target });
+      const { type, store, bytes, mode, mtimeNs, target } = entry;
+      return add(to, { type, store, bytes, mode, mtimeNs, target });
     },
   };
 }
@@ -283,9 +293,9 @@ export function createNamespaceModel(nowNs: () => bigint) {
 export type NamespaceModel = ReturnType<typeof createNamespaceModel>;
 
 function fresh(
-  given: Pick<ModelEntry, "type" | "store" | "mode" | "mtimeNs"> & Partial<Pick<ModelEntry, "pieces" | "target" | "ctimeNs">>,
+  given: Pick<ModelEntry, "type" | "store" | "mode" | "mtimeNs"> & Partial<Pick<ModelEntry, "bytes" | "target" | "ctimeNs">>,
 ): ModelEntry {
-  return { names: [], held: false, children: new Map(), pieces: [], version: 1, target: undefined, ctimeNs: 0n, ...given };
+  return { names: [], held: false, children: new Map(), bytes: [], version: 1, target: undefined, ctimeNs: 0n, ...given };
 }
 
 export function linksOf({ entries }: Pick<NamespaceModel, "entries">, { type, names, children }: ModelEntry): number {

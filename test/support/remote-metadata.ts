@@ -6,7 +6,7 @@
 import { type ChunkId, type GlobalName, type Inode, parseGlobalName } from "../../protocol/ids.ts";
 import { chunksPerTicketMax } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
-import { storeSchema } from "../../protocol/schema.ts";
+import { chunkPartOf, storeSchema } from "../../protocol/schema.ts";
 import { systemRandom } from "../../src/core/random.ts";
 import type { ConfirmedCopies, LocatedExtent, MetadataStore } from "../../src/meta/store.ts";
 import type { ControlClient } from "../../src/net/control-client.ts";
@@ -34,7 +34,7 @@ export async function remoteMetadata(member: TestMember, nodes: readonly GlobalN
     const extents: LocatedExtent[] = [];
     for (;;) {
       const page = await call(routes.layout, { inode, after: extents.at(-1)?.offset ?? -1, limit: layoutPageChunks });
-      extents.push(...page.chunks.map(({ id, ...rest }) => ({ chunk: id, ...rest })));
+      extents.push(...page.chunks.map(({ id, ...rest }) => ({ ...rest, chunk: id, ...chunkPartOf(rest) })));
       if (!page.more) return extents;
     }
   };

@@ -133,6 +133,14 @@ export const rows: { readonly [K in RouteName]: readonly Case<K>[] } = {
     { what: "what is not shared", input: ({ closed }) => ({ parent: closed.directory, name: "file" }), ok: [admin] },
     { what: "what was dropped", input: ({ drop }) => ({ parent: drop.directory, name: "file" }), ok: [admin, "dropper"] },
   ],
+  rightsOn: [
+    { what: "the root", input: () => ({ inode: 1 }), ok: people },
+    { what: "the way", input: ({ shared }) => ({ inode: shared }), ok: seeShared },
+    { what: "what is shared", input: ({ open }) => ({ inode: open.file }), ok: readers, denied: [expired] },
+    { what: "what is not shared", input: ({ closed }) => ({ inode: closed.file }), ok: [admin] },
+    { what: "write only", input: ({ drop }) => ({ inode: drop.directory }), ok: [admin, "dropper"] },
+    { what: "what was dropped", input: ({ drop }) => ({ inode: drop.file }), ok: [admin] },
+  ],
   makeNode: [
     { what: "in what is shared", input: ({ open, newName }) => fifo(open.directory, newName()), ok: writers, denied: readersOnly },
     { what: "in what is not shared", input: ({ closed, newName }) => fifo(closed.directory, newName()), ok: [admin] },

@@ -4,7 +4,7 @@ import type { ChunkId, GlobalName } from "../../protocol/ids.ts";
 import { mebibyte } from "../../protocol/limits.ts";
 import { defaultStorePolicy, type Store, type StorePolicy } from "../../protocol/schema.ts";
 import { createMemoryChunkStore, type MemoryChunkStore } from "../../src/chunk/memory.ts";
-import { locate } from "../../src/client/download.ts";
+import { locate } from "../../src/client/locate.ts";
 import type { Remote } from "../../src/client/remote.ts";
 import { extraCopiesMax, readsForCopy } from "../../src/cluster/extra-copies.ts";
 import { readCounting } from "../../src/cluster/popularity.ts";
