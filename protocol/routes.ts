@@ -53,6 +53,7 @@ import {
   totalsSchema,
   withdrawalsSchema,
 } from "./schema.ts";
+import { sessionRoutes } from "./session-routes.ts";
 
 const empty = z.object({});
 /** Signed receipts as nodes gave them, see protocol/ticket.ts. */
@@ -152,6 +153,7 @@ export const routes = {
   }),
 
   ...inodeRoutes,
+  ...sessionRoutes,
 
   /**
    * Announces chunks of an upload: which of them are stored well enough already, and where the

@@ -17,6 +17,7 @@ import { createAllNodes } from "../coordinator/all-nodes.ts";
 import { createBootstrapHandlers } from "../coordinator/bootstrap-handlers.ts";
 import { startBootstrapPeers } from "../coordinator/bootstrap-peers.ts";
 import { createCertificateHandlers } from "../coordinator/certificate-handlers.ts";
+import { createChangeFeed } from "../coordinator/change-feed.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
 import { createFederation } from "../coordinator/federation.ts";
 import { createFederationHandlers } from "../coordinator/federation-handlers.ts";
@@ -34,6 +35,7 @@ import { createPeers } from "../coordinator/peers.ts";
 import { createRevocations } from "../coordinator/revocations.ts";
 import { createRootHandlers } from "../coordinator/root-peering.ts";
 import type { CoordinatorService } from "../coordinator/service.ts";
+import { createSessionHandlers } from "../coordinator/session-handlers.ts";
 import { createSystemHandlers } from "../coordinator/system-handlers.ts";
 import { createTicketOffice } from "../coordinator/tickets.ts";
 import { createToldRevocations } from "../coordinator/told-revocations.ts";
@@ -120,6 +122,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     const toldRevocations = createToldRevocations({ peers, federation, clock });
     const allNodes = await createAllNodes({ metadata, directory, peers, federation, clock });
     const { giveToGet } = config;
+    const changes = createChangeFeed({ metadata, clock, random });
     const service: CoordinatorService = {
       member,
       get address() {
@@ -143,6 +146,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       federation,
       membership,
       popularity: createPopularity(readCounting),
+      changes,
       nodes: createDataClient(() => credentials),
       get bootstrapAddress() {
         return bootstrapAddress;
@@ -160,6 +164,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       {
         ...createNamespaceHandlers(service),
         ...createInodeHandlers(service),
+        ...createSessionHandlers(service),
         ...createTransferHandlers(service),
         ...createSystemHandlers(service),
         ...createAccessHandlers(service),
@@ -216,6 +221,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       watch[Symbol.dispose]();
+      changes.stop();
       await bootstrapPeers.stop();
       // While others can still be told that it leaves.
       await federation.stop();

@@ -12,8 +12,8 @@ import type { Holds, Session } from "./store.ts";
 export function createHolds(context: MetadataContext): Holds {
   const { db } = context;
   return {
-    hold: (session, inodes) => db.write(() => hold(context, session, inodes)),
-    release: (session, inodes) => db.write(() => release(context, session, inodes)),
+    hold: (session, inodes) => db.writeRelaxed(() => hold(context, session, inodes)),
+    release: (session, inodes) => db.writeRelaxed(() => release(context, session, inodes)),
   };
 }
 

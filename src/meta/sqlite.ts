@@ -4,6 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import type { CollectiveDatabase } from "../db/database.ts";
 import { createAttributes } from "./attributes.ts";
 import { createAuditTrail } from "./audit.ts";
+import { createChangeRecorder } from "./changes.ts";
 import { createChunkMap } from "./chunk-map.ts";
 import { type MetadataContext, statement, usableCopies } from "./context.ts";
 import { createEnrolmentRegistry } from "./enrolments.ts";
@@ -22,10 +23,15 @@ import { createSurplus } from "./surplus.ts";
 
 /** `db` must have been opened with `metadataMigrations`; closing the store closes it. */
 export function createSqliteMetadata({ db, clock }: { readonly db: CollectiveDatabase; readonly clock: Clock }): MetadataStore {
-  const context: MetadataContext = { db, clock, openedMs: Math.trunc(clock.wallMs()) };
+  const changes = createChangeRecorder(db);
+  const openedMs = Math.trunc(clock.wallMs());
+  const contextOf = (session: string | undefined): MetadataContext => ({ db: changes.recording(session), clock, openedMs });
+  const context = contextOf(undefined);
   return {
     ...createParts(context),
-    once: (request) => createParts(rememberingContext(context, request)),
+    once: (request) => createParts(rememberingContext(contextOf(request.session), request)),
+    by: (session) => createParts(contextOf(session)),
+    observeChanges: changes.observe,
     totals: async (unusable) => totals(context, unusable),
     close: () => db.close(),
   };

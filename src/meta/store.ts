@@ -23,6 +23,7 @@ import type {
   Store,
   StorePolicy,
 } from "../../protocol/schema.ts";
+import type { ChangeListener } from "./changes.ts";
 import type { AuditTrail, EnrolmentRegistry, GrantRegistry, InviteRegistry, PeerRegistry } from "./people.ts";
 
 export interface EntryRef {
@@ -131,7 +132,10 @@ export interface Session {
   readonly token: string;
 }
 
-/** Files without a name that are still open; see holds.ts. */
+/**
+ * Files without a name that are still open; see holds.ts. Holding survives a crash of the process; after a power failure the session has to
+ * hold again.
+ */
 export interface Holds {
   /** Shows that the session is there, and adds to what it holds. Answers which of the inodes are gone. */
   hold(session: Session, inodes: readonly Inode[]): Promise<{ gone: Inode[] }>;
@@ -312,6 +316,8 @@ export interface MetadataParts
 /** Who asks, and the id of what is asked for; ids of different callers have nothing to do with each other. */
 export interface ChangeRequest extends RequestId {
   readonly caller: GlobalName;
+  /** Of the client that asks; see `observeChanges`. */
+  readonly session?: string | undefined;
 }
 
 export interface MetadataStore extends MetadataParts {
@@ -321,6 +327,10 @@ export interface MetadataStore extends MetadataParts {
    * `conflict` for a request that was overtaken by a later one of its slot. Remembered for `requestRememberedMs`.
    */
   once(request: ChangeRequest): MetadataParts;
+  /** The same, with changes that are made by the client of that session. */
+  by(session: string | undefined): MetadataParts;
+  /** Hears what each change has changed and whose it was, as soon as it is as durable as it will be answered to be. One at a time. */
+  observeChanges(listener: ChangeListener): Disposable;
   /** Copies on `unusable` nodes do not count. */
   totals(unusable: readonly GlobalName[]): Promise<ChunkTotals>;
   close(): Promise<void>;

@@ -1,0 +1,66 @@
+/**
+ * The part of the control API by which clients of one collective see each other's changes: files that are held open, what has changed
+ * elsewhere. A client is known by its session, a token that it says with every call and that nobody else is told.
+ */
+import { z } from "zod";
+import { CollectiveError } from "./errors.ts";
+import { changesPerAnswerMax, heldInodesPerCallMax } from "./limits.ts";
+import { route } from "./route.ts";
+import { attrSchema, inodeSchema, sizeSchema } from "./schema.ts";
+
+export const sessionHeader = "collective-session";
+export const sessionTokenBytes = 16;
+const tokenPattern = /^[A-Za-z0-9_-]{16,64}$/;
+
+/** Undefined where none was said: such a client is told of its own changes, and can hold nothing. */
+export function parseSessionToken(text: string | undefined): string | undefined {
+  if (text === undefined || tokenPattern.test(text)) return text;
+  throw new CollectiveError("invalid_argument", `the header ${sessionHeader} is not a session's token`, {
+    hint: "update the older program",
+  });
+}
+
+const inodesSchema = z.array(inodeSchema).max(heldInodesPerCallMax);
+/** How far a client has been told. `epoch`: of the coordinator's memory, which ends with its process. */
+export const changeCursorSchema = z.object({ epoch: z.string().max(64), at: sizeSchema });
+export type ChangeCursor = z.output<typeof changeCursorSchema>;
+
+export const sessionRoutes = {
+  /** The attributes as they are now, and the file is held: see `hold`. */
+  open: route("/v1/fs/open", {
+    input: z.object({ inode: inodeSchema, access: z.enum(["read", "write", "read_write"]) }),
+    output: attrSchema,
+    idempotent: true,
+  }),
+  /**
+   * Files that a client has open, which then stay when their last name goes. Asked again at least every third of
+   * `sessionSilentMsMax`, also with no inodes: a session that is silent for longer than that has released all.
+   */
+  hold: route("/v1/fs/hold", {
+    input: z.object({ inodes: inodesSchema }),
+    /** Those that are no more, or not for the caller. */
+    output: z.object({ gone: z.array(inodeSchema) }),
+    idempotent: true,
+  }),
+  release: route("/v1/fs/release", {
+    input: z.object({ inodes: z.union([inodesSchema, z.literal("all")]) }),
+    output: z.object({}),
+    idempotent: true,
+  }),
+  /**
+   * What others have changed since: answered as soon as there is something, or with nothing after `watchMs`. Of datastores in which the
+   * caller may read something. `reset`: more than is remembered, so nothing that was believed before is certain.
+   */
+  watch: route("/v1/fs/watch", {
+    input: z.object({ since: changeCursorSchema.nullable() }),
+    output: z.object({
+      cursor: changeCursorSchema,
+      reset: z.boolean(),
+      /** Attributes, content, or of a directory the names in it. */
+      changed: z.array(inodeSchema).max(changesPerAnswerMax),
+      /** What has gained, lost or changed a name. */
+      renamed: z.array(inodeSchema).max(changesPerAnswerMax),
+    }),
+    idempotent: true,
+  }),
+};

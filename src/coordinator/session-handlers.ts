@@ -1,0 +1,94 @@
+/** What clients have open, and what they are told of each other's changes. */
+import { CollectiveError } from "../../protocol/errors.ts";
+import type { Inode } from "../../protocol/ids.ts";
+import { watchMs } from "../../protocol/limits.ts";
+import type { RouteOutput } from "../../protocol/routes.ts";
+import type { ChangeCursor, sessionRoutes } from "../../protocol/session-routes.ts";
+import type { Session } from "../meta/store.ts";
+import type { CallContext, ControlHandlers } from "../net/control-app.ts";
+import { type Clearance, createAccess } from "./access.ts";
+import type { OwnedChange } from "./change-ring.ts";
+import { needToChangeAndSee } from "./inode-handlers.ts";
+import type { CoordinatorService } from "./service.ts";
+
+/** A client that makes many changes is told of in few answers, a little later. */
+const gatherMs = 20;
+
+export function createSessionHandlers(service: CoordinatorService): Pick<ControlHandlers, keyof typeof sessionRoutes> {
+  const { metadata, changes, clock } = service;
+  const access = createAccess(service);
+  return {
+    open: async ({ inode, access: wanted }, context) => {
+      const clearance = access.of(context.caller);
+      if (wanted !== "write") await clearance.need("read", inode);
+      if (wanted !== "read") await needToChangeAndSee(service, clearance, inode);
+      const { gone } = await metadata.hold(sessionOf(context), [inode]);
+      if (gone.length > 0) throw new CollectiveError("not_found", "the file no longer exists");
+      return await metadata.getAttr(inode);
+    },
+    hold: async ({ inodes }, context) => {
+      const clearance = access.of(context.caller);
+      const usable = await Promise.all(inodes.map((inode) => mayUse(clearance, inode)));
+      const held = await metadata.hold(
+        sessionOf(context),
+        inodes.filter((_, index) => usable[index]),
+      );
+      return { gone: [...inodes.filter((_, index) => !usable[index]), ...held.gone] };
+    },
+    release: async ({ inodes }, context) => {
+      // What is released was held, so only who holds it gives it back.
+      access.of(context.caller);
+      await metadata.release(sessionOf(context), inodes);
+      return {};
+    },
+    watch: async ({ since }, context) => {
+      const clearance = access.of(context.caller);
+      const { token } = sessionOf(context);
+      const until = { monotonicMs: clock.monotonicMs() + watchMs, signal: context.signal };
+      let from: ChangeCursor | null = since;
+      for (;;) {
+        const { cursor, changes: made } = changes.read(from);
+        const told =
+          made &&
+          (await shownTo(
+            clearance,
+            made.filter(({ session }) => session !== token),
+          ));
+        const isNews = from === null || told === undefined || told.length > 0;
+        if (isNews || !changes.isOpen || context.signal.aborted || clock.monotonicMs() >= until.monotonicMs) return answerOf(cursor, told);
+        await changes.wait(cursor, until);
+        await clock.sleep(gatherMs);
+        from = cursor;
+      }
+    },
+  };
+}
+
+function sessionOf({ caller, session }: CallContext): Session {
+  if (session !== undefined) return { caller: caller.name, token: session };
+  throw new CollectiveError("invalid_argument", "a client without a session holds nothing open", { hint: "update the older program" });
+}
+
+async function mayUse(clearance: Clearance, inode: Inode): Promise<boolean> {
+  try {
+    const held = await clearance.rightsOn(inode);
+    return held.has("read") || held.has("write");
+  } catch (error) {
+    if (error instanceof CollectiveError && error.code === "not_found") return false;
+    throw error;
+  }
+}
+
+/** What lies in datastores in which the caller may read something. Undefined when it may see other things now than before. */
+async function shownTo(clearance: Clearance, changes: readonly OwnedChange[]): Promise<readonly OwnedChange[] | undefined> {
+  if (changes.length === 0) return changes;
+  if (clearance.isAdministrator) return changes.filter(({ kind }) => kind !== "rights");
+  if (changes.some(({ kind }) => kind === "rights")) return undefined;
+  const ways = await clearance.ways();
+  return changes.filter(({ store }) => store === 0 || ways.rightsIn(store as Inode).has("read"));
+}
+
+function answerOf(cursor: ChangeCursor, changes: readonly OwnedChange[] | undefined): RouteOutput<typeof sessionRoutes.watch> {
+  const of = (kind: OwnedChange["kind"]) => [...new Set((changes ?? []).flatMap((change) => (change.kind === kind ? [change.inode] : [])))];
+  return { cursor, reset: changes === undefined, changed: of("content"), renamed: of("names") };
+}
