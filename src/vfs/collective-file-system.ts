@@ -1,7 +1,7 @@
 /**
  * The collective as a file system: POSIX meaning over the client library.
  *
- * - Names and attributes are the coordinator's. The kernel believes them for a second; whoever opens a file asks anew, so what another
+ * - Names and attributes are the coordinator's, and believed as `Beliefs` says; whoever opens a file asks anew, so what another
  *   client has closed is seen (close-to-open).
  * - Content is read and written as `FileContent` says, and committed at `fsync` and `close`: durable then on as many nodes as the
  *   datastore asks for and are there.
@@ -13,11 +13,12 @@ import type { Attr } from "../../protocol/schema.ts";
 import { statPath } from "../client/files.ts";
 import type { Remote } from "../client/remote.ts";
 import type { ShownOwner } from "./attributes.ts";
+import { createBeliefs } from "./beliefs.ts";
 import { createFileOperations } from "./file-operations.ts";
 import type { FileSystem, KernelCaches } from "./file-system.ts";
 import { createListing } from "./listing.ts";
 import { createNameOperations } from "./name-operations.ts";
-import { createNodes } from "./nodes.ts";
+import { createNodes, type Node } from "./nodes.ts";
 import { createOpenFiles } from "./opened-file.ts";
 import { createRealms, type OtherMembers } from "./realms.ts";
 import { createReplies } from "./replies.ts";
@@ -47,8 +48,9 @@ export interface CollectiveFileSystem extends FileSystem {
 export async function openCollectiveFileSystem(options: CollectiveFileSystemOptions): Promise<CollectiveFileSystem> {
   const { remote, components, others, owner } = options;
   const { clock, random, log } = remote;
-  const realms = createRealms({ remote, prefix: components, others });
-  const nodes = createNodes({ realm: realms.own, root: await rootOf(options), nowMs: () => clock.monotonicMs() });
+  const root = await rootOf(options);
+  const realms = createRealms({ remote, prefix: components, others, onNews: (realm, news) => beliefs.hear(realm, news) });
+  const nodes = createNodes({ realm: realms.own, root, nowMs: () => clock.monotonicMs() });
   let caches: KernelCaches | undefined;
   const files = createOpenFiles({
     nodes,
@@ -59,7 +61,10 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     log,
     caches: () => caches,
   });
-  const replies = createReplies({ nodes, realms, owner, clock });
+  const refresh = (node: Node): void =>
+    void files.refresh(node).catch((error: unknown) => log.debug("not refreshed", { error: String(error) }));
+  const beliefs = createBeliefs({ nodes, clock, caches: () => caches, refresh });
+  const replies = createReplies({ nodes, realms, beliefs, owner, clock });
   const names = createNameOperations({ nodes, replies, files, clock });
   const usage = createUsage({ own: others?.own, clock });
   const system: CollectiveFileSystem = {
@@ -84,7 +89,9 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     setLock: unsupported,
     stop: async () => {
       using _ = files;
-      return (await files.stop()).map((node) => `/${nodes.pathOf(node).join("/")}`);
+      const left = await files.stop();
+      await realms.stop();
+      return left.map((node) => `/${nodes.pathOf(node).join("/")}`);
     },
   };
   return options.readOnly ? readOnly(system) : system;

@@ -42,12 +42,8 @@ export interface FileContent {
   rebase(stored: StoredContent): void;
   /** Frees the spool if all of it is committed. */
   dropLocal(): void;
-  /** Fetches what is not in the spool: the committed version is about to go. */
-  keepLocally(): Promise<void>;
   discard(): void;
 }
-
-const keptPieceBytes = 1024 * 1024;
 
 export function createFileContent(initial: StoredContent, spools: SpoolFolder): FileContent {
   let stored = initial;
@@ -164,24 +160,6 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       dropLocal();
     },
     dropLocal,
-    keepLocally: async () => {
-      spool ??= spools.openSpool();
-      for (let at = 0; at < storedBytes; at += keptPieceBytes) {
-        for (const { start, end, inside } of local.split({ start: at, end: Math.min(at + keptPieceBytes, storedBytes) })) {
-          if (inside) continue;
-          let from = start;
-          for (const view of await stored.read({ start, end })) {
-            // What was written meanwhile is newer.
-            for (const part of local.split({ start: from, end: from + view.length })) {
-              if (part.inside || part.end > sizeBytes) continue;
-              await spool.write(view.subarray(part.start - from, part.end - from), part.start);
-              local.add(part);
-            }
-            from += view.length;
-          }
-        }
-      }
-    },
     discard: () => spool?.discard(),
   };
 }

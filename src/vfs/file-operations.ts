@@ -1,12 +1,14 @@
 /** Opening, reading, writing and changing files. */
-import { CollectiveError } from "../../protocol/errors.ts";
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Clock } from "../core/clock.ts";
+import type { FileContent } from "./file-content.ts";
 import type { AttributesChange, FileSystem, KernelCaches, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
 import { createHandles } from "./handles.ts";
 import type { NameOperations } from "./name-operations.ts";
 import type { Node, Nodes } from "./nodes.ts";
 import type { OpenedFile, OpenFiles } from "./opened-file.ts";
+import type { Range } from "./ranges.ts";
 import { createReadAhead, type ReadAhead } from "./read-ahead.ts";
 import type { Replies } from "./replies.ts";
 
@@ -58,14 +60,17 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     noteChanged(node, { modified: true });
   };
 
-  const openNode = async (node: Node, how: OpenOptions, signal: AbortSignal): Promise<OpenReply> => {
-    if (node.attr.type === "directory") throw new CollectiveError("is_a_directory", "it is a directory");
-    const before = node.attr;
-    // Close-to-open: whoever opens sees what any other has closed before. What has no name any more nobody else has.
-    const attr = node.isRemoved ? node.attr : await replies.fresh(node, signal);
-    // Or reads would end at the length that the kernel still believes. Waiting is safe here: attributes alone are dropped at once.
-    if (attr.version !== before.version) await options.caches()?.dropAttributes(node.number);
-    const opened = await files.open(node, attr);
+  /** As it is known here: it was just made, or has no name any more and so nobody else has it. Each is followed by `files.close`. */
+  const openKnown = (node: Node): Promise<OpenedFile> => {
+    node.realm.session.opened(node.inode);
+    return files.open(node, node.attr);
+  };
+  /** Close-to-open: whoever opens sees what any other has closed before. */
+  const openFresh = async (node: Node, access: OpenOptions["access"], signal: AbortSignal): Promise<OpenedFile> => {
+    if (node.isRemoved) return await openKnown(node);
+    return await files.open(node, await replies.opened(node, access, signal));
+  };
+  const handleFor = (node: Node, opened: OpenedFile, how: OpenOptions): OpenReply => {
     if (how.truncate) resize(node, opened, 0);
     if (how.clearSetIds) clearSetIds(node);
     const { version } = opened.content.stored;
@@ -74,6 +79,16 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     const { access, synchronous, direct } = how;
     const handle = handles.add({ node, opened, access, synchronous, ahead: createReadAhead() });
     return { handle, keepCache, directIo: direct, noFlush: access === "read" };
+  };
+  const openNode = async (node: Node, how: OpenOptions, signal: AbortSignal): Promise<OpenReply> => {
+    if (node.attr.type === "directory") throw new CollectiveError("is_a_directory", "it is a directory");
+    return handleFor(node, await openFresh(node, how.access, signal), how);
+  };
+  /** The version that was open was replaced before that was told. */
+  const readAgain = async (node: Node, content: FileContent, range: Range, thrown: unknown): Promise<Uint8Array[]> => {
+    if (toCollectiveError(thrown).code !== "stale") throw thrown;
+    await files.refresh(node);
+    return await content.read(range);
   };
 
   const setSize = async (node: Node, change: AttributesChange, signal: AbortSignal): Promise<void> => {
@@ -86,7 +101,7 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       if (change.clearSetIds) clearSetIds(node);
       return;
     }
-    const opened = await files.open(node, node.isRemoved ? node.attr : await replies.fresh(node, signal));
+    const opened = await openFresh(node, "write", signal);
     try {
       resize(node, opened, sizeBytes);
       if (change.clearSetIds) clearSetIds(node);
@@ -133,24 +148,31 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       if (target === undefined) throw new CollectiveError("invalid_argument", "it is not a symbolic link");
       return target;
     },
-    open: (call, inode, options) => openNode(nodes.get(inode), options, call.signal),
+    open: async (call, inode, how) => {
+      const node = nodes.get(inode);
+      const { version } = node.attr;
+      const reply = await openNode(node, how, call.signal);
+      // Or reads would end at the length that the kernel still believes. Waiting is safe here: attributes alone are dropped at once.
+      if (node.attr.version !== version) await options.caches()?.dropAttributes(node.number);
+      return reply;
+    },
     create: async (call, place, options) => {
-      const node = await names.makeFile(place, options.mode, call.signal).catch(async (error: unknown) => {
+      const made = await names.makeFile(place, options.mode, call.signal).catch(async (error: unknown) => {
         const isTaken = error instanceof CollectiveError && error.code === "already_exists";
-        const found = isTaken && !options.exclusive ? await replies.find(place, call.signal) : undefined;
-        if (!found) throw error;
-        return found;
+        if (!isTaken || options.exclusive) throw error;
       });
-      const opened = await openNode(node, options, call.signal);
+      const node = made ?? (await replies.find(place, call.signal));
+      if (!node) throw new CollectiveError("stale", `${place.name} was removed while it was being opened`);
+      const opened = made ? handleFor(made, await openKnown(made), options) : await openNode(node, options, call.signal);
       return { ...opened, entry: replies.entry(node) };
     },
     read: (_, file, { offset, lengthBytes }) => {
-      const { opened, ahead } = handleOf(file, "read");
+      const { node, opened, ahead } = handleOf(file, "read");
       const range = { start: offset, end: Math.min(offset + lengthBytes, opened.content.sizeBytes) };
       if (range.end <= range.start) return [];
       const views = opened.content.read(range);
       opened.content.readAhead(ahead.after(range));
-      return views;
+      return views instanceof Promise ? views.catch((thrown: unknown) => readAgain(node, opened.content, range, thrown)) : views;
     },
     write: (_, file, data, { offset, append, clearSetIds: clears }) => {
       const { node, opened, synchronous } = handleOf(file, "write");

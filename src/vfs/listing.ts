@@ -10,7 +10,7 @@ import { type FileSystem, type ListedEntry, rootInode } from "./file-system.ts";
 import { createHandles } from "./handles.ts";
 import type { Node, Nodes } from "./nodes.ts";
 import type { Realms } from "./realms.ts";
-import { type Replies, validMs } from "./replies.ts";
+import type { Replies } from "./replies.ts";
 
 type ListingCalls = Pick<FileSystem, "openDirectory" | "list" | "syncDirectory" | "releaseDirectory">;
 
@@ -77,7 +77,7 @@ export function createListing({ nodes, realms, replies, clock }: ListingOptions)
     const { name, inode, seen } = found;
     const listed = { name, inode, kind: kindOf(seen?.entry.attr.type ?? "directory"), cookie: at + 1 };
     // What this mount has changed in the directory since may be just this entry.
-    const isTrue = seen && seen.changes === node.changes && clock.monotonicMs() - seen.askedMs < validMs;
+    const isTrue = seen && seen.changes === node.changes && replies.isBelieved(node.realm, inode, seen.askedMs);
     if (!withAttributes || !isTrue) return listed;
     const place = { parent: node.number, name };
     const known = nodes.at(place);

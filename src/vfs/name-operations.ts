@@ -1,6 +1,5 @@
 /** Making, removing and moving names. Each is one change at the coordinator, durable when it is answered. */
 import { CollectiveError } from "../../protocol/errors.ts";
-import { mebibyte } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import { createUpload } from "../client/upload.ts";
@@ -23,9 +22,6 @@ export interface NameOperationsOptions {
   readonly files: OpenFiles;
   readonly clock: Clock;
 }
-
-/** What an open file without a name is kept for: larger ones can be read only until the nodes have deleted them. */
-const keptBytesMax = 64 * mebibyte;
 
 export function createNameOperations({ nodes, replies, files, clock }: NameOperationsOptions): NameOperations {
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
@@ -57,8 +53,7 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
   };
   /** Before its name goes: whoever has it open may still want all of it. */
   const keepOpen = async (node: Node | undefined): Promise<void> => {
-    const content = node?.opened?.content;
-    if (node?.opened && node.opened.handles > 0 && content && content.stored.sizeBytes <= keptBytesMax) await content.keepLocally();
+    if (node?.opened && node.opened.handles > 0) await node.realm.session.holdOpen();
   };
   const remove = async (place: Place, kind: "file" | "directory", signal: AbortSignal): Promise<void> => {
     const parent = nodes.get(place.parent);

@@ -7,6 +7,7 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type Inode, rootInode as memberRoot } from "../../protocol/ids.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { Remote } from "../client/remote.ts";
+import type { ClientSession } from "../client/session.ts";
 import type { Limiter } from "../core/limiter.ts";
 import { type Place, rootInode } from "./file-system.ts";
 import type { OpenedFile } from "./opened-file.ts";
@@ -14,6 +15,7 @@ import type { OpenedFile } from "./opened-file.ts";
 /** A member as this mount sees it. */
 export interface Realm {
   readonly remote: Remote;
+  readonly session: ClientSession;
   /** The number of its inode 0. */
   readonly base: number;
   /** Where the mounted directory lies in it; empty for other members, who are shown whole. */
@@ -46,6 +48,8 @@ export interface Nodes {
   readonly root: Node;
   /** Throws `stale` for one that was forgotten long ago. */
   get(number: number): Node;
+  known(number: number): Node | undefined;
+  all(): Iterable<Node>;
   at(place: Place): Node | undefined;
   numberOf(realm: Realm, inode: Inode): number;
   /** It was seen there, just now unless told. */
@@ -122,6 +126,8 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
   return {
     root,
     get,
+    known: (number) => byNumber.get(number),
+    all: () => byNumber.values(),
     at: (place) => byPlace.get(keyOf(place)),
     numberOf,
     remember: (of, attr, place, askedMs = nowMs()) => {

@@ -41,6 +41,8 @@ export interface OpenFiles {
   write(node: Node, data: Uint8Array, at: number): Promise<void> | undefined;
   /** Durable when it resolves; `progress` is called as it comes nearer. */
   commit(node: Node, progress?: () => void): Promise<void>;
+  /** Another client has changed it, or may have: shows that, where nothing written here lies over it. */
+  refresh(node: Node): Promise<void>;
   /** In turn with its commits. */
   exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
   /** Stores what is left; answers what could not be. */
@@ -221,6 +223,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       if (!opened) return;
       opened.handles--;
       if (opened.handles === 0) await commitQuietly(node);
+      node.realm.session.close(node.inode);
     },
     write: (node, data, at) => {
       const { opened } = node;
@@ -246,6 +249,22 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       return undefined;
     },
     commit,
+    refresh: async (node) => {
+      await turnsOf(node).run(async () => {
+        const { opened } = node;
+        if (!opened || opened.content.hasUnsaved || node.isRemoved) return;
+        const askedMs = clock.monotonicMs();
+        const attr = await currentAttr(node, opened.content.stored);
+        if (attr === undefined || attr.links === 0) {
+          node.attr = { ...node.attr, links: 0 };
+          nodes.remove(node);
+          return;
+        }
+        if (attr.version > opened.content.stored.version) rebase(node, opened, attr);
+        else if (attr.version === node.attr.version) node.attr = attr;
+        node.askedMs = askedMs;
+      });
+    },
     exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
     stop: async () => {
       await Promise.all([...active].map(commitQuietly));

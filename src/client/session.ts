@@ -1,0 +1,171 @@
+/**
+ * What one client and one member's coordinator know of each other while the client is there: which files it has open, and what others
+ * change meanwhile.
+ *
+ * - News of changes are asked for again and again. From the moment an answer is missing, nothing is believed: `everything` may have changed.
+ * - What is open is held, so that it stays when its last name goes. Giving back can wait and is done for many at once; so can holding what
+ *   was made here, for nobody else can have removed it yet.
+ */
+import type { Inode } from "../../protocol/ids.ts";
+import { heldInodesPerCallMax, sessionSilentMsMax, watchGraceMs, watchMs } from "../../protocol/limits.ts";
+import { type RouteInput, type RouteOutput, routes } from "../../protocol/routes.ts";
+import type { Attr } from "../../protocol/schema.ts";
+import type { ChangeCursor } from "../../protocol/session-routes.ts";
+import type { Remote } from "./remote.ts";
+
+export type OpenAccess = RouteInput<typeof routes.open>["access"];
+
+/** Of others. */
+export interface News {
+  /** Attributes, content, or of a directory the names in it. */
+  readonly changed: readonly Inode[];
+  readonly renamed: readonly Inode[];
+}
+
+export interface ClientSession {
+  /** While it is true, whatever others change is told. */
+  readonly isWatching: boolean;
+  /** The attributes as they are now; held until as many calls of `close`. */
+  open(inode: Inode, access: OpenAccess, signal?: AbortSignal): Promise<Attr>;
+  /** As `open`, of a file that was just made here. */
+  opened(inode: Inode): void;
+  close(inode: Inode): void;
+  /** Resolves when the coordinator knows all that is open here: before a name goes that it may be open by. */
+  holdOpen(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface ClientSessionOptions {
+  readonly remote: Remote;
+  /** Called in the order of the changes, and with `everything` whenever some may have been missed. */
+  readonly onNews: (news: News | "everything") => void;
+}
+
+/** So long may holding and giving back wait for more of it. */
+const settleMs = 100;
+const watchAgainMs = 200;
+const partingMs = 2_000;
+
+export function createClientSession({ remote, onNews }: ClientSessionOptions): ClientSession {
+  const { control, clock, log } = remote;
+  const end = new AbortController();
+  const openCounts = new Map<Inode, number>();
+  /** What the coordinator knows to be open. */
+  const held = new Set<Inode>();
+  let givingBack: { readonly inodes: ReadonlySet<Inode>; readonly done: Promise<unknown> } | undefined;
+  let settling: Promise<void> | undefined;
+  let isWatching = false;
+
+  const count = (inode: Inode, by: 1 | -1): void => {
+    const now = (openCounts.get(inode) ?? 0) + by;
+    if (now > 0) openCounts.set(inode, now);
+    else openCounts.delete(inode);
+  };
+  const toGiveBack = (): Inode[] => [...held].filter((inode) => !openCounts.has(inode)).slice(0, heldInodesPerCallMax);
+  const toHold = (): Inode[] => [...openCounts.keys()].filter((inode) => !held.has(inode)).slice(0, heldInodesPerCallMax);
+  const giveBack = async (): Promise<void> => {
+    const inodes = toGiveBack();
+    if (inodes.length === 0) return;
+    for (const inode of inodes) held.delete(inode);
+    const done = control.call(routes.release, { inodes }, { signal: end.signal });
+    givingBack = { inodes: new Set(inodes), done: done.catch(() => undefined) };
+    try {
+      await done;
+    } catch (error) {
+      for (const inode of inodes) held.add(inode);
+      throw error;
+    } finally {
+      givingBack = undefined;
+    }
+  };
+  const holdOpen = async (): Promise<void> => {
+    const inodes = toHold();
+    if (inodes.length === 0) return;
+    await control.call(routes.hold, { inodes }, { signal: end.signal });
+    for (const inode of inodes) if (openCounts.has(inode)) held.add(inode);
+  };
+  const settle = async (): Promise<void> => {
+    await clock.sleep(settleMs, end.signal);
+    await holdOpen();
+    await giveBack();
+  };
+  const settleSoon = (): void => {
+    if (settling || end.signal.aborted) return;
+    settling = settle().then(
+      () => {
+        settling = undefined;
+        if (toHold().length + toGiveBack().length > 0) settleSoon();
+      },
+      (error) => {
+        settling = undefined;
+        // What is not said now is said with the next sign of life.
+        log.debug("the coordinator was not told what is open", { error: String(error) });
+      },
+    );
+  };
+  const signOfLife = clock.every(sessionSilentMsMax / 3, () => {
+    if (held.size > 0) void control.call(routes.hold, { inodes: [] }, { signal: end.signal }).catch(() => undefined);
+    settleSoon();
+  });
+
+  const missed = (): void => {
+    if (isWatching) onNews("everything");
+    isWatching = false;
+  };
+  const watch = async (): Promise<void> => {
+    let since: ChangeCursor | null = null;
+    while (!end.signal.aborted) {
+      try {
+        const options = { signal: end.signal, timeoutMs: watchMs + watchGraceMs, quietMs: watchMs, isSingle: true };
+        const { cursor, reset, changed, renamed }: RouteOutput<typeof routes.watch> = await control.call(routes.watch, { since }, options);
+        // The coordinator, or the connection to it, was away: it may have given up what is held here.
+        if (!isWatching || since?.epoch !== cursor.epoch) held.clear();
+        if (since === null || reset) onNews("everything");
+        else if (changed.length > 0 || renamed.length > 0) onNews({ changed, renamed });
+        since = cursor;
+        isWatching = true;
+        if (toHold().length > 0) settleSoon();
+      } catch (error) {
+        missed();
+        log.debug("changes of others are not told", { error: String(error) });
+        await clock.sleep(watchAgainMs, end.signal).catch(() => undefined);
+      }
+    }
+  };
+  const watching = watch();
+  return {
+    get isWatching() {
+      return isWatching;
+    },
+    open: async (inode, access, signal) => {
+      count(inode, 1);
+      try {
+        // Or it would come after, and take back what is held now.
+        if (givingBack?.inodes.has(inode)) await givingBack.done;
+        const attr = await control.call(routes.open, { inode, access }, { signal });
+        held.add(inode);
+        return attr;
+      } catch (error) {
+        count(inode, -1);
+        throw error;
+      }
+    },
+    opened: (inode) => {
+      count(inode, 1);
+      settleSoon();
+    },
+    close: (inode) => {
+      count(inode, -1);
+      if (!openCounts.has(inode) && held.has(inode)) settleSoon();
+    },
+    holdOpen,
+    stop: async () => {
+      signOfLife[Symbol.dispose]();
+      end.abort();
+      await watching;
+      await settling;
+      if (held.size > 0)
+        await control.call(routes.release, { inodes: "all" }, { timeoutMs: partingMs, isSingle: true }).catch(() => undefined);
+    },
+  };
+}
