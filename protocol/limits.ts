@@ -30,6 +30,8 @@ export const heldInodesPerCallMax = 1_000;
 /** How long a client waits for news of changes before it asks again, and how much longer for the answer before it believes nothing any more. */
 export const watchMs = 5_000;
 export const watchGraceMs = 3_500;
+/** How long somebody who looks at a file waits for another client to store what it has closed. */
+export const recallMsMax = 2_000;
 /** In one answer. */
 export const changesPerAnswerMax = 4_096;
 

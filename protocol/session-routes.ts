@@ -26,12 +26,19 @@ export const changeCursorSchema = z.object({ epoch: z.string().max(64), at: size
 export type ChangeCursor = z.output<typeof changeCursorSchema>;
 
 export const sessionRoutes = {
-  /** The attributes as they are now, and the file is held: see `hold`. */
+  /**
+   * The attributes as they are now, and the file is held: see `hold`. `leased`: nobody else has it open, so what is written may be stored
+   * a moment after it was closed, until `watch` asks for it.
+   */
   open: route("/v1/fs/open", {
     input: z.object({ inode: inodeSchema, access: z.enum(["read", "write", "read_write"]) }),
-    output: attrSchema,
+    output: z.object({ attr: attrSchema, leased: z.boolean() }),
     idempotent: true,
   }),
+  /** What was closed is stored, and what is closed from now on is stored first. */
+  yieldLeases: route("/v1/fs/yield", { input: z.object({ inodes: inodesSchema }), output: z.object({}), idempotent: true }),
+  /** What the caller was answered before survives a power failure when this is answered. */
+  makeDurable: route("/v1/fs/sync", { input: z.object({}), output: z.object({}), idempotent: true }),
   /**
    * Files that a client has open, which then stay when their last name goes. Asked again at least every third of
    * `sessionSilentMsMax`, also with no inodes: a session that is silent for longer than that has released all.
@@ -60,6 +67,8 @@ export const sessionRoutes = {
       changed: z.array(inodeSchema).max(changesPerAnswerMax),
       /** What has gained, lost or changed a name. */
       renamed: z.array(inodeSchema).max(changesPerAnswerMax),
+      /** Leases to be yielded at once: somebody waits. */
+      recalled: z.array(inodeSchema),
     }),
     idempotent: true,
   }),

@@ -20,18 +20,26 @@ export interface News {
   /** Attributes, content, or of a directory the names in it. */
   readonly changed: readonly Inode[];
   readonly renamed: readonly Inode[];
+  /** What others wait for: see `yield`. */
+  readonly recalled: readonly Inode[];
 }
 
 export interface ClientSession {
   /** While it is true, whatever others change is told. */
   readonly isWatching: boolean;
-  /** The attributes as they are now; held until as many calls of `close`. */
-  open(inode: Inode, access: OpenAccess, signal?: AbortSignal): Promise<Attr>;
+  /** The attributes as they are now, and whether it is open to this client alone; held until as many calls of `close`. */
+  open(inode: Inode, access: OpenAccess, signal?: AbortSignal): Promise<{ readonly attr: Attr; readonly leased: boolean }>;
   /** As `open`, of a file that was just made here. */
   opened(inode: Inode): void;
   close(inode: Inode): void;
   /** Resolves when the coordinator knows all that is open here: before a name goes that it may be open by. */
   holdOpen(): Promise<void>;
+  /** What was closed of it is stored, or cannot be. */
+  yield(inode: Inode): void;
+  /** Something was made that a power failure may undo. */
+  noteRelaxed(): void;
+  /** From then on it may not. */
+  makeDurable(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -55,6 +63,7 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
   let givingBack: { readonly inodes: ReadonlySet<Inode>; readonly done: Promise<unknown> } | undefined;
   let settling: Promise<void> | undefined;
   let isWatching = false;
+  let hasRelaxed = false;
 
   const count = (inode: Inode, by: 1 | -1): void => {
     const now = (openCounts.get(inode) ?? 0) + by;
@@ -117,11 +126,15 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     while (!end.signal.aborted) {
       try {
         const options = { signal: end.signal, timeoutMs: watchMs + watchGraceMs, quietMs: watchMs, isSingle: true };
-        const { cursor, reset, changed, renamed }: RouteOutput<typeof routes.watch> = await control.call(routes.watch, { since }, options);
+        const { cursor, reset, changed, renamed, recalled }: RouteOutput<typeof routes.watch> = await control.call(
+          routes.watch,
+          { since },
+          options,
+        );
         // The coordinator, or the connection to it, was away: it may have given up what is held here.
         if (!isWatching || since?.epoch !== cursor.epoch) held.clear();
         if (since === null || reset) onNews("everything");
-        else if (changed.length > 0 || renamed.length > 0) onNews({ changed, renamed });
+        if (!reset && changed.length + renamed.length + recalled.length > 0) onNews({ changed, renamed, recalled });
         since = cursor;
         isWatching = true;
         if (toHold().length > 0) settleSoon();
@@ -142,9 +155,9 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
       try {
         // Or it would come after, and take back what is held now.
         if (givingBack?.inodes.has(inode)) await givingBack.done;
-        const attr = await control.call(routes.open, { inode, access }, { signal });
+        const opened = await control.call(routes.open, { inode, access }, { signal });
         held.add(inode);
-        return attr;
+        return opened;
       } catch (error) {
         count(inode, -1);
         throw error;
@@ -159,6 +172,20 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
       if (!openCounts.has(inode) && held.has(inode)) settleSoon();
     },
     holdOpen,
+    yield: (inode) => void control.call(routes.yieldLeases, { inodes: [inode] }, { signal: end.signal }).catch(() => undefined),
+    noteRelaxed: () => {
+      hasRelaxed = true;
+    },
+    makeDurable: async () => {
+      if (!hasRelaxed) return;
+      hasRelaxed = false;
+      try {
+        await control.call(routes.makeDurable, {});
+      } catch (error) {
+        hasRelaxed = true;
+        throw error;
+      }
+    },
     stop: async () => {
       signOfLife[Symbol.dispose]();
       end.abort();

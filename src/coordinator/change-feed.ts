@@ -20,6 +20,8 @@ export interface ChangeFeed {
   read(since: ChangeCursor | null): FeedAnswer;
   /** Resolves when there is something after the cursor, and at that time at the latest; also when nobody waits for it any more. */
   wait(since: ChangeCursor, until: { readonly monotonicMs: number; readonly signal: AbortSignal }): Promise<void>;
+  /** Whoever waits looks again. */
+  nudge(): void;
   /** False from `stop` on, when whoever waits is answered. */
   readonly isOpen: boolean;
   stop(): void;
@@ -93,6 +95,7 @@ export function createChangeFeed({ metadata, clock, random }: ChangeFeedOptions)
         timer[Symbol.dispose]();
       }
     },
+    nudge: wakeAll,
     stop: () => {
       stopped = true;
       end();

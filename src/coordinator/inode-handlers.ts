@@ -3,24 +3,29 @@ import type { Inode } from "../../protocol/ids.ts";
 import type { inodeRoutes } from "../../protocol/inode-routes.ts";
 import type { Caller, ControlHandlers } from "../net/control-app.ts";
 import { type Clearance, createAccess } from "./access.ts";
+import { readSettled } from "./leases.ts";
 import { needToLink, needToMove } from "./linking.ts";
 import type { CoordinatorService } from "./service.ts";
 import { lookupVisible } from "./visible-names.ts";
 
 export function createInodeHandlers(service: CoordinatorService): Pick<ControlHandlers, keyof typeof inodeRoutes> {
-  const { metadata } = service;
+  const { metadata, leases } = service;
   const access = createAccess(service);
   const needToChange = (inode: Inode, caller: Caller) => needToChangeAndSee(service, access.of(caller), inode);
   return {
-    getAttr: async ({ inode }, { caller }) => {
+    getAttr: async ({ inode }, { caller, session }) => {
       await access.of(caller).needVisible(inode);
+      await leases.settle([inode], session);
       return await metadata.getAttr(inode);
     },
     setAttr: async ({ inode, ...change }, { caller, session }) => {
       await needToChange(inode, caller);
       return await metadata.by(session).setAttr(inode, change);
     },
-    lookup: async (entry, { caller }) => ({ attr: await lookupVisible(metadata, access.of(caller), entry) }),
+    lookup: async (entry, { caller, session }) => {
+      const read = () => lookupVisible(metadata, access.of(caller), entry);
+      return { attr: await readSettled(leases, session, { read, inodesOf: (attr) => (attr ? [attr.inode] : []) }) };
+    },
     makeNode: async (node, { caller, request }) => {
       await access.of(caller).need("write", node.parent);
       return await metadata.once(request).makeNode(node, { owner: caller.name });

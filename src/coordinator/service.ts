@@ -17,6 +17,7 @@ import type { Federation } from "./federation.ts";
 import type { FreeSpace } from "./free-space.ts";
 import type { HostedSpace } from "./hosted-space.ts";
 import type { Hosting } from "./hosting.ts";
+import type { Leases } from "./leases.ts";
 import type { Peers } from "./peers.ts";
 import type { Revocations } from "./revocations.ts";
 import type { TicketOffice } from "./tickets.ts";
@@ -68,6 +69,7 @@ export interface CoordinatorService {
   /** Of what was located since the start. */
   readonly popularity: Popularity;
   readonly changes: ChangeFeed;
+  readonly leases: Leases;
   /** For garbage, checks and copies from node to node: the coordinator never moves file bytes. */
   readonly nodes: DataClient;
   /** `host:port` that invite codes lead to. */

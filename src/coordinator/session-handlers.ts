@@ -15,16 +15,29 @@ import type { CoordinatorService } from "./service.ts";
 const gatherMs = 20;
 
 export function createSessionHandlers(service: CoordinatorService): Pick<ControlHandlers, keyof typeof sessionRoutes> {
-  const { metadata, changes, clock } = service;
+  const { metadata, changes, leases, clock } = service;
   const access = createAccess(service);
   return {
     open: async ({ inode, access: wanted }, context) => {
       const clearance = access.of(context.caller);
       if (wanted !== "write") await clearance.need("read", inode);
       if (wanted !== "read") await needToChangeAndSee(service, clearance, inode);
-      const { gone } = await metadata.hold(sessionOf(context), [inode]);
+      const session = sessionOf(context);
+      await leases.settle([inode], session.token);
+      const { gone } = await metadata.hold(session, [inode]);
       if (gone.length > 0) throw new CollectiveError("not_found", "the file no longer exists");
-      return await metadata.getAttr(inode);
+      const leased = wanted !== "read" && !(await metadata.isHeldByOthers(session, inode)) && leases.grant(inode, session.token);
+      return { attr: await metadata.getAttr(inode), leased };
+    },
+    yieldLeases: async ({ inodes }, context) => {
+      access.of(context.caller);
+      leases.yield(inodes, sessionOf(context).token);
+      return {};
+    },
+    makeDurable: async (_, { caller }) => {
+      access.of(caller);
+      await metadata.makeDurable();
+      return {};
     },
     hold: async ({ inodes }, context) => {
       const clearance = access.of(context.caller);
@@ -38,26 +51,27 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
     release: async ({ inodes }, context) => {
       // What is released was held, so only who holds it gives it back.
       access.of(context.caller);
-      await metadata.release(sessionOf(context), inodes);
+      const session = sessionOf(context);
+      await metadata.release(session, inodes);
+      if (inodes !== "all") leases.yield(inodes, session.token);
       return {};
     },
     watch: async ({ since }, context) => {
       const clearance = access.of(context.caller);
       const { token } = sessionOf(context);
+      using _watching = leases.watches(token);
       const until = { monotonicMs: clock.monotonicMs() + watchMs, signal: context.signal };
-      let from: ChangeCursor | null = since;
-      for (;;) {
+      for (let from: ChangeCursor | null = since; ; ) {
         const { cursor, changes: made } = changes.read(from);
-        const told =
-          made &&
-          (await shownTo(
-            clearance,
-            made.filter(({ session }) => session !== token),
-          ));
-        const isNews = from === null || told === undefined || told.length > 0;
-        if (isNews || !changes.isOpen || context.signal.aborted || clock.monotonicMs() >= until.monotonicMs) return answerOf(cursor, told);
+        const others = made?.filter(({ session }) => session !== token);
+        const told = others && (await shownTo(clearance, others));
+        const recalled = leases.takeRecalled(token);
+        const isNews = from === null || told === undefined || told.length > 0 || recalled.length > 0;
+        if (isNews || !changes.isOpen || context.signal.aborted || clock.monotonicMs() >= until.monotonicMs) {
+          return { ...answerOf(cursor, told), recalled: [...recalled] };
+        }
         await changes.wait(cursor, until);
-        await clock.sleep(gatherMs);
+        if (!leases.isRecalled(token)) await clock.sleep(gatherMs);
         from = cursor;
       }
     },
@@ -88,7 +102,10 @@ async function shownTo(clearance: Clearance, changes: readonly OwnedChange[]): P
   return changes.filter(({ store }) => store === 0 || ways.rightsIn(store as Inode).has("read"));
 }
 
-function answerOf(cursor: ChangeCursor, changes: readonly OwnedChange[] | undefined): RouteOutput<typeof sessionRoutes.watch> {
+function answerOf(
+  cursor: ChangeCursor,
+  changes: readonly OwnedChange[] | undefined,
+): Omit<RouteOutput<typeof sessionRoutes.watch>, "recalled"> {
   const of = (kind: OwnedChange["kind"]) => [...new Set((changes ?? []).flatMap((change) => (change.kind === kind ? [change.inode] : [])))];
   return { cursor, reset: changes === undefined, changed: of("content"), renamed: of("names") };
 }

@@ -28,6 +28,7 @@ import { createHostedSpace } from "../coordinator/hosted-space.ts";
 import { createHosting } from "../coordinator/hosting.ts";
 import { createInodeHandlers } from "../coordinator/inode-handlers.ts";
 import { createInviteHandlers } from "../coordinator/invite-handlers.ts";
+import { createLeases } from "../coordinator/leases.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { observedHandlers, registerCoordinatorMetrics } from "../coordinator/metrics.ts";
 import { createNamespaceHandlers } from "../coordinator/namespace-handlers.ts";
@@ -94,6 +95,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
   try {
     const authorityPem = await prepare({ member, config, ownJob, credentialsDir, certificates }, { ...around, log });
     const metadata = createSqliteMetadata({ db, clock });
+    await metadata.makeDurable();
     const peers = await createPeers(metadata);
     const withPeers = (saved: Credentials): Credentials =>
       withTrusted(
@@ -147,6 +149,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       membership,
       popularity: createPopularity(readCounting),
       changes,
+      leases: createLeases({ clock, onRecall: changes.nudge }),
       nodes: createDataClient(() => credentials),
       get bootstrapAddress() {
         return bootstrapAddress;

@@ -139,6 +139,7 @@ export interface Session {
 export interface Holds {
   /** Shows that the session is there, and adds to what it holds. Answers which of the inodes are gone. */
   hold(session: Session, inodes: readonly Inode[]): Promise<{ gone: Inode[] }>;
+  isHeldByOthers(session: Session, inode: Inode): Promise<boolean>;
   release(session: Session, inodes: readonly Inode[] | "all"): Promise<void>;
 }
 
@@ -189,7 +190,7 @@ export interface ChunkMap {
    */
   offerAlso(store: Inode, copies: readonly ConfirmedCopies[]): Promise<ConfirmedCopies[]>;
   /**
-   * Publishes files, all or none, durable when it resolves. `conflict` when another content stands there
+   * Publishes files, all or none, durable when it resolves unless told. `conflict` when another content stands there
    * than `replaces` says or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed.
    */
   commit(request: {
@@ -197,6 +198,7 @@ export interface ChunkMap {
     readonly files: readonly FileCommit[];
     readonly confirmed: readonly ConfirmedCopies[];
     readonly last: boolean;
+    readonly isRelaxed?: boolean | undefined;
     readonly owner: string;
   }): Promise<{ attrs: Attr[]; degradedChunks: number }>;
   /** With `deleting` also where another store's copy of the same bytes is being deleted: new bytes there could vanish with them. */
@@ -331,6 +333,8 @@ export interface MetadataStore extends MetadataParts {
   by(session: string | undefined): MetadataParts;
   /** Hears what each change has changed and whose it was, as soon as it is as durable as it will be answered to be. One at a time. */
   observeChanges(listener: ChangeListener): Disposable;
+  /** All that was committed before. */
+  makeDurable(): Promise<void>;
   /** Copies on `unusable` nodes do not count. */
   totals(unusable: readonly GlobalName[]): Promise<ChunkTotals>;
   close(): Promise<void>;

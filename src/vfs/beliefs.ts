@@ -24,6 +24,8 @@ export interface BeliefsOptions {
   readonly caches: () => KernelCaches | undefined;
   /** An open file has changed. */
   readonly refresh: (node: Node) => void;
+  /** Somebody else wants to look at a file: resolves when all that was closed is stored. */
+  readonly recall: (node: Node) => Promise<void>;
 }
 
 export const toldMs = 30_000;
@@ -32,7 +34,7 @@ export const untoldMs = 1_000;
 const absentMax = 16_384;
 const changedMax = 65_536;
 
-export function createBeliefs({ nodes, clock, caches, refresh }: BeliefsOptions): Beliefs {
+export function createBeliefs({ nodes, clock, caches, refresh, recall }: BeliefsOptions): Beliefs {
   /** By number: when it was last heard that it had changed. */
   const changedMs = new Map<number, number>();
   /** What was asked before that is not believed. */
@@ -69,13 +71,23 @@ export function createBeliefs({ nodes, clock, caches, refresh }: BeliefsOptions)
     beginMs = nowMs;
     changedMs.clear();
     for (const number of [...absent.keys()]) dropAbsent(number);
-    for (const node of nodes.all()) if (node.realm === realm && node.askedMs > nowMs - toldMs) drop(node, { name: true });
+    for (const node of nodes.all()) {
+      if (node.realm !== realm) continue;
+      // Perhaps it was another's meanwhile.
+      if (node.opened) node.opened.leased = false;
+      if (node.opened || node.askedMs > nowMs - toldMs) drop(node, { name: true });
+    }
   };
   const hearOf = (realm: Realm, inode: Inode, parts: { readonly name: boolean }): void => {
     const number = nodes.numberOf(realm, inode);
     changedMs.set(number, clock.monotonicMs());
     const node = nodes.known(number);
     if (node) drop(node, parts);
+  };
+  const giveUp = async (realm: Realm, inode: Inode): Promise<void> => {
+    const node = nodes.known(nodes.numberOf(realm, inode));
+    if (node) await recall(node);
+    realm.session.yield(inode);
   };
   return {
     leftMs,
@@ -91,6 +103,7 @@ export function createBeliefs({ nodes, clock, caches, refresh }: BeliefsOptions)
     },
     hear: (realm, news) => {
       if (news === "everything") return hearAll(realm);
+      for (const inode of news.recalled) void giveUp(realm, inode);
       if (changedMs.size > changedMax) forgetOld();
       if (changedMs.size > changedMax) return hearAll(realm);
       for (const inode of news.changed) hearOf(realm, inode, { name: false });

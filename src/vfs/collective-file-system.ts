@@ -63,7 +63,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
   });
   const refresh = (node: Node): void =>
     void files.refresh(node).catch((error: unknown) => log.debug("not refreshed", { error: String(error) }));
-  const beliefs = createBeliefs({ nodes, clock, caches: () => caches, refresh });
+  const beliefs = createBeliefs({ nodes, clock, caches: () => caches, refresh, recall: files.recall });
   const replies = createReplies({ nodes, realms, beliefs, owner, clock });
   const names = createNameOperations({ nodes, replies, files, clock });
   const usage = createUsage({ own: others?.own, clock });
@@ -90,6 +90,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     stop: async () => {
       using _ = files;
       const left = await files.stop();
+      await realms.own.session.makeDurable().catch(() => undefined);
       await realms.stop();
       return left.map((node) => `/${nodes.pathOf(node).join("/")}`);
     },

@@ -61,13 +61,13 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
   };
 
   /** As it is known here: it was just made, or has no name any more and so nobody else has it. Each is followed by `files.close`. */
-  const openKnown = (node: Node): Promise<OpenedFile> => {
+  const openKnown = (node: Node, leased: boolean): Promise<OpenedFile> => {
     node.realm.session.opened(node.inode);
-    return files.open(node, node.attr);
+    return files.open(node, { attr: node.attr, leased });
   };
   /** Close-to-open: whoever opens sees what any other has closed before. */
   const openFresh = async (node: Node, access: OpenOptions["access"], signal: AbortSignal): Promise<OpenedFile> => {
-    if (node.isRemoved) return await openKnown(node);
+    if (node.isRemoved) return await openKnown(node, true);
     return await files.open(node, await replies.opened(node, access, signal));
   };
   const handleFor = (node: Node, opened: OpenedFile, how: OpenOptions): OpenReply => {
@@ -161,9 +161,9 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
         const isTaken = error instanceof CollectiveError && error.code === "already_exists";
         if (!isTaken || options.exclusive) throw error;
       });
-      const node = made ?? (await replies.find(place, call.signal));
+      const node = made?.node ?? (await replies.find(place, call.signal));
       if (!node) throw new CollectiveError("stale", `${place.name} was removed while it was being opened`);
-      const opened = made ? handleFor(made, await openKnown(made), options) : await openNode(node, options, call.signal);
+      const opened = made ? handleFor(node, await openKnown(node, made.leased), options) : await openNode(node, options, call.signal);
       return { ...opened, entry: replies.entry(node) };
     },
     read: (_, file, { offset, lengthBytes }) => {
@@ -187,9 +187,14 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     },
     flush: (call, { handle }) => {
       const { node, access } = handles.get(handle);
-      return access === "read" ? undefined : files.commit(node, () => call.progress());
+      return access === "read" ? undefined : files.flush(node, () => call.progress());
     },
-    sync: (call, { handle }) => files.commit(handles.get(handle).node, () => call.progress()),
+    sync: async (call, { handle }) => {
+      const { node, opened } = handles.get(handle);
+      const isDurable = opened.content.hasUnsaved;
+      await files.commit(node, () => call.progress());
+      if (!isDurable) await node.realm.session.makeDurable();
+    },
     release: (_, { handle }) => files.close(handles.remove(handle).node),
   };
 }

@@ -110,7 +110,7 @@ export function createListing({ nodes, realms, replies, clock }: ListingOptions)
       }
       return listed;
     },
-    syncDirectory: () => undefined,
+    syncDirectory: (_, { handle }) => handles.get(handle).node.realm.session.makeDurable(),
     releaseDirectory: (_, { handle }) => void handles.remove(handle),
   };
 }

@@ -12,8 +12,8 @@ import type { Replies } from "./replies.ts";
 type NameCalls = Pick<FileSystem, "makeDirectory" | "makeNode" | "makeSymlink" | "link" | "unlink" | "removeDirectory" | "rename">;
 
 export interface NameOperations extends NameCalls {
-  /** A new and empty file. `already_exists` where the name is taken. */
-  makeFile(place: Place, mode: number, signal?: AbortSignal): Promise<Node>;
+  /** A new and empty file; whether nobody else can have it open. `already_exists` where the name is taken. */
+  makeFile(place: Place, mode: number, signal?: AbortSignal): Promise<{ readonly node: Node; readonly leased: boolean }>;
 }
 
 export interface NameOperationsOptions {
@@ -30,10 +30,10 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
     directory.askedMs = Number.NEGATIVE_INFINITY;
     directory.changes++;
   };
-  const made = (parent: Node, attr: Attr | undefined, place: Place): Node => {
+  const made = (parent: Node, attr: Attr | undefined, place: Place, askedMs?: number): Node => {
     if (!attr) throw new CollectiveError("internal", "the coordinator made nothing");
     noteChanged(parent);
-    return nodes.remember(parent.realm, attr, place);
+    return nodes.remember(parent.realm, attr, place, askedMs);
   };
   /** Datastores alone stand in the root. */
   const parentOf = ({ parent, name }: Place): Node => {
@@ -45,11 +45,20 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
   };
   const makeFile: NameOperations["makeFile"] = async (place, mode, signal) => {
     const parent = parentOf(place);
-    const { remote } = parent.realm;
+    const { remote, session } = parent.realm;
+    const { askedMs: believedMs } = parent;
     const file = { parent: parent.inode, name: place.name, mode, mtimeNs: nowNs(), sizeBytes: 0, extents: [], replaces: null };
     const { token } = createUpload(remote);
-    const { attrs } = await remote.control.call(routes.commit, { upload: token, files: [file], receipts: [], last: true }, { signal });
-    return made(parent, attrs[0], place);
+    const askedMs = clock.monotonicMs();
+    // As POSIX has it, a name is durable when somebody syncs it.
+    const request = { upload: token, files: [file], receipts: [], last: true, isRelaxed: true };
+    const { attrs, leased } = await remote.control.call(routes.commit, request, { signal });
+    session.noteRelaxed();
+    const node = made(parent, attrs[0], place, askedMs);
+    // The directory's own times are those of what was made in it.
+    parent.attr = { ...parent.attr, mtimeNs: node.attr.ctimeNs, ctimeNs: node.attr.ctimeNs };
+    parent.askedMs = believedMs;
+    return { node, leased };
   };
   /** Before its name goes: whoever has it open may still want all of it. */
   const keepOpen = async (node: Node | undefined): Promise<void> => {
@@ -82,7 +91,7 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
     },
     makeNode: async (call, { kind, mode, parent, name }) => {
       if (kind !== "file") return unsupported("devices, pipes and sockets")();
-      return replies.entry(await makeFile({ parent, name }, mode, call.signal));
+      return replies.entry((await makeFile({ parent, name }, mode, call.signal)).node);
     },
     makeSymlink: async (call, place, target) => {
       const parent = parentOf(place);

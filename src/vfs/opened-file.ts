@@ -14,6 +14,7 @@ import type { Attr } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
 import { createLimiter, type Limiter } from "../core/limiter.ts";
 import type { Log } from "../core/log.ts";
+import { createBatchedWriter } from "./batched-content.ts";
 import { createFileContent, type FileContent } from "./file-content.ts";
 import type { KernelCaches } from "./file-system.ts";
 import type { Node, Nodes } from "./nodes.ts";
@@ -29,13 +30,17 @@ export interface OpenedFile {
   modifiedNs: bigint | undefined;
   changedNs: bigint | undefined;
   hasFailed: boolean;
+  /** Nobody else has it open: what is closed may be stored a moment later. */
+  leased: boolean;
+  /** What was closed is being stored. */
+  storing: Promise<void> | undefined;
   /** Of those who wait for a commit: called whenever a part of it is stored. */
   readonly waiting: Set<() => void>;
 }
 
 export interface OpenFiles {
   /** `attr` is fresh. Each is followed by one `close`. */
-  open(node: Node, attr: Attr): Promise<OpenedFile>;
+  open(node: Node, fresh: { readonly attr: Attr; readonly leased: boolean }): Promise<OpenedFile>;
   /** Never throws: what could not be stored is kept. */
   close(node: Node): Promise<void>;
   write(node: Node, data: Uint8Array, at: number): Promise<void> | undefined;
@@ -43,6 +48,10 @@ export interface OpenFiles {
   commit(node: Node, progress?: () => void): Promise<void>;
   /** Another client has changed it, or may have: shows that, where nothing written here lies over it. */
   refresh(node: Node): Promise<void>;
+  /** At each close: durable when it resolves, or on its way while nobody else can look. */
+  flush(node: Node, progress: () => void): Promise<void> | undefined;
+  /** Somebody else wants to look: resolves when all that was closed is stored, or could not be. */
+  recall(node: Node): Promise<void>;
   /** In turn with its commits. */
   exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
   /** Stores what is left; answers what could not be. */
@@ -64,13 +73,19 @@ export interface OpenFilesOptions {
 const backgroundBytes = 64 * mebibyte;
 /** Less is in memory, which has its own bound. */
 const spooledBytesMin = mebibyte;
+/** Of one file, and files of which the last close need not wait. */
+const storedLaterBytesMax = mebibyte;
+const storedLaterMax = 256;
 const rebasesMax = 5;
 const retryIntervalMs = 5_000;
 
 export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposable {
   const { nodes, spools, memory, clock, log } = options;
-  const writer: ContentWriter = createContentWriter();
+  const writer: ContentWriter = createBatchedWriter(createContentWriter());
   const active = new Set<Node>();
+  /** The last commit failed: closing tells of the next one. */
+  let isDoubtful = false;
+  let storedLater = 0;
 
   const versionOf = (node: Node, attr: Attr, known?: readonly PlacedExtent[]): StoredContent =>
     openStored({ remote: node.realm.remote, inode: attr.inode, version: attr.version, sizeBytes: attr.sizeBytes }, memory, known);
@@ -84,6 +99,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
   const commitOnce = async (node: Node, opened: OpenedFile): Promise<void> => {
     const { content, mode, modifiedNs, changedNs } = opened;
     const { place, attr, realm } = node;
+    const askedMs = clock.monotonicMs();
     if (!place || attr.store === undefined) throw staleError();
     const unsaved = content.takeUnsaved();
     const { inode, version } = unsaved.stored;
@@ -109,7 +125,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       content.committed(versionOf(node, stored.attr, stored.extents));
       if (node.shownVersion === version) node.shownVersion = stored.attr.version;
       node.attr = stored.attr;
-      node.askedMs = clock.monotonicMs();
+      node.askedMs = askedMs;
       if (opened.mode === mode) opened.mode = undefined;
       if (opened.modifiedNs === modifiedNs) opened.modifiedNs = undefined;
       if (opened.changedNs === changedNs) opened.changedNs = undefined;
@@ -136,6 +152,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       try {
         await commitOnce(node, opened);
         opened.hasFailed = false;
+        isDoubtful = false;
         return;
       } catch (thrown) {
         const error = toCollectiveError(thrown);
@@ -146,6 +163,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         if (!opened.hasFailed)
           log.warn("a file could not be stored, and is kept to be tried again", { name: node.place?.name, error: error.message });
         opened.hasFailed = true;
+        isDoubtful = true;
         throw error;
       }
     }
@@ -198,7 +216,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     for (const node of active) if (node.opened?.hasFailed) void commitQuietly(node);
   });
   return {
-    open: async (node, attr) => {
+    open: async (node, { attr, leased }) => {
       const opened: OpenedFile = node.opened ?? {
         content: createFileContent(versionOf(node, attr), spools),
         handles: 0,
@@ -206,9 +224,12 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         modifiedNs: undefined,
         changedNs: undefined,
         hasFailed: false,
+        leased,
+        storing: undefined,
         waiting: new Set(),
       };
       opened.handles++;
+      opened.leased ||= leased;
       if (node.opened === opened) {
         await turnsOf(node).run(async () => {
           if (!opened.content.hasUnsaved && attr.version > opened.content.stored.version) rebase(node, opened, attr);
@@ -264,6 +285,24 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         else if (attr.version === node.attr.version) node.attr = attr;
         node.askedMs = askedMs;
       });
+    },
+    flush: (node, progress) => {
+      const { opened } = node;
+      if (!opened?.content.hasUnsaved) return undefined;
+      const mayWait = opened.leased && !isDoubtful && storedLater < storedLaterMax && opened.content.unsavedBytes <= storedLaterBytesMax;
+      if (!mayWait) return commit(node, progress);
+      storedLater++;
+      const storing = commitQuietly(node).finally(() => {
+        storedLater--;
+        if (opened.storing === storing) opened.storing = undefined;
+      });
+      opened.storing = storing;
+      return undefined;
+    },
+    recall: async ({ opened }) => {
+      if (!opened) return;
+      opened.leased = false;
+      await opened.storing;
     },
     exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
     stop: async () => {

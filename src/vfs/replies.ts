@@ -18,7 +18,7 @@ export interface Replies {
   current(node: Node, signal?: AbortSignal): Promise<Node>;
   fresh(node: Node, signal?: AbortSignal): Promise<Attr>;
   /** The same, and the coordinator knows that it is open here. `stale` when it is gone. */
-  opened(node: Node, access: OpenAccess, signal?: AbortSignal): Promise<Attr>;
+  opened(node: Node, access: OpenAccess, signal?: AbortSignal): Promise<{ readonly attr: Attr; readonly leased: boolean }>;
   /** What was said of it at that time may be told without asking. */
   isBelieved(realm: Realm, number: number, askedMs: number): boolean;
   attributes(node: Node): AttributesReply;
@@ -75,13 +75,18 @@ export function createReplies({ nodes, realms, beliefs, owner, clock }: RepliesO
   const isCurrent = (node: Node): boolean => node.isRemoved || node.opened?.content.hasUnsaved === true || leftMs(node) > 0;
   return {
     fresh,
-    opened: (node, access, signal) =>
-      noted(node, () =>
-        node.realm.session.open(node.inode, access, signal).catch((thrown: unknown) => {
+    opened: async (node, access, signal) => {
+      let leased = false;
+      const attr = await noted(node, async () => {
+        const opened = await node.realm.session.open(node.inode, access, signal).catch((thrown: unknown) => {
           const error = toCollectiveError(thrown);
           throw error.code === "not_found" ? new CollectiveError("stale", "the file was removed", { cause: error }) : error;
-        }),
-      ),
+        });
+        leased = opened.leased;
+        return opened.attr;
+      });
+      return { attr, leased };
+    },
     isBelieved: (realm, number, askedMs) => beliefs.leftMs(realm, number, askedMs) > 0,
     isCurrent,
     current: async (node, signal) => {

@@ -26,6 +26,7 @@ import { createHostedSpace } from "../../src/coordinator/hosted-space.ts";
 import { createHosting } from "../../src/coordinator/hosting.ts";
 import { createInodeHandlers } from "../../src/coordinator/inode-handlers.ts";
 import { createInviteHandlers } from "../../src/coordinator/invite-handlers.ts";
+import { createLeases } from "../../src/coordinator/leases.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
 import { nodeTrustSince } from "../../src/coordinator/node-trust.ts";
 import { createPeers } from "../../src/coordinator/peers.ts";
@@ -205,6 +206,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     membership: options.membershipOf && (await options.membershipOf(authority)),
     popularity: createPopularity(readCounting),
     changes,
+    leases: createLeases({ clock, onRecall: changes.nudge }),
     nodes: createDataClient(() => credentials),
     get bootstrapAddress() {
       return bootstrapAddress;

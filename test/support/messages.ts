@@ -36,6 +36,8 @@ export const sampleInputs: Inputs = {
   setExtendedAttribute: { inode, attribute: { name: "user.colour", value: bytes }, existing: "create" },
   removeExtendedAttribute: { inode, name: "user.colour" },
   open: { inode, access: "read_write" },
+  yieldLeases: { inodes: [inode] },
+  makeDurable: {},
   hold: { inodes: [inode, 8] },
   release: { inodes: "all" },
   watch: { since: { epoch: "e", at: 5 } },
@@ -144,10 +146,12 @@ export const sampleOutputs: Outputs = {
   extendedAttributes: { attributes: [{ name: "user.colour", value: bytes }] },
   setExtendedAttribute: {},
   removeExtendedAttribute: {},
-  open: attr,
+  open: { attr, leased: true },
+  yieldLeases: {},
+  makeDurable: {},
   hold: { gone: [parseInode(8)] },
   release: {},
-  watch: { cursor: { epoch: "e", at: 7 }, reset: false, changed: [parseInode(8)], renamed: [parseInode(9)] },
+  watch: { cursor: { epoch: "e", at: 7 }, reset: false, changed: [parseInode(8)], renamed: [parseInode(9)], recalled: [parseInode(7)] },
   remove: {},
   rename: {},
   clone: attr,
@@ -157,7 +161,7 @@ export const sampleOutputs: Outputs = {
     more: false,
   },
   allocate: { targets: [[0], []], stored: [0, 1], nodes: [ticketed] },
-  commit: { attrs: [attr], degradedChunks: 1, because: ["bob lends nothing"] },
+  commit: { attrs: [attr], degradedChunks: 1, leased: true, because: ["bob lends nothing"] },
   locate: {
     files: [
       {

@@ -186,6 +186,8 @@ export const rows: { readonly [K in RouteName]: readonly Case<K>[] } = {
     { what: "what was dropped", input: ({ drop }) => ({ inode: drop.file, access: "write" }), ok: [admin] },
   ],
   watch: [{ what: "what changes, as far as one may read", input: () => ({ since: null }), ok: people }],
+  yieldLeases: [{ what: "what one has oneself", input: ({ open }) => ({ inodes: [open.file] }), ok: people }],
+  makeDurable: [{ what: "", input: () => ({}), ok: people }],
   hold: [
     // What is not for the caller is answered as gone.
     { what: "what is shared", input: ({ open }) => ({ inodes: [open.file] }), ok: people },
