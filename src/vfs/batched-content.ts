@@ -38,6 +38,8 @@ export function createBatchedWriter(single: ContentWriter): ContentWriter {
   };
   const run = async (queue: Queue): Promise<void> => {
     queue.underWay++;
+    // Whatever is ready in this turn of the event loop joins.
+    await new Promise<void>((resolve) => setImmediate(resolve));
     for (let batch = takeBatch(queue.waiting); batch.length > 0; batch = takeBatch(queue.waiting)) await storeBatch(batch);
     queue.underWay--;
   };

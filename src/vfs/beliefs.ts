@@ -9,12 +9,18 @@ import type { News } from "../client/session.ts";
 import type { Clock } from "../core/clock.ts";
 import type { KernelCaches, Place } from "./file-system.ts";
 import type { Node, Nodes, Realm } from "./nodes.ts";
+import { createWholeDirectories } from "./whole-directories.ts";
 
 export interface Beliefs {
   /** Of what was asked about that number at that time, by the monotonic clock. */
   leftMs(realm: Realm, number: number, askedMs: number): number;
   /** There was no such name. Answers how long the kernel may believe that. */
   absentMs(parent: Node, name: string, askedMs: number): number;
+  /** All names of a directory, asked at that time: others need not be asked for. */
+  knowWhole(directory: Node, names: Iterable<string>, askedMs: number): void;
+  /** This mount has made it. */
+  noteName(directory: Node, name: string): void;
+  isAbsent(directory: Node, name: string): boolean;
   hear(realm: Realm, news: News | "everything"): void;
 }
 
@@ -42,6 +48,7 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall }: Beliefs
   /** By directory. */
   const absent = new Map<number, Set<string>>();
   let absentCount = 0;
+  const whole = createWholeDirectories();
 
   const leftMs: Beliefs["leftMs"] = (realm, number, askedMs) => {
     if (askedMs <= Math.max(beginMs, changedMs.get(number) ?? Number.NEGATIVE_INFINITY)) return 0;
@@ -70,6 +77,7 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall }: Beliefs
     const nowMs = clock.monotonicMs();
     beginMs = nowMs;
     changedMs.clear();
+    whole.clear();
     for (const number of [...absent.keys()]) dropAbsent(number);
     for (const node of nodes.all()) {
       if (node.realm !== realm) continue;
@@ -80,6 +88,7 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall }: Beliefs
   };
   const hearOf = (realm: Realm, inode: Inode, parts: { readonly name: boolean }): void => {
     const number = nodes.numberOf(realm, inode);
+    whole.forget(number);
     changedMs.set(number, clock.monotonicMs());
     const node = nodes.known(number);
     if (node) drop(node, parts);
@@ -101,6 +110,11 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall }: Beliefs
       names.add(name);
       return ms;
     },
+    knowWhole: (directory, names, askedMs) => {
+      if (directory.realm.session.isWatching && leftMs(directory.realm, directory.number, askedMs) > 0) whole.know(directory.number, names);
+    },
+    noteName: (directory, name) => whole.add(directory.number, name),
+    isAbsent: (directory, name) => directory.realm.session.isWatching && whole.lacks(directory.number, name),
     hear: (realm, news) => {
       if (news === "everything") return hearAll(realm);
       for (const inode of news.recalled) void giveUp(realm, inode);

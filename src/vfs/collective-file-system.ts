@@ -65,7 +65,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     void files.refresh(node).catch((error: unknown) => log.debug("not refreshed", { error: String(error) }));
   const beliefs = createBeliefs({ nodes, clock, caches: () => caches, refresh, recall: files.recall });
   const replies = createReplies({ nodes, realms, beliefs, owner, clock });
-  const names = createNameOperations({ nodes, replies, files, clock });
+  const names = createNameOperations({ nodes, replies, files, beliefs, clock });
   const usage = createUsage({ own: others?.own, clock });
   const system: CollectiveFileSystem = {
     traits: { locks: false, extendedAttributes: false, writeBack: false },
@@ -76,7 +76,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     forget: nodes.forget,
     ...names,
     ...createFileOperations({ nodes, replies, files, names, clock, caches: () => caches }),
-    ...createListing({ nodes, realms, replies, clock }),
+    ...createListing({ nodes, realms, replies, beliefs, clock }),
     usage: (call, inode) => usage(nodes.get(inode), call.signal),
     getExtendedAttribute: unsupported,
     setExtendedAttribute: unsupported,

@@ -4,6 +4,7 @@ import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import { createUpload } from "../client/upload.ts";
 import type { Clock } from "../core/clock.ts";
+import type { Beliefs } from "./beliefs.ts";
 import type { FileSystem, Place } from "./file-system.ts";
 import type { Node, Nodes } from "./nodes.ts";
 import type { OpenFiles } from "./opened-file.ts";
@@ -20,10 +21,11 @@ export interface NameOperationsOptions {
   readonly nodes: Nodes;
   readonly replies: Replies;
   readonly files: OpenFiles;
+  readonly beliefs: Beliefs;
   readonly clock: Clock;
 }
 
-export function createNameOperations({ nodes, replies, files, clock }: NameOperationsOptions): NameOperations {
+export function createNameOperations({ nodes, replies, files, beliefs, clock }: NameOperationsOptions): NameOperations {
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
   /** Its times have changed with what is in it. */
   const noteChanged = (directory: Node): void => {
@@ -33,6 +35,7 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
   const made = (parent: Node, attr: Attr | undefined, place: Place, askedMs?: number): Node => {
     if (!attr) throw new CollectiveError("internal", "the coordinator made nothing");
     noteChanged(parent);
+    beliefs.noteName(parent, place.name);
     return nodes.remember(parent.realm, attr, place, askedMs);
   };
   /** Datastores alone stand in the root. */
@@ -82,12 +85,15 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
     makeDirectory: async (call, place, mode) => {
       const parent = nodes.get(place.parent);
       const directories = [{ parent: parent.inode, name: place.name, mode }];
+      const askedMs = clock.monotonicMs();
       const { attrs } = await parent.realm.remote.control.call(
         routes.makeDirectories,
         { directories, existing: "fail" },
         { signal: call.signal },
       );
-      return replies.entry(made(parent, attrs[0], place));
+      const node = made(parent, attrs[0], place);
+      beliefs.knowWhole(node, [], askedMs);
+      return replies.entry(node);
     },
     makeNode: async (call, { kind, mode, parent, name }) => {
       if (kind !== "file") return unsupported("devices, pipes and sockets")();
@@ -120,6 +126,7 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
         await source.realm.remote.control.call(routes.rename, request, { signal: call.signal });
         if (replaced) nodes.remove(replaced);
         if (moved) nodes.move(moved, to);
+        beliefs.noteName(target, to.name);
       };
       // Always in the same order, or two renames that cross would wait for each other.
       const [first, second] = (moved?.number ?? 0) < (replaced?.number ?? 0) ? [moved, replaced] : [replaced, moved];

@@ -75,7 +75,9 @@ const backgroundBytes = 64 * mebibyte;
 const spooledBytesMin = mebibyte;
 /** Of one file, and files of which the last close need not wait. */
 const storedLaterBytesMax = mebibyte;
-const storedLaterMax = 256;
+const storedLaterMax = 512;
+/** What is closed within this time is stored together. */
+const storedLaterMs = 50;
 const rebasesMax = 5;
 const retryIntervalMs = 5_000;
 
@@ -86,6 +88,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
   /** The last commit failed: closing tells of the next one. */
   let isDoubtful = false;
   let storedLater = 0;
+  let nextRound: PromiseWithResolvers<void> | undefined;
 
   const versionOf = (node: Node, attr: Attr, known?: readonly PlacedExtent[]): StoredContent =>
     openStored({ remote: node.realm.remote, inode: attr.inode, version: attr.version, sizeBytes: attr.sizeBytes }, memory, known);
@@ -190,6 +193,22 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     settle(node);
   };
 
+  const beginRound = (): void => {
+    nextRound?.resolve();
+    nextRound = undefined;
+  };
+  const storeLater = async (node: Node): Promise<void> => {
+    if (!nextRound) {
+      const round = Promise.withResolvers<void>();
+      nextRound = round;
+      void clock.sleep(storedLaterMs).then(() => (round === nextRound ? beginRound() : undefined));
+    }
+    storedLater++;
+    await nextRound.promise;
+    await commitQuietly(node);
+    storedLater--;
+  };
+
   const spooledBytes = (): number => {
     let bytes = 0;
     for (const { opened } of active) bytes += opened?.content.localBytes ?? 0;
@@ -243,6 +262,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       const { opened } = node;
       if (!opened) return;
       opened.handles--;
+      await opened.storing;
       if (opened.handles === 0) await commitQuietly(node);
       node.realm.session.close(node.inode);
     },
@@ -291,9 +311,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       if (!opened?.content.hasUnsaved) return undefined;
       const mayWait = opened.leased && !isDoubtful && storedLater < storedLaterMax && opened.content.unsavedBytes <= storedLaterBytesMax;
       if (!mayWait) return commit(node, progress);
-      storedLater++;
-      const storing = commitQuietly(node).finally(() => {
-        storedLater--;
+      const storing = storeLater(node).finally(() => {
         if (opened.storing === storing) opened.storing = undefined;
       });
       opened.storing = storing;
@@ -302,10 +320,12 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     recall: async ({ opened }) => {
       if (!opened) return;
       opened.leased = false;
+      if (opened.storing) beginRound();
       await opened.storing;
     },
     exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
     stop: async () => {
+      beginRound();
       await Promise.all([...active].map(commitQuietly));
       return [...active].filter((node) => node.opened?.content.hasUnsaved && !node.isRemoved);
     },

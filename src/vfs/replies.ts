@@ -106,9 +106,9 @@ export function createReplies({ nodes, realms, beliefs, owner, clock }: RepliesO
     find,
     lookup: async (place, signal) => {
       const askedMs = clock.monotonicMs();
-      const node = await find(place, signal);
-      if (node) return entry(node);
-      return { attributes: undefined, nameValidMs: beliefs.absentMs(nodes.get(place.parent), place.name, askedMs) };
+      const parent = nodes.get(place.parent);
+      const node = beliefs.isAbsent(parent, place.name) ? undefined : await find(place, signal);
+      return node ? entry(node) : { attributes: undefined, nameValidMs: beliefs.absentMs(parent, place.name, askedMs) };
     },
     assertOwner: ({ uid = owner.uid, gid = owner.gid }) => {
       if (uid !== owner.uid || gid !== owner.gid)
