@@ -32,6 +32,9 @@ export const watchMs = 5_000;
 export const watchGraceMs = 3_500;
 /** How long somebody who looks at a file waits for another client to store what it has closed. */
 export const recallMsMax = 2_000;
+/** After a start of the coordinator nobody gets a new lock for so long: clients that had some claim them again. */
+export const lockGraceMs = 3_000;
+export const locksPerFileMax = 4_096;
 /** In one answer. */
 export const changesPerAnswerMax = 4_096;
 

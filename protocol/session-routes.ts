@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { CollectiveError } from "./errors.ts";
-import { changesPerAnswerMax, heldInodesPerCallMax } from "./limits.ts";
+import { changesPerAnswerMax, heldInodesPerCallMax, locksPerFileMax } from "./limits.ts";
 import { route } from "./route.ts";
 import { attrSchema, inodeSchema, sizeSchema } from "./schema.ts";
 
@@ -25,6 +25,31 @@ const inodesSchema = z.array(inodeSchema).max(heldInodesPerCallMax);
 export const changeCursorSchema = z.object({ epoch: z.string().max(64), at: sizeSchema });
 export type ChangeCursor = z.output<typeof changeCursorSchema>;
 
+const lockSchema = z.object({
+  style: z.enum(["posix", "flock"]),
+  /** Chosen by the client: locks of one owner never exclude each other. */
+  owner: z.string().max(64),
+  type: z.enum(["read", "write", "none"]),
+  startByte: sizeSchema,
+  /** The last one that is locked; null for all to come. */
+  endByte: sizeSchema.nullable(),
+  pid: z.number().int().min(0),
+});
+export type WireLock = z.output<typeof lockSchema>;
+
+const newsSchema = z.object({
+  cursor: changeCursorSchema,
+  /** More than is remembered, so nothing that was believed before is certain. */
+  reset: z.boolean(),
+  /** Attributes, content, or of a directory the names in it. */
+  changed: z.array(inodeSchema).max(changesPerAnswerMax),
+  /** What has gained, lost or changed a name. */
+  renamed: z.array(inodeSchema).max(changesPerAnswerMax),
+  /** Leases to be yielded at once: somebody waits. */
+  recalled: z.array(inodeSchema),
+});
+export type WireNews = z.output<typeof newsSchema>;
+
 export const sessionRoutes = {
   /**
    * The attributes as they are now, and the file is held: see `hold`. `leased`: nobody else has it open, so what is written may be stored
@@ -35,8 +60,17 @@ export const sessionRoutes = {
     output: z.object({ attr: attrSchema, leased: z.boolean() }),
     idempotent: true,
   }),
-  /** What was closed is stored, and what is closed from now on is stored first. */
-  yieldLeases: route("/v1/fs/yield", { input: z.object({ inodes: inodesSchema }), output: z.object({}), idempotent: true }),
+  /**
+   * What was closed is stored, and what is closed from now on is stored first. With the locks that the client has on the files; `lost`: where
+   * another's is in the way.
+   */
+  yieldLeases: route("/v1/fs/yield", {
+    input: z.object({
+      files: z.array(z.object({ inode: inodeSchema, locks: z.array(lockSchema).max(locksPerFileMax) })).max(heldInodesPerCallMax),
+    }),
+    output: z.object({ lost: z.array(inodeSchema) }),
+    idempotent: true,
+  }),
   /** What the caller was answered before survives a power failure when this is answered. */
   makeDurable: route("/v1/fs/sync", { input: z.object({}), output: z.object({}), idempotent: true }),
   /**
@@ -56,20 +90,26 @@ export const sessionRoutes = {
   }),
   /**
    * What others have changed since: answered as soon as there is something, or with nothing after `watchMs`. Of datastores in which the
-   * caller may read something. `reset`: more than is remembered, so nothing that was believed before is certain.
+   * caller may read something.
    */
   watch: route("/v1/fs/watch", {
     input: z.object({ since: changeCursorSchema.nullable() }),
-    output: z.object({
-      cursor: changeCursorSchema,
-      reset: z.boolean(),
-      /** Attributes, content, or of a directory the names in it. */
-      changed: z.array(inodeSchema).max(changesPerAnswerMax),
-      /** What has gained, lost or changed a name. */
-      renamed: z.array(inodeSchema).max(changesPerAnswerMax),
-      /** Leases to be yielded at once: somebody waits. */
-      recalled: z.array(inodeSchema),
-    }),
+    output: newsSchema,
+    idempotent: true,
+  }),
+  /**
+   * Takes a lock, or gives one back, that excludes those of other clients; nobody who uses the file is kept from it otherwise. `granted` is
+   * false when it could not be had for `watchMs`: then it is asked again. With it comes what `watch` would answer now, so that
+   * whoever has a lock knows what was changed before.
+   */
+  lock: route("/v1/fs/lock", {
+    input: z.object({ inode: inodeSchema, lock: lockSchema, wait: z.boolean(), since: changeCursorSchema.nullable() }),
+    output: z.object({ granted: z.boolean(), news: newsSchema }),
+    idempotent: true,
+  }),
+  testLock: route("/v1/fs/testlock", {
+    input: z.object({ inode: inodeSchema, lock: lockSchema }),
+    output: z.object({ obstacle: lockSchema.nullable() }),
     idempotent: true,
   }),
 };

@@ -8,9 +8,9 @@
  */
 import type { Inode } from "../../protocol/ids.ts";
 import { heldInodesPerCallMax, sessionSilentMsMax, watchGraceMs, watchMs } from "../../protocol/limits.ts";
-import { type RouteInput, type RouteOutput, routes } from "../../protocol/routes.ts";
+import { type RouteInput, routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
-import type { ChangeCursor } from "../../protocol/session-routes.ts";
+import type { ChangeCursor, WireLock } from "../../protocol/session-routes.ts";
 import type { Remote } from "./remote.ts";
 
 export type OpenAccess = RouteInput<typeof routes.open>["access"];
@@ -34,8 +34,11 @@ export interface ClientSession {
   close(inode: Inode): void;
   /** Resolves when the coordinator knows all that is open here: before a name goes that it may be open by. */
   holdOpen(): Promise<void>;
-  /** What was closed of it is stored, or cannot be. */
-  yield(inode: Inode): void;
+  /** What was closed of these is stored, or cannot be, and these are all the locks on them. Answers which locks are lost. */
+  yield(files: RouteInput<typeof routes.yieldLeases>["files"]): Promise<readonly Inode[]>;
+  /** False when it could not be had for some time; what others have changed before it was is news when it resolves. `locked`, `deadlock`. */
+  lock(inode: Inode, lock: WireLock, options: { readonly wait: boolean; readonly signal: AbortSignal | undefined }): Promise<boolean>;
+  testLock(inode: Inode, lock: WireLock, signal: AbortSignal): Promise<WireLock | undefined>;
   /** Something was made that a power failure may undo. */
   noteRelaxed(): void;
   /** From then on it may not. */
@@ -45,8 +48,8 @@ export interface ClientSession {
 
 export interface ClientSessionOptions {
   readonly remote: Remote;
-  /** Called in the order of the changes, and with `everything` whenever some may have been missed. */
-  readonly onNews: (news: News | "everything") => void;
+  /** Called with all changes, some of them twice, and with `everything` whenever some may have been missed. Resolves when they are taken in. */
+  readonly onNews: (news: News | "everything") => Promise<void>;
 }
 
 /** So long may holding and giving back wait for more of it. */
@@ -63,6 +66,8 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
   let givingBack: { readonly inodes: ReadonlySet<Inode>; readonly done: Promise<unknown> } | undefined;
   let settling: Promise<void> | undefined;
   let isWatching = false;
+  /** How far the news have come. */
+  let known: ChangeCursor | null = null;
   let hasRelaxed = false;
 
   const count = (inode: Inode, by: 1 | -1): void => {
@@ -118,24 +123,21 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
   });
 
   const missed = (): void => {
-    if (isWatching) onNews("everything");
+    if (isWatching) void onNews("everything");
     isWatching = false;
   };
   const watch = async (): Promise<void> => {
-    let since: ChangeCursor | null = null;
     while (!end.signal.aborted) {
       try {
         const options = { signal: end.signal, timeoutMs: watchMs + watchGraceMs, quietMs: watchMs, isSingle: true };
-        const { cursor, reset, changed, renamed, recalled }: RouteOutput<typeof routes.watch> = await control.call(
-          routes.watch,
-          { since },
-          options,
-        );
+        const since = known;
+        const news = await control.call(routes.watch, { since }, options);
         // The coordinator, or the connection to it, was away: it may have given up what is held here.
-        if (!isWatching || since?.epoch !== cursor.epoch) held.clear();
-        if (since === null || reset) onNews("everything");
-        if (!reset && changed.length + renamed.length + recalled.length > 0) onNews({ changed, renamed, recalled });
-        since = cursor;
+        const isOtherLife = !isWatching || since?.epoch !== news.cursor.epoch;
+        if (isOtherLife) held.clear();
+        if (isOtherLife || news.reset) void onNews("everything");
+        if (!news.reset && news.changed.length + news.renamed.length + news.recalled.length > 0) void onNews(news);
+        known = news.cursor;
         isWatching = true;
         if (toHold().length > 0) settleSoon();
       } catch (error) {
@@ -172,7 +174,14 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
       if (!openCounts.has(inode) && held.has(inode)) settleSoon();
     },
     holdOpen,
-    yield: (inode) => void control.call(routes.yieldLeases, { inodes: [inode] }, { signal: end.signal }).catch(() => undefined),
+    yield: async (files) => (await control.call(routes.yieldLeases, { files }, { signal: end.signal })).lost,
+    lock: async (inode, lock, { wait, signal }) => {
+      const options = { signal, ...(wait ? { timeoutMs: watchMs + watchGraceMs, quietMs: watchMs } : {}) };
+      const { granted, news } = await control.call(routes.lock, { inode, lock, wait, since: known }, options);
+      if (granted && lock.type !== "none") await onNews(news.reset ? "everything" : news);
+      return granted;
+    },
+    testLock: async (inode, lock, signal) => (await control.call(routes.testLock, { inode, lock }, { signal })).obstacle ?? undefined,
     noteRelaxed: () => {
       hasRelaxed = true;
     },

@@ -18,6 +18,7 @@ import type { FreeSpace } from "./free-space.ts";
 import type { HostedSpace } from "./hosted-space.ts";
 import type { Hosting } from "./hosting.ts";
 import type { Leases } from "./leases.ts";
+import type { Locks } from "./locks.ts";
 import type { Peers } from "./peers.ts";
 import type { Revocations } from "./revocations.ts";
 import type { TicketOffice } from "./tickets.ts";
@@ -70,6 +71,7 @@ export interface CoordinatorService {
   readonly popularity: Popularity;
   readonly changes: ChangeFeed;
   readonly leases: Leases;
+  readonly locks: Locks;
   /** For garbage, checks and copies from node to node: the coordinator never moves file bytes. */
   readonly nodes: DataClient;
   /** `host:port` that invite codes lead to. */

@@ -3,7 +3,8 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
 import { watchMs } from "../../protocol/limits.ts";
 import type { RouteOutput } from "../../protocol/routes.ts";
-import type { ChangeCursor, sessionRoutes } from "../../protocol/session-routes.ts";
+import type { ChangeCursor, sessionRoutes, WireLock } from "../../protocol/session-routes.ts";
+import type { LockChange } from "../core/lock-table.ts";
 import type { Session } from "../meta/store.ts";
 import type { CallContext, ControlHandlers } from "../net/control-app.ts";
 import { type Clearance, createAccess } from "./access.ts";
@@ -15,7 +16,7 @@ import type { CoordinatorService } from "./service.ts";
 const gatherMs = 20;
 
 export function createSessionHandlers(service: CoordinatorService): Pick<ControlHandlers, keyof typeof sessionRoutes> {
-  const { metadata, changes, leases, clock } = service;
+  const { metadata, changes, leases, locks, clock } = service;
   const access = createAccess(service);
   return {
     open: async ({ inode, access: wanted }, context) => {
@@ -29,10 +30,28 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
       const leased = wanted !== "read" && !(await metadata.isHeldByOthers(session, inode)) && leases.grant(inode, session.token);
       return { attr: await metadata.getAttr(inode), leased };
     },
-    yieldLeases: async ({ inodes }, context) => {
-      access.of(context.caller);
-      leases.yield(inodes, sessionOf(context).token);
-      return {};
+    yieldLeases: async ({ files }, context) => {
+      const clearance = access.of(context.caller);
+      const { token } = sessionOf(context);
+      const usable = await Promise.all(files.map(({ inode }) => mayUse(clearance, inode)));
+      const lost = files.filter(({ inode, locks: held }, index) => !usable[index] || !locks.claim(inode, token, held.map(lockOf)));
+      const inodes = files.map(({ inode }) => inode);
+      leases.yield(inodes, token);
+      return { lost: lost.map(({ inode }) => inode) };
+    },
+    lock: async ({ inode, lock, wait, since }, context) => {
+      const clearance = access.of(context.caller);
+      const { token } = sessionOf(context);
+      await needToLock(clearance, inode, lock.type);
+      const until = { monotonicMs: clock.monotonicMs() + watchMs, signal: context.signal };
+      const granted = await locks.set(inode, token, lockOf(lock), wait ? until : undefined);
+      const { cursor, changes: made } = changes.read(since);
+      return { granted, news: { ...answerOf(cursor, await toldTo(clearance, token, made)), recalled: [] } };
+    },
+    testLock: async ({ inode, lock }, context) => {
+      await needToLock(access.of(context.caller), inode, lock.type);
+      const found = locks.test(inode, sessionOf(context).token, lockOf(lock));
+      return { obstacle: found ? { ...found, owner: "", endByte: Number.isFinite(found.endByte) ? found.endByte : null } : null };
     },
     makeDurable: async (_, { caller }) => {
       access.of(caller);
@@ -53,6 +72,7 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
       access.of(context.caller);
       const session = sessionOf(context);
       await metadata.release(session, inodes);
+      locks.release(session.token, inodes);
       if (inodes !== "all") leases.yield(inodes, session.token);
       return {};
     },
@@ -60,11 +80,11 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
       const clearance = access.of(context.caller);
       const { token } = sessionOf(context);
       using _watching = leases.watches(token);
+      locks.touch(token);
       const until = { monotonicMs: clock.monotonicMs() + watchMs, signal: context.signal };
       for (let from: ChangeCursor | null = since; ; ) {
         const { cursor, changes: made } = changes.read(from);
-        const others = made?.filter(({ session }) => session !== token);
-        const told = others && (await shownTo(clearance, others));
+        const told = await toldTo(clearance, token, made);
         const recalled = leases.takeRecalled(token);
         const isNews = from === null || told === undefined || told.length > 0 || recalled.length > 0;
         if (isNews || !changes.isOpen || context.signal.aborted || clock.monotonicMs() >= until.monotonicMs) {
@@ -91,6 +111,30 @@ async function mayUse(clearance: Clearance, inode: Inode): Promise<boolean> {
     if (error instanceof CollectiveError && error.code === "not_found") return false;
     throw error;
   }
+}
+
+/** Whoever may read it may keep others from changing what it reads. */
+async function needToLock(clearance: Clearance, inode: Inode, type: WireLock["type"]): Promise<void> {
+  if (type === "none") return;
+  if (!(await mayUse(clearance, inode))) await clearance.need("read", inode);
+}
+
+function lockOf({ endByte, ...lock }: WireLock): LockChange {
+  return { ...lock, endByte: endByte ?? Number.POSITIVE_INFINITY };
+}
+
+async function toldTo(
+  clearance: Clearance,
+  token: string,
+  made: readonly OwnedChange[] | undefined,
+): Promise<readonly OwnedChange[] | undefined> {
+  return (
+    made &&
+    (await shownTo(
+      clearance,
+      made.filter(({ session }) => session !== token),
+    ))
+  );
 }
 
 /** What lies in datastores in which the caller may read something. Undefined when it may see other things now than before. */

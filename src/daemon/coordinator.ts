@@ -29,6 +29,7 @@ import { createHosting } from "../coordinator/hosting.ts";
 import { createInodeHandlers } from "../coordinator/inode-handlers.ts";
 import { createInviteHandlers } from "../coordinator/invite-handlers.ts";
 import { createLeases } from "../coordinator/leases.ts";
+import { createLocks } from "../coordinator/locks.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { observedHandlers, registerCoordinatorMetrics } from "../coordinator/metrics.ts";
 import { createNamespaceHandlers } from "../coordinator/namespace-handlers.ts";
@@ -150,6 +151,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       popularity: createPopularity(readCounting),
       changes,
       leases: createLeases({ clock, onRecall: changes.nudge }),
+      locks: createLocks({ clock, hasSessions: await metadata.hasSessions() }),
       nodes: createDataClient(() => credentials),
       get bootstrapAddress() {
         return bootstrapAddress;

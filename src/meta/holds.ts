@@ -13,6 +13,7 @@ export function createHolds(context: MetadataContext): Holds {
   const { db } = context;
   return {
     hold: (session, inodes) => db.writeRelaxed(() => hold(context, session, inodes)),
+    hasSessions: async () => statement<{ one: number }, []>(context, "SELECT 1 AS one FROM session LIMIT 1").get() !== null,
     isHeldByOthers: async (session, inode) => isHeldByOthers(context, session, inode),
     release: (session, inodes) => db.writeRelaxed(() => release(context, session, inodes)),
   };

@@ -139,6 +139,8 @@ export interface Session {
 export interface Holds {
   /** Shows that the session is there, and adds to what it holds. Answers which of the inodes are gone. */
   hold(session: Session, inodes: readonly Inode[]): Promise<{ gone: Inode[] }>;
+  /** Of whomever. */
+  hasSessions(): Promise<boolean>;
   isHeldByOthers(session: Session, inode: Inode): Promise<boolean>;
   release(session: Session, inodes: readonly Inode[] | "all"): Promise<void>;
 }

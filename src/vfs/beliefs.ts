@@ -21,7 +21,8 @@ export interface Beliefs {
   /** This mount has made it. */
   noteName(directory: Node, name: string): void;
   isAbsent(directory: Node, name: string): boolean;
-  hear(realm: Realm, news: News | "everything"): void;
+  /** Resolves when neither the kernel nor any open file shows what was before. */
+  hear(realm: Realm, news: News | "everything"): Promise<void>;
 }
 
 export interface BeliefsOptions {
@@ -29,9 +30,11 @@ export interface BeliefsOptions {
   readonly clock: Clock;
   readonly caches: () => KernelCaches | undefined;
   /** An open file has changed. */
-  readonly refresh: (node: Node) => void;
-  /** Somebody else wants to look at a file: resolves when all that was closed is stored. */
-  readonly recall: (node: Node) => Promise<void>;
+  readonly refresh: (node: Node) => Promise<void>;
+  /** Somebody else wants to look at a file. */
+  readonly recall: (realm: Realm, inode: Inode) => void;
+  /** Perhaps others were told of nothing that this mount has in hand. */
+  readonly lost: (realm: Realm) => void;
 }
 
 export const toldMs = 30_000;
@@ -40,7 +43,7 @@ export const untoldMs = 1_000;
 const absentMax = 16_384;
 const changedMax = 65_536;
 
-export function createBeliefs({ nodes, clock, caches, refresh, recall }: BeliefsOptions): Beliefs {
+export function createBeliefs({ nodes, clock, caches, refresh, recall, lost }: BeliefsOptions): Beliefs {
   /** By number: when it was last heard that it had changed. */
   const changedMs = new Map<number, number>();
   /** What was asked before that is not believed. */
@@ -55,48 +58,42 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall }: Beliefs
     const wholeMs = realm.session.isWatching ? toldMs : untoldMs;
     return Math.max(0, Math.trunc(wholeMs - (clock.monotonicMs() - askedMs)));
   };
-  const dropName = (place: Place): void => void caches()?.dropName(place);
-  const dropAbsent = (parent: number): void => {
+  const dropName = (place: Place): Promise<void> | undefined => caches()?.dropName(place);
+  const dropAbsent = (parent: number): (Promise<void> | undefined)[] => {
     const names = absent.get(parent);
-    if (!names) return;
+    if (!names) return [];
     absent.delete(parent);
     absentCount -= names.size;
-    for (const name of names) dropName({ parent, name });
+    return [...names].map((name) => dropName({ parent, name }));
   };
-  const drop = (node: Node, parts: { readonly name: boolean }): void => {
-    void caches()?.dropAttributes(node.number);
-    if (parts.name && node.place) dropName(node.place);
-    dropAbsent(node.number);
-    if (node.opened) refresh(node);
-  };
+  const drop = (node: Node, parts: { readonly name: boolean }): (Promise<void> | undefined)[] => [
+    caches()?.dropAttributes(node.number),
+    parts.name && node.place ? dropName(node.place) : undefined,
+    ...dropAbsent(node.number),
+    node.opened ? refresh(node).then(() => node.opened?.dropping) : undefined,
+  ];
   const forgetOld = (): void => {
     const oldMs = clock.monotonicMs() - toldMs;
     for (const [number, ms] of changedMs) if (ms < oldMs) changedMs.delete(number);
   };
-  const hearAll = (realm: Realm): void => {
+  const hearAll = (realm: Realm): (Promise<void> | undefined)[] => {
     const nowMs = clock.monotonicMs();
     beginMs = nowMs;
     changedMs.clear();
     whole.clear();
-    for (const number of [...absent.keys()]) dropAbsent(number);
+    lost(realm);
+    const dropped = [...absent.keys()].flatMap(dropAbsent);
     for (const node of nodes.all()) {
-      if (node.realm !== realm) continue;
-      // Perhaps it was another's meanwhile.
-      if (node.opened) node.opened.leased = false;
-      if (node.opened || node.askedMs > nowMs - toldMs) drop(node, { name: true });
+      if (node.realm === realm && (node.opened || node.askedMs > nowMs - toldMs)) dropped.push(...drop(node, { name: true }));
     }
+    return dropped;
   };
-  const hearOf = (realm: Realm, inode: Inode, parts: { readonly name: boolean }): void => {
+  const hearOf = (realm: Realm, inode: Inode, parts: { readonly name: boolean }): (Promise<void> | undefined)[] => {
     const number = nodes.numberOf(realm, inode);
     whole.forget(number);
     changedMs.set(number, clock.monotonicMs());
     const node = nodes.known(number);
-    if (node) drop(node, parts);
-  };
-  const giveUp = async (realm: Realm, inode: Inode): Promise<void> => {
-    const node = nodes.known(nodes.numberOf(realm, inode));
-    if (node) await recall(node);
-    realm.session.yield(inode);
+    return node ? drop(node, parts) : [];
   };
   return {
     leftMs,
@@ -115,13 +112,15 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall }: Beliefs
     },
     noteName: (directory, name) => whole.add(directory.number, name),
     isAbsent: (directory, name) => directory.realm.session.isWatching && whole.lacks(directory.number, name),
-    hear: (realm, news) => {
-      if (news === "everything") return hearAll(realm);
-      for (const inode of news.recalled) void giveUp(realm, inode);
+    hear: async (realm, news) => {
+      if (news !== "everything") for (const inode of news.recalled) recall(realm, inode);
       if (changedMs.size > changedMax) forgetOld();
-      if (changedMs.size > changedMax) return hearAll(realm);
-      for (const inode of news.changed) hearOf(realm, inode, { name: false });
-      for (const inode of news.renamed) hearOf(realm, inode, { name: true });
+      if (news === "everything" || changedMs.size > changedMax) await Promise.all(hearAll(realm));
+      else {
+        const changed = news.changed.flatMap((inode) => hearOf(realm, inode, { name: false }));
+        const renamed = news.renamed.flatMap((inode) => hearOf(realm, inode, { name: true }));
+        await Promise.all([...changed, ...renamed]);
+      }
     },
   };
 }

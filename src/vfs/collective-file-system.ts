@@ -14,11 +14,12 @@ import { statPath } from "../client/files.ts";
 import type { Remote } from "../client/remote.ts";
 import type { ShownOwner } from "./attributes.ts";
 import { createBeliefs } from "./beliefs.ts";
+import { createFileLocks } from "./file-locks.ts";
 import { createFileOperations } from "./file-operations.ts";
 import type { FileSystem, KernelCaches } from "./file-system.ts";
 import { createListing } from "./listing.ts";
 import { createNameOperations } from "./name-operations.ts";
-import { createNodes, type Node } from "./nodes.ts";
+import { createNodes } from "./nodes.ts";
 import { createOpenFiles } from "./opened-file.ts";
 import { createRealms, type OtherMembers } from "./realms.ts";
 import { createReplies } from "./replies.ts";
@@ -61,21 +62,32 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     log,
     caches: () => caches,
   });
-  const refresh = (node: Node): void =>
-    void files.refresh(node).catch((error: unknown) => log.debug("not refreshed", { error: String(error) }));
-  const beliefs = createBeliefs({ nodes, clock, caches: () => caches, refresh, recall: files.recall });
+  const locks = createFileLocks({ nodes, files, log });
+  const quietly = (what: string, done: Promise<void>): Promise<void> =>
+    done.catch((error: unknown) => log.debug(`${what} failed`, { error: String(error) }));
+  const beliefs = createBeliefs({
+    nodes,
+    clock,
+    caches: () => caches,
+    refresh: (node) => quietly("looking again at an open file", files.refresh(node)),
+    recall: (realm, inode) => void quietly("yielding a file", locks.recall(realm, inode)),
+    lost: (realm) => {
+      for (const { opened, realm: of } of nodes.all()) if (opened && of === realm) opened.leased = false;
+      void quietly("claiming locks", locks.reclaim(realm));
+    },
+  });
   const replies = createReplies({ nodes, realms, beliefs, owner, clock });
   const names = createNameOperations({ nodes, replies, files, beliefs, clock });
   const usage = createUsage({ own: others?.own, clock });
   const system: CollectiveFileSystem = {
-    traits: { locks: false, extendedAttributes: false, writeBack: false },
+    traits: { locks: true, extendedAttributes: false, writeBack: false },
     attach: (given) => {
       caches = given;
     },
     lookup: (call, place) => replies.lookup(place, call.signal),
     forget: nodes.forget,
     ...names,
-    ...createFileOperations({ nodes, replies, files, names, clock, caches: () => caches }),
+    ...createFileOperations({ nodes, replies, files, names, locks, clock, caches: () => caches }),
     ...createListing({ nodes, realms, replies, beliefs, clock }),
     usage: (call, inode) => usage(nodes.get(inode), call.signal),
     getExtendedAttribute: unsupported,
@@ -85,8 +97,8 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     changeSpace: unsupported,
     seek: unsupported,
     copyRange: unsupported,
-    testLock: unsupported,
-    setLock: unsupported,
+    testLock: (call, { inode }, lock) => locks.test(nodes.get(inode), lock, call.signal),
+    setLock: (call, { inode }, lock, { wait }) => locks.set(nodes.get(inode), lock, { wait, signal: () => call.signal }),
     stop: async () => {
       using _ = files;
       const left = await files.stop();

@@ -3,6 +3,7 @@ import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Clock } from "../core/clock.ts";
 import type { FileContent } from "./file-content.ts";
+import type { FileLocks } from "./file-locks.ts";
 import type { AttributesChange, FileSystem, KernelCaches, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
 import { createHandles } from "./handles.ts";
 import type { NameOperations } from "./name-operations.ts";
@@ -22,6 +23,7 @@ export interface FileOperationsOptions {
   readonly replies: Replies;
   readonly files: OpenFiles;
   readonly names: NameOperations;
+  readonly locks: FileLocks;
   readonly clock: Clock;
   readonly caches: () => KernelCaches | undefined;
 }
@@ -35,7 +37,7 @@ interface Handle {
 }
 
 export function createFileOperations(options: FileOperationsOptions): FileCalls {
-  const { nodes, replies, files, names, clock } = options;
+  const { nodes, replies, files, names, locks, clock } = options;
   const handles = createHandles<Handle>();
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
   const handleOf = ({ handle }: OpenFile, needed: "read" | "write"): Handle => {
@@ -185,9 +187,11 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
         return data.length;
       })();
     },
-    flush: (call, { handle }) => {
+    flush: (call, { handle }, lockOwner) => {
       const { node, access } = handles.get(handle);
-      return access === "read" ? undefined : files.flush(node, () => call.progress());
+      const stored = access === "read" ? undefined : files.flush(node, () => call.progress());
+      const ended = locks.end(node, "posix", lockOwner);
+      return stored && ended ? Promise.all([stored, ended]).then(() => undefined) : (stored ?? ended);
     },
     sync: async (call, { handle }) => {
       const { node, opened } = handles.get(handle);
@@ -195,7 +199,11 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       await files.commit(node, () => call.progress());
       if (!isDurable) await node.realm.session.makeDurable();
     },
-    release: (_, { handle }) => files.close(handles.remove(handle).node),
+    release: async (_, { handle }, flockOwner) => {
+      const { node } = handles.remove(handle);
+      if (flockOwner !== undefined) await locks.end(node, "flock", flockOwner);
+      await files.close(node);
+    },
   };
 }
 

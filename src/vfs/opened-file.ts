@@ -34,6 +34,8 @@ export interface OpenedFile {
   leased: boolean;
   /** What was closed is being stored. */
   storing: Promise<void> | undefined;
+  /** The kernel is dropping what it has of an earlier version. */
+  dropping: Promise<void> | undefined;
   /** Of those who wait for a commit: called whenever a part of it is stored. */
   readonly waiting: Set<() => void>;
 }
@@ -92,11 +94,12 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
 
   const versionOf = (node: Node, attr: Attr, known?: readonly PlacedExtent[]): StoredContent =>
     openStored({ remote: node.realm.remote, inode: attr.inode, version: attr.version, sizeBytes: attr.sizeBytes }, memory, known);
-  const rebase = (node: Node, { content }: OpenedFile, attr: Attr): void => {
-    content.rebase(versionOf(node, attr));
+  const rebase = (node: Node, opened: OpenedFile, attr: Attr): void => {
+    opened.content.rebase(versionOf(node, attr));
     node.attr = attr;
     node.shownVersion = undefined;
-    void options.caches()?.dropData(node.number);
+    // Not to be awaited by whoever reads or writes the file: the kernel waits for that.
+    opened.dropping = options.caches()?.dropData(node.number);
   };
 
   const commitOnce = async (node: Node, opened: OpenedFile): Promise<void> => {
@@ -245,6 +248,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         hasFailed: false,
         leased,
         storing: undefined,
+        dropping: undefined,
         waiting: new Set(),
       };
       opened.handles++;

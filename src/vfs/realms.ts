@@ -24,7 +24,7 @@ export interface RealmsOptions {
   /** Undefined where none are shown: in a directory of another member's. */
   readonly others: OtherMembers | undefined;
   /** What others have changed in one. */
-  readonly onNews: (realm: Realm, news: News | "everything") => void;
+  readonly onNews: (realm: Realm, news: News | "everything") => Promise<void>;
 }
 
 export function createRealms({ remote, prefix, others, onNews }: RealmsOptions): Realms {

@@ -27,6 +27,7 @@ import { createHosting } from "../../src/coordinator/hosting.ts";
 import { createInodeHandlers } from "../../src/coordinator/inode-handlers.ts";
 import { createInviteHandlers } from "../../src/coordinator/invite-handlers.ts";
 import { createLeases } from "../../src/coordinator/leases.ts";
+import { createLocks } from "../../src/coordinator/locks.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
 import { nodeTrustSince } from "../../src/coordinator/node-trust.ts";
 import { createPeers } from "../../src/coordinator/peers.ts";
@@ -207,6 +208,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     popularity: createPopularity(readCounting),
     changes,
     leases: createLeases({ clock, onRecall: changes.nudge }),
+    locks: createLocks({ clock, hasSessions: await metadata.hasSessions() }),
     nodes: createDataClient(() => credentials),
     get bootstrapAddress() {
       return bootstrapAddress;

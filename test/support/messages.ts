@@ -21,6 +21,12 @@ type Inputs = { readonly [K in RouteName]: RouteInput<(typeof routes)[K]> };
 /** As they come out of the schema, which is also how they go in. */
 type Outputs = { readonly [K in RouteName]: RouteOutput<(typeof routes)[K]> };
 
+const lock = { style: "posix", owner: "a1", type: "write", startByte: 5, endByte: null, pid: 12 } as const;
+const news = {
+  ...{ cursor: { epoch: "e", at: 7 }, reset: false },
+  ...{ changed: [parseInode(8)], renamed: [parseInode(9)], recalled: [parseInode(7)] },
+};
+
 export const sampleInputs: Inputs = {
   resolve: { components: ["media", "films", "a.mkv"] },
   list: { inode, after: "b", limit: 100 },
@@ -36,7 +42,9 @@ export const sampleInputs: Inputs = {
   setExtendedAttribute: { inode, attribute: { name: "user.colour", value: bytes }, existing: "create" },
   removeExtendedAttribute: { inode, name: "user.colour" },
   open: { inode, access: "read_write" },
-  yieldLeases: { inodes: [inode] },
+  yieldLeases: { files: [{ inode, locks: [lock] }] },
+  lock: { inode, lock, wait: true, since: null },
+  testLock: { inode, lock: { ...lock, type: "none" } },
   makeDurable: {},
   hold: { inodes: [inode, 8] },
   release: { inodes: "all" },
@@ -147,11 +155,13 @@ export const sampleOutputs: Outputs = {
   setExtendedAttribute: {},
   removeExtendedAttribute: {},
   open: { attr, leased: true },
-  yieldLeases: {},
+  yieldLeases: { lost: [parseInode(8)] },
+  lock: { granted: true, news },
+  testLock: { obstacle: lock },
   makeDurable: {},
   hold: { gone: [parseInode(8)] },
   release: {},
-  watch: { cursor: { epoch: "e", at: 7 }, reset: false, changed: [parseInode(8)], renamed: [parseInode(9)], recalled: [parseInode(7)] },
+  watch: news,
   remove: {},
   rename: {},
   clone: attr,

@@ -46,6 +46,10 @@ const directory = (parent: number, name: string) => ({ directories: [{ parent, n
 const symlink = (parent: number, name: string) => ({ links: [{ parent, name, target: "x", mtimeNs: 1n }] });
 const fifo = (parent: number, name: string) => ({ parent, name, type: "fifo" as const, mode: 0o600, device: 0 });
 const setAttribute = (inode: number) => ({ inode, attribute: { name: "user.a", value: new Uint8Array(1) }, existing: "either" as const });
+const lockOn = (inode: number, type: "read" | "none") => ({
+  inode,
+  lock: { style: "posix" as const, owner: "a", type, startByte: 0, endByte: null, pid: 1 },
+});
 const commit = (...files: { parent: number; name: string }[]) => ({
   upload: newUpload(),
   files: files.map((file) => ({ ...file, mode: 0o644, mtimeNs: 1n, sizeBytes: 0, extents: [] })),
@@ -186,7 +190,21 @@ export const rows: { readonly [K in RouteName]: readonly Case<K>[] } = {
     { what: "what was dropped", input: ({ drop }) => ({ inode: drop.file, access: "write" }), ok: [admin] },
   ],
   watch: [{ what: "what changes, as far as one may read", input: () => ({ since: null }), ok: people }],
-  yieldLeases: [{ what: "what one has oneself", input: ({ open }) => ({ inodes: [open.file] }), ok: people }],
+  yieldLeases: [{ what: "what one has oneself", input: ({ open }) => ({ files: [{ inode: open.file, locks: [] }] }), ok: people }],
+  lock: [
+    {
+      what: "what is shared",
+      input: ({ open }) => ({ ...lockOn(open.file, "read"), wait: false, since: null }),
+      ok: readers,
+      denied: [expired],
+    },
+    { what: "what is not shared", input: ({ closed }) => ({ ...lockOn(closed.file, "read"), wait: false, since: null }), ok: [admin] },
+    { what: "no more", input: ({ closed }) => ({ ...lockOn(closed.file, "none"), wait: false, since: null }), ok: people },
+  ],
+  testLock: [
+    { what: "what is shared", input: ({ open }) => lockOn(open.file, "read"), ok: readers, denied: [expired] },
+    { what: "what is not shared", input: ({ closed }) => lockOn(closed.file, "read"), ok: [admin] },
+  ],
   makeDurable: [{ what: "", input: () => ({}), ok: people }],
   hold: [
     // What is not for the caller is answered as gone.
