@@ -34,8 +34,10 @@ export interface ClientSession {
   close(inode: Inode): void;
   /** Resolves when the coordinator knows all that is open here: before a name goes that it may be open by. */
   holdOpen(): Promise<void>;
-  /** What was closed of these is stored, or cannot be, and these are all the locks on them. Answers which locks are lost. */
-  yield(files: RouteInput<typeof routes.yieldLeases>["files"]): Promise<readonly Inode[]>;
+  /** For a call that makes a file: it may be open to this client alone. */
+  create<T extends { readonly leased: boolean }>(ask: () => Promise<T>): Promise<T>;
+  /** What was closed of it is stored, or cannot be, and these are all the locks on it. False when some of them are lost. */
+  yield(inode: Inode, locks: readonly WireLock[]): Promise<boolean>;
   /** False when it could not be had for some time; what others have changed before it was is news when it resolves. `locked`, `deadlock`. */
   lock(inode: Inode, lock: WireLock, options: { readonly wait: boolean; readonly signal: AbortSignal | undefined }): Promise<boolean>;
   testLock(inode: Inode, lock: WireLock, signal: AbortSignal): Promise<WireLock | undefined>;
@@ -64,7 +66,10 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
   /** What the coordinator knows to be open. */
   const held = new Set<Inode>();
   let givingBack: { readonly inodes: ReadonlySet<Inode>; readonly done: Promise<unknown> } | undefined;
+  const yielding = new Map<Inode, Promise<unknown>>();
   let settling: Promise<void> | undefined;
+  /** Questions under way whose answers may bring leases. A recall overtakes its lease: then there is none. */
+  const leasing = new Set<{ readonly inode: Inode | undefined; isRecalled: boolean }>();
   let isWatching = false;
   /** How far the news have come. */
   let known: ChangeCursor | null = null;
@@ -122,8 +127,25 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     settleSoon();
   });
 
+  const tell = (news: News | "everything"): Promise<void> => {
+    for (const asked of leasing) {
+      const isMeant = news === "everything" || (asked.inode === undefined ? news.recalled.length > 0 : news.recalled.includes(asked.inode));
+      if (isMeant) asked.isRecalled = true;
+    }
+    return onNews(news);
+  };
+  const withLease = async <T extends { readonly leased: boolean }>(inode: Inode | undefined, ask: () => Promise<T>): Promise<T> => {
+    const asked = { inode, isRecalled: false };
+    leasing.add(asked);
+    try {
+      const answer = await ask();
+      return asked.isRecalled ? { ...answer, leased: false } : answer;
+    } finally {
+      leasing.delete(asked);
+    }
+  };
   const missed = (): void => {
-    if (isWatching) void onNews("everything");
+    if (isWatching) void tell("everything");
     isWatching = false;
   };
   const watch = async (): Promise<void> => {
@@ -135,8 +157,8 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
         // The coordinator, or the connection to it, was away: it may have given up what is held here.
         const isOtherLife = !isWatching || since?.epoch !== news.cursor.epoch;
         if (isOtherLife) held.clear();
-        if (isOtherLife || news.reset) void onNews("everything");
-        if (!news.reset && news.changed.length + news.renamed.length + news.recalled.length > 0) void onNews(news);
+        if (isOtherLife || news.reset) void tell("everything");
+        if (!news.reset && news.changed.length + news.renamed.length + news.recalled.length > 0) void tell(news);
         known = news.cursor;
         isWatching = true;
         if (toHold().length > 0) settleSoon();
@@ -157,7 +179,8 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
       try {
         // Or it would come after, and take back what is held now.
         if (givingBack?.inodes.has(inode)) await givingBack.done;
-        const opened = await control.call(routes.open, { inode, access }, { signal });
+        await yielding.get(inode);
+        const opened = await withLease(inode, () => control.call(routes.open, { inode, access }, { signal }));
         held.add(inode);
         return opened;
       } catch (error) {
@@ -174,11 +197,21 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
       if (!openCounts.has(inode) && held.has(inode)) settleSoon();
     },
     holdOpen,
-    yield: async (files) => (await control.call(routes.yieldLeases, { files }, { signal: end.signal })).lost,
+    yield: async (inode, locks) => {
+      const done = control.call(routes.yieldLeases, { files: [{ inode, locks: [...locks] }] }, { signal: end.signal });
+      const quiet = done.catch(() => undefined);
+      yielding.set(inode, quiet);
+      try {
+        return (await done).lost.length === 0;
+      } finally {
+        if (yielding.get(inode) === quiet) yielding.delete(inode);
+      }
+    },
+    create: (ask) => withLease(undefined, ask),
     lock: async (inode, lock, { wait, signal }) => {
       const options = { signal, ...(wait ? { timeoutMs: watchMs + watchGraceMs, quietMs: watchMs } : {}) };
       const { granted, news } = await control.call(routes.lock, { inode, lock, wait, since: known }, options);
-      if (granted && lock.type !== "none") await onNews(news.reset ? "everything" : news);
+      if (granted && lock.type !== "none") await tell(news.reset ? "everything" : news);
       return granted;
     },
     testLock: async (inode, lock, signal) => (await control.call(routes.testLock, { inode, lock }, { signal })).obstacle ?? undefined,

@@ -111,11 +111,10 @@ export function createFileLocks({ nodes, files, log }: FileLocksOptions): FileLo
   const handOver = async (realm: Realm, inode: Inode): Promise<void> => {
     const node = nodes.known(nodes.numberOf(realm, inode));
     const known = node && locked.get(node);
-    if (!known) return void (await realm.session.yield([{ inode, locks: [] }]));
+    if (!known) return void (await realm.session.yield(inode, []));
     await known.turns.run(async () => {
       known.isAtCoordinator = true;
-      const lost = await realm.session.yield([{ inode, locks: known.table.held.map(wireLock) }]);
-      if (lost.length === 0) return;
+      if (await realm.session.yield(inode, known.table.held.map(wireLock))) return;
       log.warn("locks on a file were lost: another client has them", { inode });
       known.table.release(() => true);
       locked.delete(node);

@@ -55,7 +55,7 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
     const askedMs = clock.monotonicMs();
     // As POSIX has it, a name is durable when somebody syncs it.
     const request = { upload: token, files: [file], receipts: [], last: true, isRelaxed: true };
-    const { attrs, leased } = await remote.control.call(routes.commit, request, { signal });
+    const { attrs, leased } = await session.create(() => remote.control.call(routes.commit, request, { signal }));
     session.noteRelaxed();
     const node = made(parent, attrs[0], place, askedMs);
     // The directory's own times are those of what was made in it.
