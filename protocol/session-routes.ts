@@ -61,14 +61,12 @@ export const sessionRoutes = {
     idempotent: true,
   }),
   /**
-   * What was closed is stored, and what is closed from now on is stored first. With the locks that the client has on the files; `lost`: where
-   * another's is in the way.
+   * What was closed is stored, and what is closed from now on is stored first. With the locks that the client has on the file; `kept` is
+   * false when another's is in the way of one.
    */
-  yieldLeases: route("/v1/fs/yield", {
-    input: z.object({
-      files: z.array(z.object({ inode: inodeSchema, locks: z.array(lockSchema).max(locksPerFileMax) })).max(heldInodesPerCallMax),
-    }),
-    output: z.object({ lost: z.array(inodeSchema) }),
+  yieldLease: route("/v1/fs/yield", {
+    input: z.object({ inode: inodeSchema, locks: z.array(lockSchema).max(locksPerFileMax) }),
+    output: z.object({ kept: z.boolean() }),
     idempotent: true,
   }),
   /** What the caller was answered before survives a power failure when this is answered. */

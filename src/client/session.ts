@@ -198,11 +198,11 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     },
     holdOpen,
     yield: async (inode, locks) => {
-      const done = control.call(routes.yieldLeases, { files: [{ inode, locks: [...locks] }] }, { signal: end.signal });
+      const done = control.call(routes.yieldLease, { inode, locks: [...locks] }, { signal: end.signal });
       const quiet = done.catch(() => undefined);
       yielding.set(inode, quiet);
       try {
-        return (await done).lost.length === 0;
+        return (await done).kept;
       } finally {
         if (yielding.get(inode) === quiet) yielding.delete(inode);
       }

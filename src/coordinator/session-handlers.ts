@@ -30,14 +30,12 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
       const leased = wanted !== "read" && !(await metadata.isHeldByOthers(session, inode)) && leases.grant(inode, session.token);
       return { attr: await metadata.getAttr(inode), leased };
     },
-    yieldLeases: async ({ files }, context) => {
-      const clearance = access.of(context.caller);
+    yieldLease: async ({ inode, locks: held }, context) => {
+      const isUsable = await mayUse(access.of(context.caller), inode);
       const { token } = sessionOf(context);
-      const usable = await Promise.all(files.map(({ inode }) => mayUse(clearance, inode)));
-      const lost = files.filter(({ inode, locks: held }, index) => !usable[index] || !locks.claim(inode, token, held.map(lockOf)));
-      const inodes = files.map(({ inode }) => inode);
-      leases.yield(inodes, token);
-      return { lost: lost.map(({ inode }) => inode) };
+      const kept = isUsable && locks.claim(inode, token, held.map(lockOf));
+      leases.yield([inode], token);
+      return { kept };
     },
     lock: async ({ inode, lock, wait, since }, context) => {
       const clearance = access.of(context.caller);

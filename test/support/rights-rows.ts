@@ -190,7 +190,7 @@ export const rows: { readonly [K in RouteName]: readonly Case<K>[] } = {
     { what: "what was dropped", input: ({ drop }) => ({ inode: drop.file, access: "write" }), ok: [admin] },
   ],
   watch: [{ what: "what changes, as far as one may read", input: () => ({ since: null }), ok: people }],
-  yieldLeases: [{ what: "what one has oneself", input: ({ open }) => ({ files: [{ inode: open.file, locks: [] }] }), ok: people }],
+  yieldLease: [{ what: "what one has oneself", input: ({ open }) => ({ inode: open.file, locks: [] }), ok: people }],
   lock: [
     {
       what: "what is shared",

@@ -29,7 +29,7 @@ const told: { readonly [K in RouteName]: readonly ("content" | "names" | "rights
   setAttr: ["content"],
   setExtendedAttribute: ["content"],
   removeExtendedAttribute: ["content"],
-  ...{ open: [], hold: [], yieldLeases: [], makeDurable: [], lock: [], testLock: [], release: [], watch: [] },
+  ...{ open: [], hold: [], yieldLease: [], makeDurable: [], lock: [], testLock: [], release: [], watch: [] },
   ...{ allocate: [], locate: [], verifyTickets: [], reportCopies: [] },
   createStore: ["content", "names"],
   /** Its case removes nothing. */
