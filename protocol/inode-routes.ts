@@ -1,5 +1,6 @@
 /** The part of the control API that is about single files, known by their inodes: mounts need most of it. */
 import { z } from "zod";
+import { rights } from "./rights.ts";
 import { route } from "./route.ts";
 import {
   attrSchema,
@@ -32,6 +33,12 @@ export const inodeRoutes = {
   }),
   /** What has this name in a directory that may have moved; null when nothing has. */
   lookup: route("/v1/fs/lookup", { input: entryRefSchema, output: z.object({ attr: attrSchema.nullable() }), idempotent: true }),
+  /** What the caller may do there now. */
+  rightsOn: route("/v1/fs/rights", {
+    input: z.object({ inode: inodeSchema }),
+    output: z.object({ rights: z.array(z.enum(rights)) }),
+    idempotent: true,
+  }),
   makeNode: route("/v1/fs/mknod", {
     input: z.object({
       ...entryRefSchema.shape,

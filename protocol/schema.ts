@@ -71,6 +71,8 @@ export const attrSchema = z.object({
   gid: posixIdSchema.nullable(),
   /** Names that lead to it, those in a tree that is being removed included. A directory has 2 and one for each directory in it. */
   links: countSchema,
+  /** How many of them it has. */
+  extendedAttributes: countSchema,
   /** Of a device. */
   device: deviceSchema.optional(),
   /** Counts committed contents, from 1. */

@@ -12,6 +12,7 @@ import { type Command, type CommandGroup, commonFlags, toCitty } from "./command
 import { commandHelp, groupHelp, section } from "./help.ts";
 import { commands } from "./index.ts";
 import type { Io } from "./io.ts";
+import { fstabCall } from "./mount/fstab.ts";
 import { createColours } from "./output/colour.ts";
 import { describeTerminal } from "./output/terminal.ts";
 
@@ -26,7 +27,13 @@ export interface CliProcess {
 const program = "collective";
 
 /** Never throws; answers the exit code. */
-export async function runCli(given: CliProcess): Promise<number> {
+export async function runCli(called: CliProcess): Promise<number> {
+  let given = called;
+  try {
+    given = asCommand(called);
+  } catch (thrown) {
+    return report(toCollectiveError(thrown), { io: createIo(called), what: "mount" });
+  }
   const [first, ...rest] = withoutLeadingFlags(given.argv);
   if (first === "--version") {
     given.stdout.write(`${program} ${version}\n`);
@@ -56,6 +63,14 @@ export async function runCli(given: CliProcess): Promise<number> {
   } catch (thrown) {
     return report(toUsageError(thrown), { io, what: what.join(" ") });
   }
+}
+
+/** What mount(8) asks for is said as a command. */
+function asCommand(called: CliProcess): CliProcess {
+  const call = fstabCall(called.argv);
+  if (!call) return called;
+  const environment = call.home === undefined ? called.environment : { ...called.environment, COLLECTIVE_HOME: call.home };
+  return { ...called, argv: call.argv, environment };
 }
 
 /** Flags of every command may stand before it, too; `createIo` reads them wherever they are. */

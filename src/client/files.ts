@@ -78,6 +78,7 @@ export async function sharingMembers(remote: Remote, signal?: AbortSignal): Prom
         owner: member,
         uid: null,
         gid: null,
+        extendedAttributes: 0,
         links: 2,
         version: 1,
       };

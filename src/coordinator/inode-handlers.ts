@@ -26,6 +26,11 @@ export function createInodeHandlers(service: CoordinatorService): Pick<ControlHa
       const read = () => lookupVisible(metadata, access.of(caller), entry);
       return { attr: await readSettled(leases, session, { read, inodesOf: (attr) => (attr ? [attr.inode] : []) }) };
     },
+    rightsOn: async ({ inode }, { caller }) => {
+      const clearance = access.of(caller);
+      await clearance.needVisible(inode);
+      return { rights: [...(await clearance.rightsOn(inode)).keys()] };
+    },
     makeNode: async (node, { caller, request }) => {
       await access.of(caller).need("write", node.parent);
       return await metadata.once(request).makeNode(node, { owner: caller.name });

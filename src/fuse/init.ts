@@ -8,6 +8,7 @@ import {
   fuse_init_in,
   fuse_init_out,
   init_flags,
+  init_flags2,
   maxWriteBytes,
   pageBytes,
 } from "./protocol.ts";
@@ -32,7 +33,11 @@ const wantedFlags =
   init_flags.FUSE_PARALLEL_DIROPS |
   init_flags.FUSE_MAX_PAGES |
   init_flags.FUSE_CACHE_SYMLINKS |
-  init_flags.FUSE_HANDLE_KILLPRIV_V2;
+  init_flags.FUSE_HANDLE_KILLPRIV_V2 |
+  init_flags.FUSE_INIT_EXT;
+
+/** Wanted where the kernel knows it (Linux 6.6): files that are open past the page cache can be mapped, too. */
+const wantedFlags2 = init_flags2.FUSE_DIRECT_IO_ALLOW_MMAP;
 
 /** Without these the set-id bits would stay on a changed file, and requests would be of one page. */
 const neededFlags = init_flags.FUSE_ATOMIC_O_TRUNC | init_flags.FUSE_BIG_WRITES | init_flags.FUSE_MAX_PAGES;
@@ -41,6 +46,7 @@ export interface Agreement {
   readonly minor: number;
   readonly maxReadAheadBytes: number;
   readonly flags: number;
+  readonly flags2: number;
 }
 
 /** "again" when the kernel is newer and has to ask in this version. Throws `unsupported` when it is too old. */
@@ -55,12 +61,15 @@ export function agree(request: Request, traits: FileSystem["traits"]): Agreement
       hint: "mount on Linux 4.20 or later",
     });
   }
+  const isExtended = (offered & init_flags.FUSE_INIT_EXT) !== 0;
+  if (isExtended) request.require(fuse_init_in.size_ext);
   const locks = traits.locks ? init_flags.FUSE_POSIX_LOCKS | init_flags.FUSE_FLOCK_LOCKS : 0;
   const writeBack = traits.writeBack ? init_flags.FUSE_WRITEBACK_CACHE : 0;
   return {
     minor: Math.min(minor, FUSE_KERNEL_MINOR_VERSION),
     maxReadAheadBytes: request.u32(fuse_init_in.max_readahead),
     flags: offered & (wantedFlags | locks | writeBack),
+    flags2: isExtended ? request.u32(fuse_init_in.flags2) & wantedFlags2 : 0,
   };
 }
 
@@ -71,6 +80,7 @@ export function writeAgreement(out: ReplyWriter, agreed: Agreement | "again"): v
   if (agreed === "again") return;
   out.u32(at + fuse_init_out.max_readahead, agreed.maxReadAheadBytes);
   out.u32(at + fuse_init_out.flags, agreed.flags);
+  out.u32(at + fuse_init_out.flags2, agreed.flags2);
   out.u16(at + fuse_init_out.max_background, maxBackground);
   out.u16(at + fuse_init_out.congestion_threshold, congestionThreshold);
   out.u32(at + fuse_init_out.max_write, maxWriteBytes);

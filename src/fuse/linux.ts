@@ -18,6 +18,9 @@ const symbols = {
   poll: { args: [pointer, u64, i32], returns: i32 },
   mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
   fcntl: { args: [i32, i32, i32], returns: i32 },
+  ftruncate: { args: [i32, i64_fast], returns: i32 },
+  futimens: { args: [i32, pointer], returns: i32 },
+  gettid: { args: [], returns: i32 },
   umount2: { args: [pointer, i32], returns: i32 },
   socketpair: { args: [i32, i32, i32, pointer], returns: i32 },
   recvmsg: { args: [i32, pointer, i32], returns: i64_fast },
@@ -56,8 +59,10 @@ function errno(): number {
 
 const cString = (text: string): Buffer => Buffer.from(`${text}\0`);
 
+const O_WRONLY = 0o1;
 const O_RDWR = 0o2;
 const O_NONBLOCK = 0o4000;
+const O_NOFOLLOW = 0o400000;
 const O_CLOEXEC = 0o2000000;
 
 /** What a session needs of /dev/fuse. */
@@ -130,6 +135,33 @@ export function waitUntilReadable(descriptor: number, timeoutMs: number): boolea
 export function writeBlocking(descriptor: number, bytes: Uint8Array): number {
   return Number(libc().write(descriptor, ptr(bytes), bytes.length)) < 0 ? errno() : 0;
 }
+
+/** As requests of this thread name it. */
+export function threadId(): number {
+  return libc().gettid();
+}
+
+/** What the kernel is to believe of a file. */
+export interface FileState {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly modifiedNs: bigint;
+}
+
+/** Has the kernel set a file's size and time of change as if this thread changed them. Blocks it for as long as the mount takes to answer. 0 or an errno. */
+export function stateBlocking({ path, sizeBytes, modifiedNs }: FileState): number {
+  const c = libc();
+  const descriptor = c.open(ptr(cString(path)), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+  if (descriptor < 0) return errno();
+  const UTIME_OMIT = (1n << 30n) - 2n;
+  const times = new BigInt64Array([0n, UTIME_OMIT, modifiedNs / nsPerSecond, modifiedNs % nsPerSecond]);
+  const isSet = c.ftruncate(descriptor, sizeBytes) === 0 && c.futimens(descriptor, ptr(times)) === 0;
+  const failure = isSet ? 0 : errno();
+  c.close(descriptor);
+  return failure;
+}
+
+const nsPerSecond = 1_000_000_000n;
 
 export interface MountRequest {
   readonly mountPoint: string;

@@ -5,7 +5,7 @@
  */
 import { realpath, stat } from "node:fs/promises";
 import { constants } from "node:os";
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
@@ -71,8 +71,12 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
   failed.promise.catch(() => undefined);
   const onFailure = (error: CollectiveError): void => failed.reject(error);
   const calls = startCalling({ onFailure });
-  const caches = createKernelCaches((message) => calls.write(device.descriptor, message));
-  const session = createSession({ ...deps, device, caches, timeLimitMs: options.timeLimitMs });
+  const caches = createKernelCaches({
+    send: (message) => calls.write(device.descriptor, message),
+    setState: deps.fs.traits.writeBack ? (file) => calls.state({ ...file, path: join(mountPoint, file.path) }) : undefined,
+  });
+  const isOwn = (thread: number): boolean => thread !== 0 && thread === calls.id;
+  const session = createSession({ ...deps, device, caches, isOwn, timeLimitMs: options.timeLimitMs });
   const waiter = startWaiting(device.descriptor, { onFailure, onReadable: () => transport.readable() });
   const transport = createTransport({ device, session, clock, waiter });
   transport.readable();

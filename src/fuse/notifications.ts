@@ -1,12 +1,25 @@
-/** `KernelCaches` by messages that the kernel did not ask for. */
+/**
+ * `KernelCaches` by messages that the kernel did not ask for.
+ *
+ * In write-back mode the kernel holds its own size and time of change of a file for true, whatever it is told, for as long as it remembers the
+ * file. One that nobody has open it forgets with its names. One that is open it remembers; there a thread of this process opens it,
+ * truncates it and sets its time, each of which the session answers with what is true, and changes nothing.
+ */
 import type { KernelCaches } from "../vfs/file-system.ts";
+import type { FileState } from "./linux.ts";
 import { fuse_notify_code, fuse_notify_inval_entry_out, fuse_notify_inval_inode_out, fuse_out_header } from "./protocol.ts";
+
+export interface KernelCalls {
+  readonly send: (message: Uint8Array) => Promise<number>;
+  /** In write-back mode. The path is from the root of the mount. */
+  readonly setState: ((file: FileState) => Promise<number>) | undefined;
+}
 
 /**
  * The kernel takes some of these only when it has the answer to a request about the same file or directory, so `send` must not hold up
  * the thread that answers. Its result does not matter: what the kernel does not know, it answers with ENOENT.
  */
-export function createKernelCaches(send: (message: Uint8Array) => Promise<number>): KernelCaches {
+export function createKernelCaches({ send, setState }: KernelCalls): KernelCaches {
   const post = async (message: Uint8Array): Promise<void> => {
     await send(message);
   };
@@ -16,6 +29,12 @@ export function createKernelCaches(send: (message: Uint8Array) => Promise<number
     // A length of 0 is all that follows.
     dropData: (inode, part) => post(inodeMessage(inode, part?.offset ?? 0, part?.lengthBytes ?? 0)),
     dropName: ({ parent, name }) => post(entryMessage(parent, name)),
+    dropFile: async ({ inode, places, open }) => {
+      await post(inodeMessage(inode, 0, 0));
+      if (!setState) return;
+      if (open) await setState({ path: open.path.join("/"), sizeBytes: open.sizeBytes, modifiedNs: open.modifiedNs });
+      else for (const { parent, name } of places) await post(entryMessage(parent, name));
+    },
   };
 }
 

@@ -79,6 +79,12 @@ export const init_flags = {
   FUSE_MAX_PAGES: 1 << 22,
   FUSE_CACHE_SYMLINKS: 1 << 23,
   FUSE_HANDLE_KILLPRIV_V2: 1 << 28,
+  FUSE_INIT_EXT: 1 << 30,
+} as const;
+
+/** In `flags2`, which counts with FUSE_INIT_EXT. */
+export const init_flags2 = {
+  FUSE_DIRECT_IO_ALLOW_MMAP: 1 << 4,
 } as const;
 
 /** `valid` of SETATTR. */
@@ -115,7 +121,7 @@ export const FUSE_FSYNC_FDATASYNC = 1 << 0;
 export const fuse_in_header = { len: 0, opcode: 4, unique: 8, nodeid: 16, uid: 24, gid: 28, pid: 32, size: 40 } as const;
 export const fuse_out_header = { len: 0, error: 4, unique: 8, size: 16 } as const;
 
-export const fuse_init_in = { major: 0, minor: 4, max_readahead: 8, flags: 12, size: 16 } as const;
+export const fuse_init_in = { major: 0, minor: 4, max_readahead: 8, flags: 12, size: 16, flags2: 16, size_ext: 20 } as const;
 export const fuse_init_out = {
   major: 0,
   minor: 4,
@@ -126,6 +132,7 @@ export const fuse_init_out = {
   max_write: 20,
   time_gran: 24,
   max_pages: 28,
+  flags2: 32,
   size: 64,
 } as const;
 

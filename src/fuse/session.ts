@@ -19,7 +19,7 @@ import { agree, writeAgreement } from "./init.ts";
 import { createKnownNodes } from "./known-nodes.ts";
 import type { Device } from "./linux.ts";
 import { nameOperations } from "./name-operations.ts";
-import type { Operation, Reply } from "./operation.ts";
+import { attributesReply, type Operation, type Reply, then } from "./operation.ts";
 import { fuse_batch_forget_in, fuse_forget_in, fuse_forget_one, fuse_interrupt_in, fuse_opcode } from "./protocol.ts";
 import { createReplyWriter } from "./reply.ts";
 import { type Request, type RequestBuffer, readRequest } from "./request.ts";
@@ -27,6 +27,12 @@ import type { Statistics } from "./statistics.ts";
 import { describeRequest } from "./trace.ts";
 
 const operations: ReadonlyMap<number, Operation> = new Map([...nameOperations, ...fileOperations]);
+
+/** To a thread of this process that sets a file to what it is. */
+const currentState: Operation = {
+  name: "setattr",
+  run: ({ fs, call, request }) => then(fs.getAttributes(call, request.nodeid), attributesReply),
+};
 
 /** After being interrupted, how long a call may take to end in its own way. */
 const interruptGraceMs = 500;
@@ -40,6 +46,8 @@ export interface SessionOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly statistics: Statistics;
+  /** The thread that tells the kernel how a file is by setting it so (notifications.ts). */
+  readonly isOwn: (thread: number) => boolean;
   readonly timeLimitMs: number;
   /** A line for each request. */
   readonly trace?: ((line: string) => void) | undefined;
@@ -251,7 +259,8 @@ export function createSession(options: SessionOptions): Session {
         log.error("request_unreadable", { bytes: receivedBytes });
         return undefined;
       }
-      const operation = operations.get(request.opcode);
+      const isTelling = request.opcode === fuse_opcode.FUSE_SETATTR && options.isOwn(request.pid);
+      const operation = isTelling ? currentState : operations.get(request.opcode);
       if (operation) return begin(request, operation);
       const handle = special.get(request.opcode);
       if (handle === undefined) sendError(request.unique, errnoOf("not_implemented"));

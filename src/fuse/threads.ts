@@ -8,13 +8,14 @@
 import { constants } from "node:os";
 import { parentPort, Worker, workerData } from "node:worker_threads";
 import { CollectiveError } from "../../protocol/errors.ts";
-import { unmountBlocking, waitUntilReadable, writeBlocking } from "./linux.ts";
+import { type FileState, stateBlocking, threadId, unmountBlocking, waitUntilReadable, writeBlocking } from "./linux.ts";
 import type { Waiter } from "./transport.ts";
 
 type Task = { readonly task: "wait"; readonly descriptor: number; readonly state: SharedArrayBuffer } | { readonly task: "calls" };
 
 type BlockingCall =
   | { readonly call: "write"; readonly descriptor: number; readonly bytes: Uint8Array }
+  | ({ readonly call: "state" } & FileState)
   | { readonly call: "unmount"; readonly mountPoint: string; readonly lazy: boolean };
 
 /** States of the waiting thread. */
@@ -52,8 +53,12 @@ export function startWaiting(descriptor: number, events: ThreadEvents & { readon
 }
 
 export interface CallingThread {
+  /** By which its requests are known; 0 until it has begun. */
+  readonly id: number;
   /** Each answers 0 or an errno. They are made one after the other. */
   write(descriptor: number, bytes: Uint8Array): Promise<number>;
+  /** Of a file of this mount, which answers to it with what is true. */
+  state(file: FileState): Promise<number>;
   unmount(mountPoint: string, lazy: boolean): Promise<number>;
   stop(): Promise<void>;
 }
@@ -62,7 +67,11 @@ export function startCalling(events: ThreadEvents): CallingThread {
   const waiting: ((errno: number) => void)[] = [];
   const worker = startThread({ task: "calls" }, events);
   let isGone = false;
-  worker.on("message", (errno: number) => waiting.shift()?.(errno));
+  let id = 0;
+  worker.on("message", (said: { readonly id: number } | number) => {
+    if (typeof said === "number") waiting.shift()?.(said);
+    else id = said.id;
+  });
   worker.on("exit", () => {
     isGone = true;
     for (const resolve of waiting.splice(0)) resolve(constants.errno.EIO);
@@ -74,7 +83,11 @@ export function startCalling(events: ThreadEvents): CallingThread {
       worker.postMessage(call);
     });
   return {
+    get id() {
+      return id;
+    },
     write: (descriptor, bytes) => ask({ call: "write", descriptor, bytes }),
+    state: (file) => ask({ call: "state", ...file }),
     unmount: (mountPoint, lazy) => ask({ call: "unmount", mountPoint, lazy }),
     stop: async () => {
       worker.postMessage(undefined);
@@ -96,7 +109,10 @@ function startThread(task: Task, { onFailure }: ThreadEvents): Worker & { readon
 export function serveThread(): void {
   const task = workerData as Task;
   if (task.task === "wait") waitLoop(task.descriptor, new Int32Array(task.state));
-  else parentPort?.on("message", callOnce);
+  else {
+    parentPort?.on("message", callOnce);
+    parentPort?.postMessage({ id: threadId() });
+  }
 }
 
 function waitLoop(descriptor: number, state: Int32Array): void {
@@ -114,6 +130,16 @@ function callOnce(call: BlockingCall | undefined): void {
     parentPort?.close();
     return;
   }
-  const errno = call.call === "write" ? writeBlocking(call.descriptor, call.bytes) : unmountBlocking(call.mountPoint, call.lazy);
-  parentPort?.postMessage(errno);
+  parentPort?.postMessage(answerTo(call));
+}
+
+function answerTo(call: BlockingCall): number {
+  switch (call.call) {
+    case "write":
+      return writeBlocking(call.descriptor, call.bytes);
+    case "state":
+      return stateBlocking(call);
+    case "unmount":
+      return unmountBlocking(call.mountPoint, call.lazy);
+  }
 }

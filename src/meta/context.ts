@@ -79,6 +79,7 @@ export interface InodeRow {
   readonly gid: number | null;
   readonly device: number;
   readonly links: number;
+  readonly attributes: number;
 }
 
 export function attrOf(row: InodeRow): Attr {
@@ -96,6 +97,7 @@ export function attrOf(row: InodeRow): Attr {
     uid: row.uid,
     gid: row.gid,
     links: row.links,
+    extendedAttributes: row.attributes,
     version: row.version,
     ...(row.store === 0 ? {} : { store: row.store as Inode }),
     ...(row.target === null ? {} : { target: row.target }),

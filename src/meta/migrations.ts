@@ -345,4 +345,18 @@ CREATE INDEX unnamed_by_home ON unnamed (home);
 ALTER TABLE reclaim ADD COLUMN home INTEGER NOT NULL DEFAULT 1;
 `,
   },
+  {
+    name: "0010-attribute-counts",
+    sql: `
+-- How many extended attributes it has: most have none, and nobody need ask for those.
+ALTER TABLE inode ADD COLUMN attributes INTEGER NOT NULL DEFAULT 0;
+UPDATE inode SET attributes = (SELECT count(*) FROM extended_attribute WHERE extended_attribute.inode = inode.id);
+CREATE TRIGGER attribute_added AFTER INSERT ON extended_attribute BEGIN
+  UPDATE inode SET attributes = attributes + 1 WHERE id = new.inode;
+END;
+CREATE TRIGGER attribute_removed AFTER DELETE ON extended_attribute BEGIN
+  UPDATE inode SET attributes = attributes - 1 WHERE id = old.inode;
+END;
+`,
+  },
 ];

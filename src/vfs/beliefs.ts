@@ -54,7 +54,7 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall, lost }: B
   const whole = createWholeDirectories();
 
   const leftMs: Beliefs["leftMs"] = (realm, number, askedMs) => {
-    if (askedMs <= Math.max(beginMs, changedMs.get(number) ?? Number.NEGATIVE_INFINITY)) return 0;
+    if (askedMs < Math.max(beginMs, changedMs.get(number) ?? Number.NEGATIVE_INFINITY)) return 0;
     const wholeMs = realm.session.isWatching ? toldMs : untoldMs;
     return Math.max(0, Math.trunc(wholeMs - (clock.monotonicMs() - askedMs)));
   };
@@ -68,7 +68,7 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall, lost }: B
   };
   const drop = (node: Node, parts: { readonly name: boolean }): (Promise<void> | undefined)[] => [
     caches()?.dropAttributes(node.number),
-    parts.name && node.place ? dropName(node.place) : undefined,
+    ...(parts.name ? [...node.places.values()].map(dropName) : []),
     ...dropAbsent(node.number),
     node.opened ? refresh(node).then(() => node.opened?.dropping) : undefined,
   ];

@@ -5,7 +5,9 @@
  *   client has closed is seen (close-to-open).
  * - Content is read and written as `FileContent` says, and committed at `fsync` and `close`: durable then on as many nodes as the
  *   datastore asks for and are there.
- * - What the coordinator does not know yet (owners, hard links, extended attributes, special files, holes) is `unsupported`.
+ * - Owners, modes, links, times and extended attributes are kept by the coordinator as they are given; whether a caller's user may do
+ *   something the kernel has checked by them, and whether the person who mounted it may, the coordinator checks for each call.
+ * - What it does not know yet (holes, reserved space, locks that others see) is `unsupported`.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
@@ -14,13 +16,16 @@ import { statPath } from "../client/files.ts";
 import type { Remote } from "../client/remote.ts";
 import type { ShownOwner } from "./attributes.ts";
 import { createBeliefs } from "./beliefs.ts";
+import { createChunkFolder } from "./chunk-folder.ts";
+import { createExtendedAttributes } from "./extended-attributes.ts";
 import { createFileLocks } from "./file-locks.ts";
 import { createFileOperations } from "./file-operations.ts";
 import type { FileSystem, KernelCaches } from "./file-system.ts";
+import { obeyGrants } from "./grants.ts";
 import { createListing } from "./listing.ts";
 import { createNameOperations } from "./name-operations.ts";
 import { createNodes } from "./nodes.ts";
-import { createOpenFiles } from "./opened-file.ts";
+import { createOpenFiles, type UnsavedFiles } from "./opened-file.ts";
 import { createRealms, type OtherMembers } from "./realms.ts";
 import { createReplies } from "./replies.ts";
 import { createSpoolFolder } from "./spool.ts";
@@ -38,9 +43,14 @@ export interface CollectiveFileSystemOptions {
   /** For what is written and not stored yet; this process alone uses it. */
   readonly spoolFolder: string;
   readonly spoolBytesMax: number;
+  /** Chunks that were read; shared with other mounts. */
+  readonly chunkFolder: string;
+  readonly chunkFolderBytesMax: number;
 }
 
 export interface CollectiveFileSystem extends FileSystem {
+  /** What this machine has and the collective has not. */
+  unsaved(): UnsavedFiles;
   /** Stores what is left. Answers the names of what could not be, which is lost with this process. */
   stop(): Promise<readonly string[]>;
 }
@@ -56,7 +66,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
   const files = createOpenFiles({
     nodes,
     spools: createSpoolFolder({ folder: options.spoolFolder, random }),
-    memory: createReadMemory(),
+    memory: createReadMemory(createChunkFolder({ folder: options.chunkFolder, bytesMax: options.chunkFolderBytesMax, clock, random })),
     spoolBytesMax: options.spoolBytesMax,
     clock,
     log,
@@ -80,7 +90,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
   const names = createNameOperations({ nodes, replies, files, beliefs, clock });
   const usage = createUsage({ own: others?.own, clock });
   const system: CollectiveFileSystem = {
-    traits: { locks: true, extendedAttributes: false, writeBack: false },
+    traits: { locks: true, extendedAttributes: true, writeBack: false },
     attach: (given) => {
       caches = given;
     },
@@ -90,15 +100,13 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     ...createFileOperations({ nodes, replies, files, names, locks, clock, caches: () => caches }),
     ...createListing({ nodes, realms, replies, beliefs, clock }),
     usage: (call, inode) => usage(nodes.get(inode), call.signal),
-    getExtendedAttribute: unsupported,
-    setExtendedAttribute: unsupported,
-    listExtendedAttributes: unsupported,
-    removeExtendedAttribute: unsupported,
+    ...createExtendedAttributes({ nodes, replies, clock }),
     changeSpace: unsupported,
     seek: unsupported,
     copyRange: unsupported,
     testLock: (call, { inode }, lock) => locks.test(nodes.get(inode), lock, call.signal),
     setLock: (call, { inode }, lock, { wait }) => locks.set(nodes.get(inode), lock, { wait, signal: () => call.signal }),
+    unsaved: files.unsaved,
     stop: async () => {
       using _ = files;
       const left = await files.stop();
@@ -107,7 +115,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
       return left.map((node) => `/${nodes.pathOf(node).join("/")}`);
     },
   };
-  return options.readOnly ? readOnly(system) : system;
+  return options.readOnly ? readOnly(system) : obeyGrants(system, { nodes, clock });
 }
 
 async function rootOf({ remote, components }: CollectiveFileSystemOptions): Promise<Attr> {
@@ -133,10 +141,13 @@ function readOnly(system: CollectiveFileSystem): CollectiveFileSystem {
     makeDirectory: refuse,
     makeNode: refuse,
     makeSymlink: refuse,
+    link: refuse,
     unlink: refuse,
     removeDirectory: refuse,
     rename: refuse,
     create: refuse,
+    setExtendedAttribute: refuse,
+    removeExtendedAttribute: refuse,
     open: (call, inode, options) => (options.access === "read" && !options.truncate ? system.open(call, inode, options) : refuse()),
   };
 }

@@ -1,10 +1,12 @@
 /** Opening, reading, writing and changing files. */
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
+import type { Attr } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
+import { withoutSetIds } from "./attributes.ts";
 import type { FileContent } from "./file-content.ts";
 import type { FileLocks } from "./file-locks.ts";
-import type { AttributesChange, FileSystem, KernelCaches, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
+import type { AttributesChange, Call, Caller, FileSystem, KernelCaches, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
 import { createHandles } from "./handles.ts";
 import type { NameOperations } from "./name-operations.ts";
 import type { Node, Nodes } from "./nodes.ts";
@@ -51,10 +53,11 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     node.opened.changedNs = nowNs();
     if (modified) node.opened.modifiedNs = node.opened.changedNs;
   };
-  const clearSetIds = (node: Node): void => {
-    const { opened, attr } = node;
-    const mode = opened?.mode ?? attr.mode;
-    if (opened && (mode & 0o6000) !== 0) opened.mode = withoutSetIds(mode);
+  /** Said with the next commit. */
+  const clearSetIds = (node: Node, caller: Caller): void => {
+    const { attributes } = replies.attributes(node);
+    const mode = withoutSetIds(attributes, caller);
+    if (node.opened && mode !== attributes.mode) node.opened.mode = mode;
   };
   const resize = (node: Node, opened: OpenedFile, sizeBytes: number): void => {
     if (opened.content.sizeBytes === sizeBytes) return;
@@ -72,9 +75,9 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     if (node.isRemoved) return await openKnown(node, true);
     return await files.open(node, await replies.opened(node, access, signal));
   };
-  const handleFor = (node: Node, opened: OpenedFile, how: OpenOptions): OpenReply => {
+  const handleFor = (node: Node, opened: OpenedFile, how: OpenOptions, caller: Caller): OpenReply => {
     if (how.truncate) resize(node, opened, 0);
-    if (how.clearSetIds) clearSetIds(node);
+    if (how.clearSetIds) clearSetIds(node, caller);
     const { version } = opened.content.stored;
     const keepCache = node.shownVersion === version;
     node.shownVersion = version;
@@ -82,9 +85,9 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     const handle = handles.add({ node, opened, access, synchronous, ahead: createReadAhead() });
     return { handle, keepCache, directIo: direct, noFlush: access === "read" };
   };
-  const openNode = async (node: Node, how: OpenOptions, signal: AbortSignal): Promise<OpenReply> => {
+  const openNode = async (node: Node, how: OpenOptions, { caller, signal }: Call): Promise<OpenReply> => {
     if (node.attr.type === "directory") throw new CollectiveError("is_a_directory", "it is a directory");
-    return handleFor(node, await openFresh(node, how.access, signal), how);
+    return handleFor(node, await openFresh(node, how.access, signal), how, caller);
   };
   /** The version that was open was replaced before that was told. */
   const readAgain = async (node: Node, content: FileContent, range: Range, thrown: unknown): Promise<Uint8Array[]> => {
@@ -100,37 +103,33 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     if (change.handle !== undefined) {
       const { opened } = handleOf({ inode: node.number, handle: change.handle }, "write");
       resize(node, opened, sizeBytes);
-      if (change.clearSetIds) clearSetIds(node);
       return;
     }
     const opened = await openFresh(node, "write", signal);
     try {
       resize(node, opened, sizeBytes);
-      if (change.clearSetIds) clearSetIds(node);
       await files.commit(node);
     } finally {
       await files.close(node);
     }
   };
-  const setModeAndTimes = async (node: Node, change: AttributesChange, signal: AbortSignal): Promise<void> => {
-    if (change.accessed !== undefined) node.accessedNs = change.accessed === "now" ? nowNs() : change.accessed;
-    const modified = change.modified === "now" ? nowNs() : change.modified;
-    const mode = change.mode ?? (change.clearSetIds && change.sizeBytes === undefined ? changedMode(node) : undefined);
-    if (mode === undefined && modified === undefined) return;
+  const setOthers = async (node: Node, change: AttributesChange, { caller, signal }: Call): Promise<void> => {
+    const { uid, gid, accessed: atimeNs, modified: mtimeNs } = change;
     await files.exclusively(node, async () => {
-      const { opened } = node;
-      // What is not stored yet says it again when it is.
-      if (opened?.content.hasUnsaved) {
-        if (mode !== undefined) opened.mode = mode;
-        if (modified !== undefined) opened.modifiedNs = modified;
-        opened.changedNs = nowNs();
-      } else if (opened && modified !== undefined) opened.modifiedNs = undefined;
-      if (node.isRemoved) {
-        node.attr = { ...node.attr, mode: mode ?? node.attr.mode, mtimeNs: modified ?? node.attr.mtimeNs, ctimeNs: nowNs() };
-        return;
+      const { attributes } = replies.attributes(node);
+      const cleared = change.clearSetIds ? withoutSetIds(attributes, caller) : attributes.mode;
+      const mode = change.mode ?? (cleared === attributes.mode ? undefined : cleared);
+      if ([mode, uid, gid, atimeNs, mtimeNs].every((value) => value === undefined)) return;
+      if (node.isRemoved) node.attr = changedHere(node.attr, { ...change, ...(mode !== undefined && { mode }) }, nowNs());
+      else {
+        const asked = { inode: node.inode, mode, uid, gid, atimeNs, mtimeNs };
+        const askedMs = clock.monotonicMs();
+        node.attr = await node.realm.remote.control.call(routes.setAttr, asked, { signal });
+        node.askedMs = askedMs;
       }
-      node.attr = await node.realm.remote.control.call(routes.setAttr, { inode: node.inode, mode, mtimeNs: modified }, { signal });
-      node.askedMs = clock.monotonicMs();
+      // What the next commit would have said is said.
+      if (node.opened && mode !== undefined) node.opened.mode = undefined;
+      if (node.opened && mtimeNs !== undefined) node.opened.modifiedNs = undefined;
     });
   };
   return {
@@ -140,9 +139,8 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     },
     setAttributes: async (call, inode, change) => {
       const node = nodes.get(inode);
-      replies.assertOwner(change);
       await setSize(node, change, call.signal);
-      await setModeAndTimes(node, change, call.signal);
+      await setOthers(node, change, call);
       return replies.attributes(node);
     },
     readLink: (_, inode) => {
@@ -153,19 +151,19 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     open: async (call, inode, how) => {
       const node = nodes.get(inode);
       const { version } = node.attr;
-      const reply = await openNode(node, how, call.signal);
+      const reply = await openNode(node, how, call);
       // Or reads would end at the length that the kernel still believes. Waiting is safe here: attributes alone are dropped at once.
       if (node.attr.version !== version) await options.caches()?.dropAttributes(node.number);
       return reply;
     },
     create: async (call, place, options) => {
-      const made = await names.makeFile(place, options.mode, call.signal).catch(async (error: unknown) => {
+      const made = await names.makeFile(call, place, options.mode).catch(async (error: unknown) => {
         const isTaken = error instanceof CollectiveError && error.code === "already_exists";
         if (!isTaken || options.exclusive) throw error;
       });
       const node = made?.node ?? (await replies.find(place, call.signal));
       if (!node) throw new CollectiveError("stale", `${place.name} was removed while it was being opened`);
-      const opened = made ? handleFor(node, await openKnown(node, made.leased), options) : await openNode(node, options, call.signal);
+      const opened = made ? handleFor(node, await openKnown(node, made.leased), options, call.caller) : await openNode(node, options, call);
       return { ...opened, entry: replies.entry(node) };
     },
     read: (_, file, { offset, lengthBytes }) => {
@@ -176,9 +174,9 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       opened.content.readAhead(ahead.after(range));
       return views instanceof Promise ? views.catch((thrown: unknown) => readAgain(node, opened.content, range, thrown)) : views;
     },
-    write: (_, file, data, { offset, append, clearSetIds: clears }) => {
+    write: (call, file, data, { offset, append, clearSetIds: clears }) => {
       const { node, opened, synchronous } = handleOf(file, "write");
-      if (clears) clearSetIds(node);
+      if (clears) clearSetIds(node, call.caller);
       const pending = files.write(node, data, append ? opened.content.sizeBytes : offset);
       if (!pending && !synchronous) return data.length;
       return (async () => {
@@ -207,11 +205,16 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
   };
 }
 
-function changedMode({ attr, opened }: Node): number {
-  return withoutSetIds(opened?.mode ?? attr.mode);
-}
-
-/** Without execution for the group, the set-group-id bit means something else, and stays. */
-function withoutSetIds(mode: number): number {
-  return (mode & 0o010) !== 0 ? mode & ~0o6000 : mode & ~0o4000;
+/** Of what has no name any more, and so is nobody's but this mount's. */
+function changedHere(attr: Attr, { mode, uid, gid, accessed, modified }: AttributesChange, nowNs: bigint): Attr {
+  const time = (asked: bigint | "now" | undefined, before: bigint): bigint => (asked === "now" ? nowNs : (asked ?? before));
+  return {
+    ...attr,
+    mode: mode ?? attr.mode,
+    uid: uid ?? attr.uid,
+    gid: gid ?? attr.gid,
+    atimeNs: time(accessed, attr.atimeNs),
+    mtimeNs: time(modified, attr.mtimeNs),
+    ctimeNs: nowNs,
+  };
 }

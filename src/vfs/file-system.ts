@@ -217,6 +217,14 @@ export interface CopyRequest {
   readonly lengthBytes: number;
 }
 
+export interface ChangedFile {
+  readonly inode: number;
+  /** Every name by which the kernel may know it. */
+  readonly places: readonly Place[];
+  /** When a program has it open: where it is, from the root of the mount, and how it is now. */
+  readonly open: { readonly path: readonly string[]; readonly sizeBytes: number; readonly modifiedNs: bigint } | undefined;
+}
+
 /**
  * Tells the kernel that what it believes is no longer true. Each resolves when the kernel has dropped it, and never rejects: what
  * it does not know is dropped already. To await one inside a call about the same file or directory is a deadlock, for the kernel
@@ -228,6 +236,8 @@ export interface KernelCaches {
   /** Attributes, and pages: of the whole file, or of a part. Pages that were written and not yet sent come here first. */
   dropData(inode: number, part?: Space): Promise<void>;
   dropName(place: Place): Promise<void>;
+  /** All of a file whose content another client has changed. In write-back mode the kernel would go on with its own size and times. */
+  dropFile(file: ChangedFile): Promise<void>;
 }
 
 export interface FileSystem {

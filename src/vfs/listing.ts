@@ -5,11 +5,10 @@ import { routes } from "../../protocol/routes.ts";
 import type { DirectoryEntry } from "../../protocol/schema.ts";
 import { sharingMembers } from "../client/files.ts";
 import type { Clock } from "../core/clock.ts";
-import { kindOf } from "./attributes.ts";
 import type { Beliefs } from "./beliefs.ts";
 import { type FileSystem, type ListedEntry, rootInode } from "./file-system.ts";
 import { createHandles } from "./handles.ts";
-import type { Node, Nodes } from "./nodes.ts";
+import { isOutdated, type Node, type Nodes } from "./nodes.ts";
 import type { Realms } from "./realms.ts";
 import type { Replies } from "./replies.ts";
 
@@ -88,14 +87,15 @@ export function createListing({ nodes, realms, replies, beliefs, clock }: Listin
     const found = shown[at];
     if (!found) return undefined;
     const { name, inode, seen } = found;
-    const listed = { name, inode, kind: kindOf(seen?.entry.attr.type ?? "directory"), cookie: at + 1 };
+    const listed = { name, inode, kind: seen?.entry.attr.type ?? "directory", cookie: at + 1 };
     // What this mount has changed in the directory since may be just this entry.
     const isTrue = seen && seen.changes === node.changes && replies.isBelieved(node.realm, inode, seen.askedMs);
     if (!withAttributes || !isTrue) return listed;
+    const known = nodes.known(inode);
+    if (known && isOutdated(known)) return listed;
     const place = { parent: node.number, name };
-    const known = nodes.at(place);
-    const { attr } = known?.number === inode && known.attr.version > seen.entry.attr.version ? known : seen.entry;
-    return { ...listed, entry: replies.entry(nodes.remember(node.realm, attr, place, seen.askedMs)) };
+    const { attr, askedMs } = known && known.askedMs >= seen.askedMs ? known : { attr: seen.entry.attr, askedMs: seen.askedMs };
+    return { ...listed, entry: replies.entry(nodes.remember(node.realm, attr, place, askedMs)) };
   };
   return {
     openDirectory: (_, inode) => ({ handle: handles.add(begin(nodes.get(inode))) }),

@@ -4,9 +4,10 @@ import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import { createUpload } from "../client/upload.ts";
 import type { Clock } from "../core/clock.ts";
+import { ownedIn } from "./attributes.ts";
 import type { Beliefs } from "./beliefs.ts";
-import type { FileSystem, Place } from "./file-system.ts";
-import type { Node, Nodes } from "./nodes.ts";
+import type { Call, FileSystem, Place } from "./file-system.ts";
+import { hasSeveralNames, type Node, type Nodes, outdate } from "./nodes.ts";
 import type { OpenFiles } from "./opened-file.ts";
 import type { Replies } from "./replies.ts";
 
@@ -14,7 +15,7 @@ type NameCalls = Pick<FileSystem, "makeDirectory" | "makeNode" | "makeSymlink" |
 
 export interface NameOperations extends NameCalls {
   /** A new and empty file; whether nobody else can have it open. `already_exists` where the name is taken. */
-  makeFile(place: Place, mode: number, signal?: AbortSignal): Promise<{ readonly node: Node; readonly leased: boolean }>;
+  makeFile(call: Call, place: Place, mode: number): Promise<{ readonly node: Node; readonly leased: boolean }>;
 }
 
 export interface NameOperationsOptions {
@@ -29,7 +30,7 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
   /** Its times have changed with what is in it. */
   const noteChanged = (directory: Node): void => {
-    directory.askedMs = Number.NEGATIVE_INFINITY;
+    outdate(directory);
     directory.changes++;
   };
   const made = (parent: Node, attr: Attr | undefined, place: Place, askedMs?: number): Node => {
@@ -46,16 +47,19 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
       hint: "make it in a datastore",
     });
   };
-  const makeFile: NameOperations["makeFile"] = async (place, mode, signal) => {
+  const owned = (parent: Node, { caller }: Call, mode: number, kind: "directory" | "other" = "other") =>
+    ownedIn(replies.attributes(parent).attributes, caller, mode, kind);
+  const refOf = ({ parent, name }: Place) => ({ parent: nodes.get(parent).inode, name });
+  const makeFile: NameOperations["makeFile"] = async (call, place, mode) => {
     const parent = parentOf(place);
     const { remote, session } = parent.realm;
     const { askedMs: believedMs } = parent;
-    const file = { parent: parent.inode, name: place.name, mode, mtimeNs: nowNs(), sizeBytes: 0, extents: [], replaces: null };
+    const file = { ...refOf(place), ...owned(parent, call, mode), mtimeNs: nowNs(), sizeBytes: 0, extents: [], replaces: null };
     const { token } = createUpload(remote);
     const askedMs = clock.monotonicMs();
     // As POSIX has it, a name is durable when somebody syncs it.
-    const request = { upload: token, files: [file], receipts: [], last: true, isRelaxed: true };
-    const { attrs, leased } = await session.create(() => remote.control.call(routes.commit, request, { signal }));
+    const commit = { upload: token, files: [file], receipts: [], last: true, isRelaxed: true };
+    const { attrs, leased } = await session.create(() => remote.control.call(routes.commit, commit, { signal: call.signal }));
     session.noteRelaxed();
     const node = made(parent, attrs[0], place, askedMs);
     // The directory's own times are those of what was made in it.
@@ -63,28 +67,37 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
     parent.askedMs = believedMs;
     return { node, leased };
   };
-  /** Before its name goes: whoever has it open may still want all of it. */
+  /** Before one of its names goes, which may be the last: whoever has it open may still want all of it. */
   const keepOpen = async (node: Node | undefined): Promise<void> => {
     if (node?.opened && node.opened.handles > 0) await node.realm.session.holdOpen();
+  };
+  /** One of its names is gone. Whether that was the last matters as long as it is open, and the coordinator knows. */
+  const leave = async (node: Node, place: Place, signal: AbortSignal): Promise<void> => {
+    nodes.leave(node, place);
+    if (node.opened) await replies.current(node, signal).catch(() => undefined);
+    else if (!hasSeveralNames(node)) nodes.remove(node);
   };
   const remove = async (place: Place, kind: "file" | "directory", signal: AbortSignal): Promise<void> => {
     const parent = nodes.get(place.parent);
     const node = nodes.at(place);
     await files.exclusively(node, async () => {
       await keepOpen(node);
-      await parent.realm.remote.control.call(routes.remove, { parent: parent.inode, name: place.name, kind }, { signal });
-      if (node) nodes.remove(node);
+      await parent.realm.remote.control.call(routes.remove, { ...refOf(place), kind }, { signal });
+      if (node) await leave(node, place, signal);
     });
     noteChanged(parent);
   };
-  const unsupported = (what: string) => (): never => {
-    throw new CollectiveError("unsupported", `the collective has no ${what} yet`);
+  /** In turn with what else is done to both. Always in the same order, or two that cross would wait for each other. */
+  const bothInTurn = async (one: Node | undefined, other: Node | undefined, task: () => Promise<void>): Promise<void> => {
+    if (one === other) return await files.exclusively(one, task);
+    const [first, second] = (one?.number ?? 0) < (other?.number ?? 0) ? [one, other] : [other, one];
+    await files.exclusively(first, () => files.exclusively(second, task));
   };
   return {
     makeFile,
     makeDirectory: async (call, place, mode) => {
       const parent = nodes.get(place.parent);
-      const directories = [{ parent: parent.inode, name: place.name, mode }];
+      const directories = [{ ...refOf(place), ...owned(parent, call, mode, "directory") }];
       const askedMs = clock.monotonicMs();
       const { attrs } = await parent.realm.remote.control.call(
         routes.makeDirectories,
@@ -95,44 +108,55 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
       beliefs.knowWhole(node, [], askedMs);
       return replies.entry(node);
     },
-    makeNode: async (call, { kind, mode, parent, name }) => {
-      if (kind !== "file") return unsupported("devices, pipes and sockets")();
-      return replies.entry((await makeFile({ parent, name }, mode, call.signal)).node);
+    makeNode: async (call, { kind, mode, device, ...place }) => {
+      if (kind === "file") return replies.entry((await makeFile(call, place, mode)).node);
+      const parent = parentOf(place);
+      const node = { ...refOf(place), ...owned(parent, call, mode), type: kind, device };
+      const attr = await parent.realm.remote.control.call(routes.makeNode, node, { signal: call.signal });
+      return replies.entry(made(parent, attr, place));
     },
     makeSymlink: async (call, place, target) => {
       const parent = parentOf(place);
-      // The coordinator would put it over another link.
-      if (await replies.find(place, call.signal)) throw new CollectiveError("already_exists", `${place.name} exists already`);
-      const links = [{ parent: parent.inode, name: place.name, target, mtimeNs: nowNs() }];
-      const { attrs } = await parent.realm.remote.control.call(routes.makeSymlinks, { links }, { signal: call.signal });
+      const { uid, gid } = owned(parent, call, 0);
+      const links = [{ ...refOf(place), uid, gid, target, mtimeNs: nowNs() }];
+      const { attrs } = await parent.realm.remote.control.call(routes.makeSymlinks, { links, existing: "fail" }, { signal: call.signal });
       return replies.entry(made(parent, attrs[0], place));
     },
-    link: unsupported("hard links"),
+    link: async (call, inode, place) => {
+      const [node, parent] = [nodes.get(inode), parentOf(place)];
+      if (node.realm !== parent.realm) throw betweenMembers();
+      return await files.exclusively(node, async () => {
+        const attr = await node.realm.remote.control.call(routes.link, { inode: node.inode, to: refOf(place) }, { signal: call.signal });
+        return replies.entry(made(parent, attr, place));
+      });
+    },
     unlink: (call, place) => remove(place, "file", call.signal),
     removeDirectory: (call, place) => remove(place, "directory", call.signal),
     rename: async (call, from, to, existing) => {
-      if (existing === "exchange") return unsupported("exchange of two names")();
       const [source, target] = [nodes.get(from.parent), nodes.get(to.parent)];
-      if (source.realm !== target.realm) throw new CollectiveError("cross_store", "source and target belong to different members");
-      const [moved, replaced] = [nodes.at(from), nodes.at(to)];
-      if (moved && moved === replaced) return;
-      const move = async (): Promise<void> => {
-        if (existing === "replace") await keepOpen(replaced);
-        const request = {
-          from: { parent: source.inode, name: from.name },
-          to: { parent: target.inode, name: to.name },
-          replace: existing === "replace",
-        };
-        await source.realm.remote.control.call(routes.rename, request, { signal: call.signal });
-        if (replaced) nodes.remove(replaced);
-        if (moved) nodes.move(moved, to);
+      if (source.realm !== target.realm) throw betweenMembers();
+      const { control } = source.realm.remote;
+      const [moved, there] = [nodes.at(from), nodes.at(to)];
+      const refs = { from: refOf(from), to: refOf(to) };
+      await bothInTurn(moved, there, async () => {
+        if (existing === "exchange") await control.call(routes.exchange, { one: refs.from, other: refs.to }, { signal: call.signal });
+        else {
+          if (existing === "replace" && there !== moved) await keepOpen(there);
+          await control.call(routes.rename, { ...refs, replace: existing === "replace" }, { signal: call.signal });
+        }
         beliefs.noteName(target, to.name);
-      };
-      // Always in the same order, or two renames that cross would wait for each other.
-      const [first, second] = (moved?.number ?? 0) < (replaced?.number ?? 0) ? [moved, replaced] : [replaced, moved];
-      await files.exclusively(first, () => files.exclusively(second, move));
+        // Two names of one file stay as they are.
+        if (moved && moved === there) return;
+        if (there && existing === "exchange") nodes.move(there, to, from);
+        else if (there) await leave(there, to, call.signal);
+        if (moved) nodes.move(moved, from, to);
+      });
       noteChanged(source);
       noteChanged(target);
     },
   };
+}
+
+function betweenMembers(): CollectiveError {
+  return new CollectiveError("cross_store", "source and target belong to different members");
 }

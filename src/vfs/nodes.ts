@@ -29,13 +29,14 @@ export interface Node {
   attr: Attr;
   /** When the coordinator said so, by the monotonic clock. */
   askedMs: number;
-  /** The name it was found by last. Undefined for the root, and for what has no name any more. */
+  /** The name it was found by last, which another client may have taken since. Undefined for the root. */
   place: Place | undefined;
+  /** All names that lead to it as far as this mount knows; a directory has one. */
+  readonly places: Map<string, Place>;
+  /** None does any more. */
   isRemoved: boolean;
   /** Of a directory: how often this mount has changed the names in it. */
   changes: number;
-  /** Kept here only: the coordinator knows no times of access. */
-  accessedNs: bigint | undefined;
   /** As long as a handle is open or something is not stored yet. */
   opened: OpenedFile | undefined;
   /** One at a time: its commits, and what moves or removes its name. */
@@ -54,13 +55,24 @@ export interface Nodes {
   numberOf(realm: Realm, inode: Inode): number;
   /** It was seen there, just now unless told. */
   remember(realm: Realm, attr: Attr, place: Place, askedMs?: number): Node;
-  move(node: Node, to: Place): void;
-  /** The name it was found by is gone. */
+  move(node: Node, from: Place, to: Place): void;
+  /** One of its names is gone. */
+  leave(node: Node, place: Place): void;
+  /** All of its names are gone. */
   remove(node: Node): void;
   /** The kernel knows it no more. It stays for a while, for that may cross with an answer. */
   forget(number: number): void;
-  /** The names that lead to it inside its realm. */
+  /** The names on a way to it inside its realm. */
   pathOf(node: Node): string[];
+}
+
+/** What is remembered of it is asked for again before it is told: a change here has moved its times at the coordinator. */
+export function outdate(node: Node): void {
+  node.askedMs = Number.NEGATIVE_INFINITY;
+}
+
+export function isOutdated({ askedMs }: Node): boolean {
+  return askedMs === Number.NEGATIVE_INFINITY;
 }
 
 export const realmInodesMax = 2 ** 40;
@@ -88,9 +100,9 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
     attr,
     askedMs: nowMs(),
     place: undefined,
+    places: new Map(),
     isRemoved: false,
     changes: 0,
-    accessedNs: undefined,
     opened: undefined,
     turns: undefined,
     shownVersion: undefined,
@@ -98,14 +110,24 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
   const root = make(rootInode, realm, rootAttr);
   byNumber.set(rootInode, root);
 
-  const leavePlace = (node: Node): void => {
-    if (node.place && byPlace.get(keyOf(node.place)) === node) byPlace.delete(keyOf(node.place));
-    node.place = undefined;
+  const leave = (node: Node, place: Place): void => {
+    const key = keyOf(place);
+    node.places.delete(key);
+    if (byPlace.get(key) === node) byPlace.delete(key);
   };
-  const moveTo = (node: Node, place: Place): void => {
-    leavePlace(node);
+  const leaveAll = (node: Node): void => {
+    for (const place of node.places.values()) leave(node, place);
+  };
+  const come = (node: Node, place: Place): void => {
+    const before = byPlace.get(keyOf(place));
+    if (before) leave(before, place);
     node.place = place;
+    node.places.set(keyOf(place), place);
     byPlace.set(keyOf(place), node);
+  };
+  const remove = (node: Node): void => {
+    leaveAll(node);
+    node.isRemoved = true;
   };
   const evict = (): void => {
     for (const number of forgotten) {
@@ -114,7 +136,7 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
       if (node?.opened) continue;
       forgotten.delete(number);
       if (!node) continue;
-      leavePlace(node);
+      leaveAll(node);
       byNumber.delete(number);
     }
   };
@@ -138,15 +160,23 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
       node.attr = attr;
       node.askedMs = askedMs;
       node.isRemoved = false;
-      if (node !== root) moveTo(node, place);
+      if (node === root) return node;
+      // By any other it was found before another client moved it.
+      if (!hasSeveralNames(node)) leaveAll(node);
+      come(node, place);
       return node;
     },
-    move: moveTo,
-    remove: (node) => {
-      leavePlace(node);
-      // A file that has other names is found again by one of them.
-      node.isRemoved = node.attr.type === "directory" || node.attr.links <= 1;
+    move: (node, from, to) => {
+      leave(node, from);
+      come(node, to);
+      outdate(node);
     },
+    leave: (node, place) => {
+      leave(node, place);
+      node.place = node.places.values().next().value ?? node.place;
+      outdate(node);
+    },
+    remove,
     forget: (number) => {
       if (number === rootInode) return;
       forgotten.add(number);
@@ -156,11 +186,15 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
       const names: string[] = [];
       let at = node;
       while (at !== root && at.inode !== memberRoot) {
-        if (!at.place) throw new CollectiveError("not_found", "it has no name any more");
+        if (!at.place || at.isRemoved) throw new CollectiveError("not_found", "it has no name any more");
         names.unshift(at.place.name);
         at = get(at.place.parent);
       }
       return [...at.realm.prefix, ...names];
     },
   };
+}
+
+export function hasSeveralNames({ attr }: Node): boolean {
+  return attr.type !== "directory" && attr.links > 1;
 }

@@ -56,8 +56,15 @@ export interface OpenFiles {
   recall(node: Node): Promise<void>;
   /** In turn with its commits. */
   exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
+  unsaved(): UnsavedFiles;
   /** Stores what is left; answers what could not be. */
   stop(): Promise<readonly Node[]>;
+}
+
+export interface UnsavedFiles {
+  readonly bytes: number;
+  /** Whose last try to be stored has failed. */
+  readonly failed: number;
 }
 
 export interface OpenFilesOptions {
@@ -326,6 +333,10 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       opened.leased = false;
       if (opened.storing) beginRound();
       await opened.storing;
+    },
+    unsaved: () => {
+      const all = [...active].flatMap(({ opened }) => opened ?? []);
+      return { bytes: all.reduce((sum, { content }) => sum + content.unsavedBytes, 0), failed: all.filter((one) => one.hasFailed).length };
     },
     exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
     stop: async () => {

@@ -7,8 +7,8 @@ import type { OpenAccess } from "../client/session.ts";
 import type { Clock } from "../core/clock.ts";
 import { attributesOf, type ShownOwner } from "./attributes.ts";
 import type { Beliefs } from "./beliefs.ts";
-import type { AttributesChange, AttributesReply, EntryReply, NoEntry, Place } from "./file-system.ts";
-import type { Node, Nodes, Realm } from "./nodes.ts";
+import type { AttributesReply, EntryReply, NoEntry, Place } from "./file-system.ts";
+import { isOutdated, type Node, type Nodes, type Realm } from "./nodes.ts";
 import type { Realms } from "./realms.ts";
 
 export interface Replies {
@@ -26,8 +26,6 @@ export interface Replies {
   /** As it is now, asked of the coordinator. */
   find(place: Place, signal?: AbortSignal): Promise<Node | undefined>;
   lookup(place: Place, signal?: AbortSignal): Promise<EntryReply | NoEntry>;
-  /** Refuses another owner than the one that all is shown to have. */
-  assertOwner(change: Pick<AttributesChange, "uid" | "gid">): void;
   /** Where datastores stand, and nothing else can. */
   isCollectiveRoot(node: Node): boolean;
 }
@@ -66,13 +64,12 @@ export function createReplies({ nodes, realms, beliefs, owner, clock }: RepliesO
       const other = await realms.named(place.name, signal);
       if (other) return await rootOf(other, place, signal);
     }
-    const components = [...nodes.pathOf(parent), place.name];
     const askedMs = clock.monotonicMs();
-    const found = await realm.remote.control.call(routes.resolve, { components }, { signal });
-    if (found.parent?.inode !== parent.inode) throw new CollectiveError("stale", "the directory was moved", { hint: "look it up again" });
-    return found.attr ? nodes.remember(realm, found.attr, place, askedMs) : undefined;
+    const { attr } = await realm.remote.control.call(routes.lookup, { parent: parent.inode, name: place.name }, { signal });
+    return attr ? nodes.remember(realm, attr, place, askedMs) : undefined;
   };
-  const isCurrent = (node: Node): boolean => node.isRemoved || node.opened?.content.hasUnsaved === true || leftMs(node) > 0;
+  const isCurrent = (node: Node): boolean =>
+    node.isRemoved || leftMs(node) > 0 || (node.opened?.content.hasUnsaved === true && !isOutdated(node));
   return {
     fresh,
     opened: async (node, access, signal) => {
@@ -92,7 +89,9 @@ export function createReplies({ nodes, realms, beliefs, owner, clock }: RepliesO
     current: async (node, signal) => {
       if (isCurrent(node)) return node;
       try {
-        await fresh(node, signal);
+        const { links } = await fresh(node, signal);
+        // It is only held open.
+        if (links === 0) nodes.remove(node);
       } catch (thrown) {
         const isGone = toCollectiveError(thrown).code === "not_found";
         if (!isGone) throw thrown;
@@ -109,13 +108,6 @@ export function createReplies({ nodes, realms, beliefs, owner, clock }: RepliesO
       const parent = nodes.get(place.parent);
       const node = beliefs.isAbsent(parent, place.name) ? undefined : await find(place, signal);
       return node ? entry(node) : { attributes: undefined, nameValidMs: beliefs.absentMs(parent, place.name, askedMs) };
-    },
-    assertOwner: ({ uid = owner.uid, gid = owner.gid }) => {
-      if (uid !== owner.uid || gid !== owner.gid)
-        throw new CollectiveError(
-          "unsupported",
-          "the collective keeps no owners of this machine yet: all is shown as theirs who mounted it",
-        );
     },
     isCollectiveRoot,
   };

@@ -15,6 +15,7 @@ import { openChunk, readChunkHeader } from "../codec/sealed-chunk.ts";
 import { type BufferPool, createBufferPool } from "../core/buffers.ts";
 import { createGarbageWatch, type GarbageWatch } from "../core/garbage.ts";
 import { type ChunkCache, createChunkCache } from "./chunk-cache.ts";
+import type { ChunkFolder } from "./chunk-folder.ts";
 import type { Range } from "./ranges.ts";
 
 export interface StoredVersion {
@@ -43,6 +44,8 @@ export interface StoredContent extends StoredVersion {
 /** What all files of a mount share. */
 export interface ReadMemory {
   readonly cache: ChunkCache;
+  /** On the disk. */
+  readonly folder: ChunkFolder;
   readonly sealed: BufferPool;
   readonly plain: BufferPool;
   readonly garbage: GarbageWatch;
@@ -58,9 +61,9 @@ const locatedUsedMs = ticketLifetimeMs / 2;
 /** A buffer of the pool is as large as the largest chunk: not for a small one. */
 const pooledBytesMin = storedChunkBytesMax / 4;
 
-export function createReadMemory(): ReadMemory {
+export function createReadMemory(folder: ChunkFolder): ReadMemory {
   const pool = () => createBufferPool({ bufferBytes: storedChunkBytesMax, keepMax: buffersKept });
-  return { cache: createChunkCache(cacheBytesMax), sealed: pool(), plain: pool(), garbage: createGarbageWatch() };
+  return { cache: createChunkCache(cacheBytesMax), folder, sealed: pool(), plain: pool(), garbage: createGarbageWatch() };
 }
 
 interface KnownChunk {
@@ -172,10 +175,14 @@ async function loadChunk(chunk: LocatedChunk, { remote, inode, version }: Stored
   const isLarge = chunk.storedBytes >= pooledBytesMin;
   const sealed = isLarge ? memory.sealed.take() : new Uint8Array(chunk.storedBytes);
   const scratch = isLarge ? memory.plain.take() : undefined;
+  const stored = sealed.subarray(0, chunk.storedBytes);
+  let keeping: Promise<void> | undefined;
   try {
-    const renewed = (refusal: CollectiveError) => locateAgain(remote, { inode, version }, { chunk, refusal });
-    const bytes = await fetchChunk(remote, chunk, { into: sealed, renewed });
-    const stored = sealed.subarray(0, bytes);
+    if (!(await memory.folder.read(chunk.id, stored))) {
+      const renewed = (refusal: CollectiveError) => locateAgain(remote, { inode, version }, { chunk, refusal });
+      await fetchChunk(remote, chunk, { into: stored, renewed });
+      keeping = memory.folder.keep(chunk.id, stored);
+    }
     const keys = await remote.keysOf(chunk.store);
     // What is not compressed is deciphered into the memory that stays.
     const isCompressed = readChunkHeader(stored).codec === "zstd";
@@ -185,8 +192,9 @@ async function loadChunk(chunk: LocatedChunk, { remote, inode, version }: Stored
     memory.garbage.moved(chunk.storedBytes);
     return opened.buffer === sealed.buffer || opened.buffer === scratch?.buffer ? opened.slice() : opened;
   } finally {
-    if (isLarge) memory.sealed.give(sealed);
     if (scratch) memory.plain.give(scratch);
+    // The reader does not wait until it is on the disk.
+    if (isLarge) void Promise.resolve(keeping).then(() => memory.sealed.give(sealed));
   }
 }
 

@@ -108,12 +108,15 @@ function extendedAttributes(check: Check): void {
       { name: "user.a", value: value("") },
       { name: "user.b", value: value("2") },
     ]);
+    const countOf = async (of: Inode): Promise<number> => (await metadata.getAttr(of)).extendedAttributes;
+    expect(await countOf(inode)).toBe(2);
     // A clone is the same file in all but its name, as by `cp -a`.
     const copy = await metadata.clone(inode, { parent: store.inode, name: "copy" }, { replace: false, owner });
     await metadata.removeExtendedAttribute(inode, "user.b");
     await expectCode("no_attribute", metadata.removeExtendedAttribute(inode, "user.b"));
     expect((await metadata.extendedAttributes(inode)).map(({ name }) => name)).toEqual(["user.a"]);
     expect((await metadata.extendedAttributes(copy.inode)).map(({ name }) => name)).toEqual(["user.a", "user.b"]);
+    expect([await countOf(inode), await countOf(copy.inode)]).toEqual([1, 2]);
     await metadata.remove({ parent: store.inode, name: "copy" }, "file", { by: "dora" });
     await expectCode("not_found", metadata.extendedAttributes(copy.inode));
     await expectCode("not_found", metadata.setExtendedAttribute(copy.inode, { name: "user.a", value: value("") }, "either"));

@@ -4,10 +4,12 @@ import {
   chmodSync,
   closeSync,
   existsSync,
+  fstatSync,
   fsyncSync,
   mkdtempSync,
   openSync,
   readFileSync,
+  readSync,
   rmSync,
   statSync,
   unlinkSync,
@@ -20,7 +22,7 @@ import { Worker } from "node:worker_threads";
 import { build } from "../../scripts/build.ts";
 import { readMounts } from "../../src/fuse/linux.ts";
 import { isMounted as isOurMount } from "../../src/fuse/mount.ts";
-import { asNobody, helperImpossible, mountingImpossible, mountMemory, program } from "../support/e2e-mount.ts";
+import { becomeNobody, helperImpossible, mountingImpossible, mountMemory, program } from "../support/e2e-mount.ts";
 import { sys } from "../support/syscalls.ts";
 
 const reason = mountingImpossible();
@@ -145,6 +147,46 @@ describe.skipIf(reason !== undefined)(`a mount${reason ? ` (${reason})` : ""}`, 
     closeSync(fd);
   });
 
+  test.each([["write-through", [] as string[]] as const, ["write-back", ["--write-back"]] as const])(
+    "in %s mode shows the size, the time and the bytes of another's change, also of an open file",
+    async (_, flags) => {
+      await using mounted = await mountMemory(["--valid-ms", "3600000", ...flags]);
+      const watched = join(mounted.path, "watched");
+      writeFileSync(watched, "as it was");
+      const shown = (file: string | number) => {
+        const { size, mtimeMs } = typeof file === "number" ? fstatSync(file) : statSync(file);
+        const into = Buffer.alloc(20_000);
+        const fd = typeof file === "number" ? file : openSync(file, "r");
+        const text = into.toString("utf8", 0, readSync(fd, into, 0, into.length, 0));
+        if (fd !== file) closeSync(fd);
+        return { size, mtimeMs, text };
+      };
+      const after = (count: number) => {
+        const size = count % 2 === 1 ? 10_000 : 10;
+        return { size, mtimeMs: count * 1_000, text: "replaced ".repeat(1_200).slice(0, size) };
+      };
+      const replace = async (count: number): Promise<void> => {
+        mounted.process.kill("SIGUSR2");
+        await mounted.hear(`replaced ${count}\n`);
+      };
+      expect(shown(watched).text).toBe("as it was");
+      await replace(1);
+      expect(shown(watched)).toEqual(after(1));
+      await replace(2);
+      expect(shown(watched)).toEqual(after(2));
+      const fd = openSync(watched, "r+");
+      expect(shown(fd)).toEqual(after(2));
+      for (const count of [3, 4]) {
+        await replace(count);
+        expect(shown(fd)).toEqual(after(count));
+        expect(shown(watched)).toEqual(after(count));
+      }
+      writeSync(fd, "changed here", 0);
+      closeSync(fd);
+      expect(shown(watched).text).toBe("changed here");
+    },
+  );
+
   test("in write-back mode writes what is dirty before it ends", async () => {
     await using mounted = await mountMemory(["--write-back"]);
     const fd = openSync(join(mounted.path, "file"), "w+");
@@ -193,27 +235,30 @@ describe.skipIf(helperReason !== undefined)(`an ordinary user${helperReason ? ` 
     // The folder of a test run is closed to everybody else.
     const path = mkdtempSync("/tmp/mount-");
     chmodSync(path, 0o777);
-    const command = [...asNobody, process.execPath, program];
-    const run = (script: string): string => Bun.spawnSync([...asNobody, "sh", "-c", script]).stdout.toString();
+    await using nobody = await becomeNobody();
+    const command = [...nobody.under, process.execPath, program];
     {
       await using dead = await mountMemory([], { path, command });
-      expect(run(`echo content > ${path}/file; cat ${path}/file; stat -c %U ${path}/file`)).toBe("content\nnobody\n");
+      expect(nobody.run(`echo content > ${path}/file; cat ${path}/file; stat -c %U ${path}/file`)).toBe("content\nnobody\n");
       dead.process.kill("SIGKILL");
       await dead.process.exited;
       await using mounted = await mountMemory([], { path, command });
-      expect(run(`echo again > ${path}/file; cat ${path}/file`)).toBe("again\n");
+      expect(nobody.run(`echo again > ${path}/file; cat ${path}/file`)).toBe("again\n");
       expect(JSON.parse(await mounted.stop())).toMatchObject({ open: 0 });
-      expect(isMounted(path)).toBe(false);
+      expect(nobody.run("cat /proc/self/mountinfo")).not.toContain(` ${path} `);
     }
   });
 });
 
 test("the program is its own helper thread", async () => {
   const thread = new Worker(join(root, "src/main.ts"), { workerData: { task: "calls" } });
-  const answer = new Promise((resolve) => thread.on("message", resolve));
+  const said: unknown[] = [];
+  const answer = new Promise((resolve) => thread.on("message", (message: unknown) => void (said.push(message) === 2 && resolve(message))));
   const ended = new Promise((resolve) => thread.on("exit", resolve));
   thread.postMessage({ call: "unmount", mountPoint: "/nowhere/at/all", lazy: false });
   expect(await answer).toBeGreaterThan(0);
+  // By which the kernel names it: another one than this one's.
+  expect(said[0]).toEqual({ id: expect.any(Number) });
   thread.postMessage(undefined);
   await ended;
 });

@@ -7,7 +7,7 @@ import { type MountedMemory, mountingImpossible, mountMemory } from "../support/
 import { posixChecks } from "../support/posix-checks.ts";
 
 const reason = mountingImpossible();
-const checks = Object.entries(posixChecks);
+const checks = Object.entries(posixChecks(1));
 
 describe.skipIf(reason !== undefined)(`POSIX on a mount${reason ? ` (${reason})` : ""}`, () => {
   let mounted: MountedMemory;

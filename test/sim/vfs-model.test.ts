@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { kibibyte, mebibyte } from "../../protocol/limits.ts";
 import { createSeededRandom, type Random } from "../../src/core/random.ts";
-import type { OpenFile } from "../../src/vfs/file-system.ts";
+import type { OpenFile, Place } from "../../src/vfs/file-system.ts";
 import { content } from "../support/content.ts";
 import { startTestMember, type TestMember } from "../support/member.ts";
 import { expectCode } from "../support/metadata.ts";
@@ -55,6 +55,12 @@ class Exercise {
     return `${this.#root}/${name}`;
   }
 
+  /** As a kernel does before it changes a name. */
+  async #lookUp(name: string): Promise<Place> {
+    await this.#fs.find(this.#path(name));
+    return await this.#fs.place(this.#path(name));
+  }
+
   async run(steps: number): Promise<void> {
     const actions = [
       this.#open,
@@ -66,6 +72,8 @@ class Exercise {
       this.#sync,
       this.#close,
       this.#rename,
+      this.#exchange,
+      this.#link,
       this.#unlink,
     ];
     for (this.#step = 0; this.#step < steps; this.#step++) {
@@ -151,7 +159,7 @@ class Exercise {
   async #rename(): Promise<void> {
     const [from, to] = [this.#pick(names), this.#pick(names)];
     const model = this.#tree.get(from);
-    const moving = Promise.all([this.#fs.place(this.#path(from)), this.#fs.place(this.#path(to))]).then(([source, target]) =>
+    const moving = Promise.all([this.#lookUp(from), this.#lookUp(to)]).then(([source, target]) =>
       this.#fs.fs.rename(call, source, target, "replace"),
     );
     if (!model) {
@@ -159,14 +167,43 @@ class Exercise {
       return;
     }
     await moving;
-    if (from === to) return;
+    // Two names of one file stay as they are.
+    if (this.#tree.get(to) === model) return;
     this.#tree.delete(from);
     this.#tree.set(to, model);
   }
 
+  async #exchange(): Promise<void> {
+    const [one, other] = [this.#pick(names), this.#pick(names)];
+    const [first, second] = [this.#tree.get(one), this.#tree.get(other)];
+    const swapping = Promise.all([this.#lookUp(one), this.#lookUp(other)]).then(([from, to]) =>
+      this.#fs.fs.rename(call, from, to, "exchange"),
+    );
+    if (!first || !second) {
+      await expectCode("not_found", swapping);
+      return;
+    }
+    await swapping;
+    this.#tree.set(one, second);
+    this.#tree.set(other, first);
+  }
+
+  /** By either client: the other must not be led astray. */
+  async #link(): Promise<void> {
+    const [from, to] = [this.#pick(names), this.#pick(names)];
+    const model = this.#tree.get(from);
+    const by = this.#pick([this.#fs, this.#other]);
+    const linking = Promise.all([by.find(this.#path(from)), by.place(this.#path(to))]).then(([found, place]) =>
+      found ? by.fs.link(call, found.attributes.inode, place) : undefined,
+    );
+    if (model && this.#tree.has(to)) await expectCode("already_exists", linking);
+    else await linking;
+    if (model && !this.#tree.has(to)) this.#tree.set(to, model);
+  }
+
   async #unlink(): Promise<void> {
     const name = this.#pick(names);
-    const removing = this.#fs.place(this.#path(name)).then((place) => this.#fs.fs.unlink(call, place));
+    const removing = this.#lookUp(name).then((place) => this.#fs.fs.unlink(call, place));
     if (!this.#tree.delete(name)) await expectCode("not_found", removing);
     else await removing;
   }

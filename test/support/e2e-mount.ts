@@ -1,5 +1,5 @@
 /** A file system in memory that is really mounted, by a process of its own. */
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -15,13 +15,39 @@ export function mountingImpossible(): string | undefined {
 export function helperImpossible(): string | undefined {
   const reason = mountingImpossible();
   if (reason !== undefined) return reason;
-  if (Bun.which("fusermount3") === null) return "needs fusermount3";
-  if (Bun.which("setpriv") === null) return "needs setpriv";
-  return (statSync("/dev/fuse").mode & 0o006) === 0o006 ? undefined : "needs /dev/fuse for everybody";
+  const missing = ["fusermount3", "setpriv", "unshare", "nsenter"].find((name) => Bun.which(name) === null);
+  return missing === undefined ? undefined : `needs ${missing}`;
 }
 
-/** To run what follows as nobody. */
-export const asNobody = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] as const;
+export interface AsNobody extends AsyncDisposable {
+  /** To run what follows as nobody. */
+  readonly under: readonly string[];
+  /** What a shell prints, errors too. */
+  run(script: string): string;
+}
+
+/** An ordinary user on a machine where everybody may open /dev/fuse, as on most: in a mount namespace of its own, gone with this process. */
+export async function becomeNobody(): Promise<AsNobody> {
+  const device = "mount -t tmpfs none /mnt && mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse";
+  const holder = Bun.spawn(["unshare", "--mount", "--propagation", "private", "sh", "-c", `${device} && echo ready && exec cat`], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  const { value } = await holder.stdout.getReader().read();
+  if (value === undefined) throw new Error(`no mount namespace could be made, exit code ${await holder.exited}`);
+  const user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"];
+  const under = ["nsenter", `--target=${holder.pid}`, "--mount", ...user];
+  return {
+    under,
+    run: (script) =>
+      Bun.spawnSync([...under, "sh", "-c", `cd /; exec 2>&1; ${script}`], {
+        env: { LC_ALL: "C", PATH: process.env.PATH ?? "" },
+      }).stdout.toString(),
+    [Symbol.asyncDispose]: async () => {
+      await holder.stdin.end();
+      await holder.exited;
+    },
+  };
+}
 
 export interface MountedMemory extends AsyncDisposable {
   readonly path: string;

@@ -74,7 +74,13 @@ export function createFuseBench(
     statistics: noStatistics,
     timeLimitMs: options.timeLimitMs ?? 10_000,
     trace: options.trace,
-    caches: { dropAttributes: async () => undefined, dropData: async () => undefined, dropName: async () => undefined },
+    caches: {
+      dropAttributes: async () => undefined,
+      dropData: async () => undefined,
+      dropName: async () => undefined,
+      dropFile: async () => undefined,
+    },
+    isOwn: () => false,
     device: {
       read: () => 0,
       write: (head, headBytes, pieces) => {

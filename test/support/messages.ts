@@ -21,7 +21,7 @@ type Inputs = { readonly [K in RouteName]: RouteInput<(typeof routes)[K]> };
 /** As they come out of the schema, which is also how they go in. */
 type Outputs = { readonly [K in RouteName]: RouteOutput<(typeof routes)[K]> };
 
-const lock = { style: "posix", owner: "a1", type: "write", startByte: 5, endByte: null, pid: 12 } as const;
+export const lock = { style: "posix", owner: "a1", type: "write", startByte: 5, endByte: null, pid: 12 } as const;
 const news = {
   ...{ cursor: { epoch: "e", at: 7 }, reset: false },
   ...{ changed: [parseInode(8)], renamed: [parseInode(9)], recalled: [parseInode(7)] },
@@ -35,6 +35,7 @@ export const sampleInputs: Inputs = {
   makeSymlinks: { links: [{ ...entry, target: "../a", mtimeNs }], existing: "fail" },
   setAttr: { inode, mode: 0o4600, uid: 0, atimeNs: "now", mtimeNs: -1n },
   lookup: entry,
+  rightsOn: { inode },
   makeNode: { ...entry, type: "character_device", mode: 0o600, device: 259, uid: 0, gid: 6 },
   link: { inode, to: entry },
   exchange: { one: entry, other: { parent: 8, name: "b" } },
@@ -114,6 +115,7 @@ const attr = {
   uid: 1_000,
   gid: null,
   links: 2,
+  extendedAttributes: 1,
   owner: "dora@home.collective.local",
   version: 1,
   store: parseInode(2),
@@ -148,6 +150,7 @@ export const sampleOutputs: Outputs = {
   makeSymlinks: { attrs: [attr] },
   setAttr: attr,
   lookup: { attr },
+  rightsOn: { rights: ["read", "write"] },
   makeNode: attr,
   link: attr,
   exchange: {},

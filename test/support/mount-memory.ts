@@ -4,7 +4,8 @@
  *   bun test/support/mount-memory.ts MOUNTPOINT [--write-back] [--allow-other] [--valid-ms N] [--time-limit-ms N]
  *
  * It prints `mounted` when the place can be used, and what it knows of itself when it ends. Names that begin with `stall` are looked up
- * for ever. At SIGUSR1 the file `watched` changes behind the kernel's back, the kernel is told, and `told` is printed.
+ * for ever. At SIGUSR1 the file `watched` changes behind the kernel's back, the kernel is told, and `told` is printed; at SIGUSR2 each second
+ * time it is longer, else it is shorter, and `replaced N` is printed.
  */
 import { parseArgs } from "node:util";
 import { isMainThread } from "node:worker_threads";
@@ -37,7 +38,24 @@ function withSpecialNames(fs: MemoryFileSystem): FileSystem {
     await Promise.all([caches.dropData(inode), caches.dropName(place), caches.dropName({ parent: rootInode, name: "seen" })]);
     process.stdout.write("told\n");
   };
+  let replaced = 0;
+  const replace = async (): Promise<void> => {
+    const place = { parent: rootInode, name: "watched" };
+    const found = await fs.lookup(nobody, place);
+    if (found.attributes === undefined || caches === undefined) return;
+    const { inode } = found.attributes;
+    const content = Buffer.alloc(replaced++ % 2 === 0 ? 10_000 : 10, "replaced ");
+    await fs.setAttributes(nobody, inode, { sizeBytes: 0, clearSetIds: false });
+    await fs.write(nobody, { inode, handle: 0 }, content, { offset: 0, append: false, fromCache: false, clearSetIds: false });
+    const modifiedNs = BigInt(replaced) * 1_000_000_000n;
+    await fs.setAttributes(nobody, inode, { modified: modifiedNs, clearSetIds: false });
+    const isOpen = fs.openCount() > 0;
+    const open = isOpen ? { path: ["watched"], sizeBytes: content.length, modifiedNs } : undefined;
+    await caches.dropFile({ inode, places: [place], open });
+    process.stdout.write(`replaced ${replaced}\n`);
+  };
   process.on("SIGUSR1", () => void change());
+  process.on("SIGUSR2", () => void replace());
   return {
     ...fs,
     attach: (given) => {

@@ -8,12 +8,15 @@ import { ownersChecks, timesChecks } from "./posix-checks-owners.ts";
 import { matrixChecks } from "./posix-matrix.ts";
 import type { PosixChecks } from "./posix-probe.ts";
 
-export const posixChecks: PosixChecks = {
-  ...namesChecks,
-  ...ownersChecks,
-  ...timesChecks,
-  ...contentChecks,
-  ...attributesChecks,
-  ...locksChecks,
-  ...matrixChecks,
-};
+/** With each `nth` of the matrix's cells. */
+export function posixChecks(nth: number): PosixChecks {
+  return {
+    ...namesChecks,
+    ...ownersChecks,
+    ...timesChecks,
+    ...contentChecks,
+    ...attributesChecks,
+    ...locksChecks,
+    ...matrixChecks(nth),
+  };
+}

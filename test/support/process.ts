@@ -121,13 +121,15 @@ export interface Handle extends AsyncDisposable {
 
 export interface StartOptions {
   readonly env: Environment;
+  /** A command that runs it, as another user for example. */
+  readonly under?: readonly string[] | undefined;
   readonly cwd?: string | undefined;
   readonly stdin?: Blob | ReadableStream<Uint8Array> | undefined;
 }
 
 /** Starts a command that runs on. Leaving the scope kills it. */
-export function start(args: readonly string[], { env, cwd, stdin }: StartOptions): Handle {
-  const child = Bun.spawn([executable(), ...args], { ...spawnOptions(env, cwd), stdin: stdin ?? "ignore" });
+export function start(args: readonly string[], { env, under = [], cwd, stdin }: StartOptions): Handle {
+  const child = Bun.spawn([...under, executable(), ...args], { ...spawnOptions(env, cwd), stdin: stdin ?? "ignore" });
   running.add(child);
   const what = `collective ${args.join(" ")}`;
   const stdout = capture(child.stdout);

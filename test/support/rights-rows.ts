@@ -9,6 +9,7 @@ import { defaultStorePolicy } from "../../protocol/schema.ts";
 import { encodeGossip } from "../../src/gossip/seal.ts";
 import { createCsr } from "../../src/pki/authority.ts";
 import { generateKeyPair } from "../../src/pki/keys.ts";
+import { lock } from "./messages.ts";
 import { createStore, newUpload } from "./metadata.ts";
 import { alice, bob } from "./pki.ts";
 import { type CallerKind, callers, carol, nodeName, type RightsWorld, someone } from "./rights-world.ts";
@@ -46,10 +47,8 @@ const directory = (parent: number, name: string) => ({ directories: [{ parent, n
 const symlink = (parent: number, name: string) => ({ links: [{ parent, name, target: "x", mtimeNs: 1n }] });
 const fifo = (parent: number, name: string) => ({ parent, name, type: "fifo" as const, mode: 0o600, device: 0 });
 const setAttribute = (inode: number) => ({ inode, attribute: { name: "user.a", value: new Uint8Array(1) }, existing: "either" as const });
-const lockOn = (inode: number, type: "read" | "none") => ({
-  inode,
-  lock: { style: "posix" as const, owner: "a", type, startByte: 0, endByte: null, pid: 1 },
-});
+const lockOn = (inode: number, type: "read" | "none") => ({ inode, lock: { ...lock, type } });
+const atOnce = { wait: false, since: null };
 const commit = (...files: { parent: number; name: string }[]) => ({
   upload: newUpload(),
   files: files.map((file) => ({ ...file, mode: 0o644, mtimeNs: 1n, sizeBytes: 0, extents: [] })),
@@ -136,6 +135,14 @@ export const rows: { readonly [K in RouteName]: readonly Case<K>[] } = {
     { what: "what is not shared", input: ({ closed }) => ({ parent: closed.directory, name: "file" }), ok: [admin] },
     { what: "what was dropped", input: ({ drop }) => ({ parent: drop.directory, name: "file" }), ok: [admin, "dropper"] },
   ],
+  rightsOn: [
+    { what: "the root", input: () => ({ inode: 1 }), ok: people },
+    { what: "the way", input: ({ shared }) => ({ inode: shared }), ok: seeShared },
+    { what: "what is shared", input: ({ open }) => ({ inode: open.file }), ok: readers, denied: [expired] },
+    { what: "what is not shared", input: ({ closed }) => ({ inode: closed.file }), ok: [admin] },
+    { what: "write only", input: ({ drop }) => ({ inode: drop.directory }), ok: [admin, "dropper"] },
+    { what: "what was dropped", input: ({ drop }) => ({ inode: drop.file }), ok: [admin] },
+  ],
   makeNode: [
     { what: "in what is shared", input: ({ open, newName }) => fifo(open.directory, newName()), ok: writers, denied: readersOnly },
     { what: "in what is not shared", input: ({ closed, newName }) => fifo(closed.directory, newName()), ok: [admin] },
@@ -192,14 +199,9 @@ export const rows: { readonly [K in RouteName]: readonly Case<K>[] } = {
   watch: [{ what: "what changes, as far as one may read", input: () => ({ since: null }), ok: people }],
   yieldLease: [{ what: "what one has oneself", input: ({ open }) => ({ inode: open.file, locks: [] }), ok: people }],
   lock: [
-    {
-      what: "what is shared",
-      input: ({ open }) => ({ ...lockOn(open.file, "read"), wait: false, since: null }),
-      ok: readers,
-      denied: [expired],
-    },
-    { what: "what is not shared", input: ({ closed }) => ({ ...lockOn(closed.file, "read"), wait: false, since: null }), ok: [admin] },
-    { what: "no more", input: ({ closed }) => ({ ...lockOn(closed.file, "none"), wait: false, since: null }), ok: people },
+    { what: "what is shared", input: ({ open }) => ({ ...lockOn(open.file, "read"), ...atOnce }), ok: readers, denied: [expired] },
+    { what: "what is not shared", input: ({ closed }) => ({ ...lockOn(closed.file, "read"), ...atOnce }), ok: [admin] },
+    { what: "no more", input: ({ closed }) => ({ ...lockOn(closed.file, "none"), ...atOnce }), ok: people },
   ],
   testLock: [
     { what: "what is shared", input: ({ open }) => lockOn(open.file, "read"), ok: readers, denied: [expired] },

@@ -41,15 +41,19 @@ export interface TestFileSystemOptions {
   readonly components?: readonly string[];
   readonly readOnly?: boolean;
   readonly spoolBytesMax?: number;
+  /** Its own without one. */
+  readonly chunkFolder?: string;
   readonly others?: OtherMembers;
 }
 
 export async function openTestFileSystem(options: TestFileSystemOptions): Promise<TestFileSystem> {
   const { remote, components = [], readOnly = false, spoolBytesMax = 64 * mebibyte } = options;
-  const spoolFolder = mkdtempSync(join(tmpdir(), "collective-spool-"));
+  const folder = mkdtempSync(join(tmpdir(), "collective-vfs-"));
+  const folders = { spoolFolder: join(folder, "spool"), chunkFolder: options.chunkFolder ?? join(folder, "chunks") };
   const others = options.others ?? { own: alice, remoteOf: () => Promise.reject(new Error("there are no others here")) };
   const owner = { uid: 1_000, gid: 1_000 };
-  const fs = await openCollectiveFileSystem({ remote, others, components, readOnly, owner, spoolFolder, spoolBytesMax });
+  const limits = { spoolBytesMax, chunkFolderBytesMax: 256 * mebibyte };
+  const fs = await openCollectiveFileSystem({ remote, others, components, readOnly, owner, ...folders, ...limits });
   const numberOf = async (path: string): Promise<number> => {
     const entry = await find(path);
     if (!entry) throw new Error(`${path} does not exist`);
@@ -128,7 +132,7 @@ export async function openTestFileSystem(options: TestFileSystemOptions): Promis
     },
     [Symbol.asyncDispose]: async () => {
       await fs.stop();
-      rmSync(spoolFolder, { recursive: true, force: true });
+      rmSync(folder, { recursive: true, force: true });
     },
   };
 }

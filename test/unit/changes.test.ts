@@ -16,7 +16,7 @@ afterAll(() => world[Symbol.asyncDispose]());
 
 /** What the cases of each in the rights matrix tell others; a new route does not compile without. */
 const told: { readonly [K in RouteName]: readonly ("content" | "names" | "rights")[] } = {
-  ...{ resolve: [], list: [], getAttr: [], lookup: [], usage: [], layout: [], extendedAttributes: [] },
+  ...{ resolve: [], list: [], getAttr: [], lookup: [], rightsOn: [], usage: [], layout: [], extendedAttributes: [] },
   makeDirectories: ["content", "names"],
   makeSymlinks: ["content", "names"],
   makeNode: ["content", "names"],

@@ -1,12 +1,14 @@
 /** What a mount's file system promises beyond equal bytes: what is sent, what is kept when storing fails, and whose change wins. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseGlobalName } from "../../protocol/ids.ts";
 import { kibibyte, largeChunkBytes, mebibyte } from "../../protocol/limits.ts";
 import { defaultStorePolicy } from "../../protocol/schema.ts";
-import { type OpenFile, rootInode } from "../../src/vfs/file-system.ts";
 import { createRanges } from "../../src/vfs/ranges.ts";
 import { createReadAhead } from "../../src/vfs/read-ahead.ts";
-import { content } from "../support/content.ts";
+import { content, until } from "../support/content.ts";
 import { startTestMember, type TestMember } from "../support/member.ts";
 import { expectCode, owner } from "../support/metadata.ts";
 import { alice } from "../support/pki.ts";
@@ -15,11 +17,16 @@ import { call, openTestFileSystem } from "../support/vfs.ts";
 let member: TestMember;
 /** Of all nodes together. */
 let sentBytes = 0;
+/** How many chunks. */
+let fetched = 0;
 let nodesRefuse = false;
 beforeAll(async () => {
   member = await startTestMember();
   const intercept = (request: Request): Response | undefined => {
-    if (request.method === "GET") return undefined;
+    if (request.method === "GET") {
+      fetched++;
+      return undefined;
+    }
     sentBytes += Number(request.headers.get("content-length") ?? 0);
     return nodesRefuse ? new Response("no", { status: 500 }) : undefined;
   };
@@ -46,6 +53,32 @@ describe("a large file", () => {
     bytes.set(content(10, 8), largeChunkBytes + 5);
     await using other = await open();
     expect(Buffer.compare(await other.readFile("/s/large"), bytes)).toBe(0);
+  });
+
+  test("is fetched once for all mounts that share a folder, also after they have ended", async () => {
+    const chunkFolder = mkdtempSync(join(tmpdir(), "collective-chunks-"));
+    try {
+      const bytes = content(size, 11);
+      {
+        await using mount = await open({ chunkFolder });
+        await mount.writeFile("/s/fetched", bytes);
+      }
+      fetched = 0;
+      {
+        await using mount = await open({ chunkFolder });
+        expect(Buffer.compare(await mount.readFile("/s/fetched"), bytes)).toBe(0);
+        expect(fetched).toBe(4);
+        await until(
+          () => readdirSync(chunkFolder, { recursive: true }).filter((path) => /\w{64}$/.test(`${path}`)).length === 4,
+          "the chunks are kept",
+        );
+      }
+      await using mount = await open({ chunkFolder });
+      expect(Buffer.compare(await mount.readFile("/s/fetched"), bytes)).toBe(0);
+      expect(fetched).toBe(4);
+    } finally {
+      rmSync(chunkFolder, { recursive: true, force: true });
+    }
   });
 
   test("is appended to by sending its end", async () => {
@@ -194,23 +227,6 @@ describe("names", () => {
     expect(Buffer.compare(await mount.readFile("/s/again"), content(5, 2))).toBe(0);
   });
 });
-
-test("what the collective cannot do yet is refused as such", async () => {
-  await using mount = await open();
-  const file: OpenFile = await mount.create("/s/plain");
-  const { fs } = mount;
-  const place = await mount.place("/s/new");
-  await expectCode("unsupported", async () => fs.link(call, file.inode, place));
-  await expectCode("unsupported", async () => fs.setAttributes(call, file.inode, { uid: 4, clearSetIds: false }));
-  await expectCode("unsupported", async () => fs.makeNode(call, { ...place, kind: "fifo", mode: 0o644, device: 0 }));
-  await expectCode("unsupported", async () => fs.rename(call, place, place, "exchange"));
-  await expectCode("not_permitted", async () =>
-    fs.create(call, { parent: rootInode, name: "x" }, { ...openOptions, mode: 0o644, exclusive: true }),
-  );
-  await mount.close(file);
-});
-
-const openOptions = { access: "write", append: false, truncate: false, synchronous: false, direct: false, clearSetIds: false } as const;
 
 test("ranges are the set of bytes that was added", () => {
   const ranges = createRanges();

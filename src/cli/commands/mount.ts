@@ -1,11 +1,11 @@
 import { mebibyte } from "../../../protocol/limits.ts";
-import { formatSize, parseSize } from "../../core/units.ts";
+import { formatSize, parseHostPort, parseSize } from "../../core/units.ts";
 import { type Command, usage } from "../command.ts";
 import { mountInBackground } from "../mount/background.ts";
 import { runMount } from "../mount/run.ts";
 
-/** A large file is sent in pieces of this size, and another is written meanwhile. */
-const cacheBytesMin = 128 * mebibyte;
+/** Half of it is for what is written: a large file is sent in pieces of 64 MiB, and another piece is written meanwhile. */
+const cacheBytesMin = 256 * mebibyte;
 
 const command: Command = {
   name: "mount",
@@ -15,7 +15,13 @@ const command: Command = {
     { name: "remote", description: "what to show: a directory of the collective", valueHint: "PATH", default: "/" },
     { name: "read-only", description: "refuse every change" },
     { name: "foreground", description: "stay, and print messages here, until Ctrl-C or umount" },
-    { name: "cache-size", description: "how much of what is written may wait on this machine's disk", valueHint: "SIZE", default: "1GiB" },
+    {
+      name: "cache-size",
+      description: "room on this machine's disk: half for what was read, half for what is not stored yet",
+      valueHint: "SIZE",
+      default: "4GiB",
+    },
+    { name: "metrics-address", description: "serve metrics and health there", valueHint: "HOST:PORT" },
     { name: "allow-other", description: "other users of this machine, too, as the modes of the files allow" },
   ],
   example: "collective mount /mnt/collective --remote /photos",
@@ -25,14 +31,18 @@ const command: Command = {
     const cacheBytes = parseSize(cacheSize);
     if (cacheBytes < cacheBytesMin) throw usage(`--cache-size is at least ${formatSize(cacheBytesMin)}, not ${formatSize(cacheBytes)}`);
     const remotePath = text("remote") ?? "/";
+    const metricsText = given("metrics-address");
+    const metricsAddress = metricsText === undefined ? undefined : parseHostPort(metricsText);
     if (on("foreground")) {
-      await runMount(io, { mountPoint, remotePath, readOnly: on("read-only"), allowOther: on("allow-other"), cacheBytes });
+      const switches = { readOnly: on("read-only"), allowOther: on("allow-other") };
+      await runMount(io, { mountPoint, remotePath, ...switches, cacheBytes, metricsAddress });
       return;
     }
     const switches = ["read-only", "allow-other"].filter(on).map((name) => `--${name}`);
     const logLevel = given("log-level");
     const passedOn = [
       ...["--remote", remotePath, "--cache-size", cacheSize, ...switches],
+      ...(metricsText === undefined ? [] : ["--metrics-address", metricsText]),
       ...(logLevel === undefined ? [] : ["--log-level", logLevel]),
       ...(io.contextName === undefined ? [] : ["--context", io.contextName]),
     ];

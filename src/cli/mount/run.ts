@@ -2,18 +2,24 @@
 import { join } from "node:path";
 import type { GlobalName } from "../../../protocol/ids.ts";
 import { formatPath } from "../../../protocol/path.ts";
+import type { HostPort } from "../../core/units.ts";
 import { mount } from "../../fuse/mount.ts";
 import { noStatistics } from "../../fuse/statistics.ts";
+import { tracerOf } from "../../fuse/trace.ts";
 import { openCollectiveFileSystem } from "../../vfs/collective-file-system.ts";
 import type { Io } from "../io.ts";
 import { openSession, type Session } from "../session.ts";
+import type { ObservedMount } from "./observability.ts";
 
 export interface MountRequest {
   readonly mountPoint: string;
   readonly remotePath: string;
   readonly readOnly: boolean;
   readonly allowOther: boolean;
+  /** On this machine's disk: half for what was read, half for what is written and not stored yet. */
   readonly cacheBytes: number;
+  /** Where metrics and health are served. */
+  readonly metricsAddress: HostPort | undefined;
 }
 
 /** A coordinator that restarts is waited for; one that is gone is given up within this. */
@@ -32,23 +38,31 @@ export async function runMount(io: Io, request: MountRequest): Promise<void> {
     readOnly: request.readOnly,
     owner: { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 },
     spoolFolder: join(io.home, "spool"),
-    spoolBytesMax: request.cacheBytes,
+    spoolBytesMax: request.cacheBytes / 2,
+    chunkFolder: join(io.home, "cache", "chunks"),
+    chunkFolderBytesMax: request.cacheBytes / 2,
   });
   const { mountPoint, readOnly, allowOther } = request;
   const shown = formatPath({ member: member ?? session.member, components });
-  const isTraced = io.environment.COLLECTIVE_FUSE_TRACE === "1";
+  const { metricsAddress } = request;
+  let observed: ObservedMount | undefined;
   try {
+    // Loaded only where it is wanted: it takes 5 MB.
+    if (metricsAddress) {
+      const { observeMount } = await import("./observability.ts");
+      observed = observeMount(fs, { ...metricsAddress, member: session.member, log: io.log });
+    }
     const mounted = await mount(
       { mountPoint, source: shown, readOnly, allowOther, timeLimitMs, readAheadKibibytes },
       {
         fs,
         clock: io.clock,
         log: io.log,
-        statistics: noStatistics,
-        trace: isTraced ? (line) => void io.stderr.write(`${line}\n`) : undefined,
+        statistics: observed?.statistics ?? noStatistics,
+        trace: tracerOf(io.environment, (text) => void io.stderr.write(text)),
       },
     );
-    io.stdout.write(`ready mount=${mounted.mountPoint} remote=${shown}\n`);
+    io.stdout.write(`ready mount=${mounted.mountPoint} remote=${shown}${observed ? ` metrics=${observed.address}` : ""}\n`);
     const stop = (): void => void mounted.stop({ graceMs });
     if (io.signal.aborted) stop();
     io.signal.addEventListener("abort", stop, { once: true });
@@ -56,6 +70,7 @@ export async function runMount(io: Io, request: MountRequest): Promise<void> {
       if (!io.signal.aborted) throw error;
     });
   } finally {
+    await observed?.stop();
     for (const path of await fs.stop()) io.log.error("written and not stored, it is lost", { path });
   }
 }
