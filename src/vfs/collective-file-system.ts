@@ -7,7 +7,7 @@
  *   datastore asks for and are there.
  * - Owners, modes, links, times and extended attributes are kept by the coordinator as they are given; whether a caller's user may do
  *   something the kernel has checked by them, and whether the person who mounted it may, the coordinator checks for each call.
- * - What it does not know yet (holes, reserved space, locks that others see) is `unsupported`.
+ * - What it does not know yet (holes, reserved space) is `unsupported`.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
