@@ -65,6 +65,8 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
   const openCounts = new Map<Inode, number>();
   /** What the coordinator knows to be open. */
   const held = new Set<Inode>();
+  /** Made here, and perhaps leased, but not known to be open. */
+  const made = new Set<Inode>();
   let givingBack: { readonly inodes: ReadonlySet<Inode>; readonly done: Promise<unknown> } | undefined;
   const yielding = new Map<Inode, Promise<unknown>>();
   let settling: Promise<void> | undefined;
@@ -80,12 +82,15 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     if (now > 0) openCounts.set(inode, now);
     else openCounts.delete(inode);
   };
-  const toGiveBack = (): Inode[] => [...held].filter((inode) => !openCounts.has(inode)).slice(0, heldInodesPerCallMax);
+  const toGiveBack = (): Inode[] => [...held, ...made].filter((inode) => !openCounts.has(inode)).slice(0, heldInodesPerCallMax);
   const toHold = (): Inode[] => [...openCounts.keys()].filter((inode) => !held.has(inode)).slice(0, heldInodesPerCallMax);
   const giveBack = async (): Promise<void> => {
     const inodes = toGiveBack();
     if (inodes.length === 0) return;
-    for (const inode of inodes) held.delete(inode);
+    for (const inode of inodes) {
+      held.delete(inode);
+      made.delete(inode);
+    }
     const done = control.call(routes.release, { inodes }, { signal: end.signal });
     givingBack = { inodes: new Set(inodes), done: done.catch(() => undefined) };
     try {
@@ -101,7 +106,10 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     const inodes = toHold();
     if (inodes.length === 0) return;
     await control.call(routes.hold, { inodes }, { signal: end.signal });
-    for (const inode of inodes) if (openCounts.has(inode)) held.add(inode);
+    for (const inode of inodes) {
+      made.delete(inode);
+      held.add(inode);
+    }
   };
   const settle = async (): Promise<void> => {
     await clock.sleep(settleMs, end.signal);
@@ -169,6 +177,16 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
       }
     }
   };
+  const makeDurable = async (): Promise<void> => {
+    if (!hasRelaxed) return;
+    hasRelaxed = false;
+    try {
+      await control.call(routes.makeDurable, {});
+    } catch (error) {
+      hasRelaxed = true;
+      throw error;
+    }
+  };
   const watching = watch();
   return {
     get isWatching() {
@@ -190,11 +208,12 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     },
     opened: (inode) => {
       count(inode, 1);
+      if (!held.has(inode)) made.add(inode);
       settleSoon();
     },
     close: (inode) => {
       count(inode, -1);
-      if (!openCounts.has(inode) && held.has(inode)) settleSoon();
+      if (!openCounts.has(inode)) settleSoon();
     },
     holdOpen,
     yield: async (inode, locks) => {
@@ -218,17 +237,9 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     noteRelaxed: () => {
       hasRelaxed = true;
     },
-    makeDurable: async () => {
-      if (!hasRelaxed) return;
-      hasRelaxed = false;
-      try {
-        await control.call(routes.makeDurable, {});
-      } catch (error) {
-        hasRelaxed = true;
-        throw error;
-      }
-    },
+    makeDurable,
     stop: async () => {
+      await makeDurable().catch(() => undefined);
       signOfLife[Symbol.dispose]();
       end.abort();
       await watching;

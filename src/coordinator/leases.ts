@@ -43,6 +43,8 @@ interface Watcher {
 
 /** Between an answer and the next question. */
 const pauseMsMax = 1_000;
+/** More files than that are not open at once. */
+const leasesMax = 131_072;
 
 export function createLeases({ clock, onRecall }: LeasesOptions): Leases {
   const leases = new Map<Inode, Lease>();
@@ -91,6 +93,7 @@ export function createLeases({ clock, onRecall }: LeasesOptions): Leases {
       const watcher = session === undefined ? undefined : watchers.get(session);
       if (session === undefined || !watcher || !isThere(watcher)) return false;
       const before = leases.get(inode);
+      if (!before && leases.size >= leasesMax) return false;
       if (before?.session === session && !before.ended) return true;
       if (before) end(inode, before);
       leases.set(inode, { session, ended: undefined });

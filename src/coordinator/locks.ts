@@ -4,7 +4,7 @@
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
-import { lockGraceMs, sessionSilentMsMax } from "../../protocol/limits.ts";
+import { lockGraceMs, locksPerFileMax, sessionSilentMsMax } from "../../protocol/limits.ts";
 import type { Clock } from "../core/clock.ts";
 import { createLockTable, createWaitGraph, type HeldLock, type LockChange, type LockTable } from "../core/lock-table.ts";
 
@@ -87,7 +87,10 @@ export function createLocks({ clock, hasSessions }: LocksOptions): Locks {
       for (;;) {
         const other = tables.get(inode)?.obstacle(lock);
         if (!other) {
-          tableOf(inode).apply(lock);
+          const table = tableOf(inode);
+          if (lock.type !== "none" && table.held.length >= locksPerFileMax)
+            throw new CollectiveError("too_large", `a file has at most ${locksPerFileMax} locks`);
+          table.apply(lock);
           changed(inode);
           return true;
         }

@@ -110,7 +110,6 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     stop: async () => {
       using _ = files;
       const left = await files.stop();
-      await realms.own.session.makeDurable().catch(() => undefined);
       await realms.stop();
       return left.map((node) => `/${nodes.pathOf(node).join("/")}`);
     },
