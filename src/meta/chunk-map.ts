@@ -36,7 +36,7 @@ export function createChunkMap(context: MetadataContext): ChunkMap {
   return {
     offer: (announcement, choose) => db.writeRelaxed(() => offer(context, announcement, choose)),
     offerAlso: (store, copies) => db.writeRelaxed(() => copies.map((one) => offerAlso(context, store, one))),
-    commit: (request) => db.write(() => commit(context, request)),
+    commit: (request) => (request.isRelaxed ? db.writeRelaxed : db.write)(() => commit(context, request)),
     copiesOf: async (store, chunks) =>
       chunks.map((id) => {
         const chunk = chunkRow(context, store, id);

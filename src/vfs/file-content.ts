@@ -58,12 +58,9 @@ export interface FileContent {
   rebase(stored: StoredContent): void;
   /** Frees the spool if all of it is committed. */
   dropLocal(): void;
-  /** Fetches what is not in the spool: the committed version is about to go. */
-  keepLocally(): Promise<void>;
   discard(): void;
 }
 
-const keptPieceBytes = 1024 * 1024;
 /** What is asked of the coordinator at a time. */
 const seekStepBytes = 1024 * 1024 * 1024;
 
@@ -230,25 +227,6 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       dropLocal();
     },
     dropLocal,
-    keepLocally: async () => {
-      spool ??= spools.openSpool();
-      for (let at = 0; at < storedBytes; at += keptPieceBytes) {
-        for (const { start, end, inside } of local.split({ start: at, end: Math.min(at + keptPieceBytes, storedBytes) })) {
-          if (inside) continue;
-          let from = start;
-          const views = await Promise.all(partOf({ start, end, inside }));
-          for (const view of views.flat()) {
-            // What was written meanwhile is newer.
-            for (const part of local.split({ start: from, end: from + view.length })) {
-              if (part.inside || part.end > sizeBytes) continue;
-              await spool.write(view.subarray(part.start - from, part.end - from), part.start);
-              local.add(part);
-            }
-            from += view.length;
-          }
-        }
-      }
-    },
     discard: () => spool?.discard(),
   };
 }

@@ -1,14 +1,17 @@
 /** Opening, reading, writing and changing files. */
-import { CollectiveError } from "../../protocol/errors.ts";
+import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
 import { withoutSetIds } from "./attributes.ts";
+import type { FileContent } from "./file-content.ts";
+import type { FileLocks } from "./file-locks.ts";
 import type { AttributesChange, Call, Caller, FileSystem, KernelCaches, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
 import { createHandles } from "./handles.ts";
 import type { NameOperations } from "./name-operations.ts";
 import type { Node, Nodes } from "./nodes.ts";
 import type { OpenedFile, OpenFiles } from "./opened-file.ts";
+import type { Range } from "./ranges.ts";
 import { createReadAhead, type ReadAhead } from "./read-ahead.ts";
 import type { Replies } from "./replies.ts";
 import { createSpaceOperations } from "./space-operations.ts";
@@ -35,6 +38,7 @@ export interface FileOperationsOptions {
   readonly replies: Replies;
   readonly files: OpenFiles;
   readonly names: NameOperations;
+  readonly locks: FileLocks;
   readonly clock: Clock;
   readonly caches: () => KernelCaches | undefined;
 }
@@ -48,7 +52,7 @@ interface Handle {
 }
 
 export function createFileOperations(options: FileOperationsOptions): FileCalls {
-  const { nodes, replies, files, names, clock } = options;
+  const { nodes, replies, files, names, locks, clock } = options;
   const handles = createHandles<Handle>();
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
   const handleOf = ({ handle }: OpenFile, needed?: "read" | "write"): Handle => {
@@ -74,14 +78,17 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     noteChanged(node, { modified: true });
   };
 
-  const openNode = async (node: Node, how: OpenOptions, { caller, signal }: Call): Promise<OpenReply> => {
-    if (node.attr.type === "directory") throw new CollectiveError("is_a_directory", "it is a directory");
-    const before = node.attr;
-    // Close-to-open: whoever opens sees what any other has closed before. What has no name any more nobody else has.
-    const attr = node.isRemoved ? node.attr : await replies.fresh(node, signal);
-    // Or reads would end at the length that the kernel still believes. Waiting is safe here: attributes alone are dropped at once.
-    if (attr.version !== before.version) await options.caches()?.dropAttributes(node.number);
-    const opened = await files.open(node, attr);
+  /** As it is known here: it was just made, or has no name any more and so nobody else has it. Each is followed by `files.close`. */
+  const openKnown = (node: Node, leased: boolean): Promise<OpenedFile> => {
+    node.realm.session.opened(node.inode);
+    return files.open(node, { attr: node.attr, leased });
+  };
+  /** Close-to-open: whoever opens sees what any other has closed before. */
+  const openFresh = async (node: Node, access: OpenOptions["access"], signal: AbortSignal): Promise<OpenedFile> => {
+    if (node.isRemoved) return await openKnown(node, true);
+    return await files.open(node, await replies.opened(node, access, signal));
+  };
+  const handleFor = (node: Node, opened: OpenedFile, how: OpenOptions, caller: Caller): OpenReply => {
     if (how.truncate) resize(node, opened, 0);
     if (how.clearSetIds) clearSetIds(node, caller);
     const { version } = opened.content.stored;
@@ -90,6 +97,16 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     const { access, synchronous, direct } = how;
     const handle = handles.add({ node, opened, access, synchronous, ahead: createReadAhead() });
     return { handle, keepCache, directIo: direct, noFlush: access === "read" };
+  };
+  const openNode = async (node: Node, how: OpenOptions, { caller, signal }: Call): Promise<OpenReply> => {
+    if (node.attr.type === "directory") throw new CollectiveError("is_a_directory", "it is a directory");
+    return handleFor(node, await openFresh(node, how.access, signal), how, caller);
+  };
+  /** The version that was open was replaced before that was told. */
+  const readAgain = async (node: Node, content: FileContent, range: Range, thrown: unknown): Promise<Uint8Array[]> => {
+    if (toCollectiveError(thrown).code !== "stale") throw thrown;
+    await files.refresh(node);
+    return await content.read(range);
   };
 
   const setSize = async (node: Node, change: AttributesChange, signal: AbortSignal): Promise<void> => {
@@ -101,7 +118,7 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       resize(node, opened, sizeBytes);
       return;
     }
-    const opened = await files.open(node, node.isRemoved ? node.attr : await replies.fresh(node, signal));
+    const opened = await openFresh(node, "write", signal);
     try {
       resize(node, opened, sizeBytes);
       await files.commit(node);
@@ -119,8 +136,9 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       if (node.isRemoved) node.attr = changedHere(node.attr, { ...change, ...(mode !== undefined && { mode }) }, nowNs());
       else {
         const asked = { inode: node.inode, mode, uid, gid, atimeNs, mtimeNs };
+        const askedMs = clock.monotonicMs();
         node.attr = await node.realm.remote.control.call(routes.setAttr, asked, { signal });
-        node.askedMs = clock.monotonicMs();
+        node.askedMs = askedMs;
       }
       // What the next commit would have said is said.
       if (node.opened && mode !== undefined) node.opened.mode = undefined;
@@ -143,24 +161,31 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       if (target === undefined) throw new CollectiveError("invalid_argument", "it is not a symbolic link");
       return target;
     },
-    open: (call, inode, options) => openNode(nodes.get(inode), options, call),
+    open: async (call, inode, how) => {
+      const node = nodes.get(inode);
+      const { version } = node.attr;
+      const reply = await openNode(node, how, call);
+      // Or reads would end at the length that the kernel still believes. Waiting is safe here: attributes alone are dropped at once.
+      if (node.attr.version !== version) await options.caches()?.dropAttributes(node.number);
+      return reply;
+    },
     create: async (call, place, options) => {
-      const node = await names.makeFile(call, place, options.mode).catch(async (error: unknown) => {
+      const made = await names.makeFile(call, place, options.mode).catch(async (error: unknown) => {
         const isTaken = error instanceof CollectiveError && error.code === "already_exists";
-        const found = isTaken && !options.exclusive ? await replies.find(place, call.signal) : undefined;
-        if (!found) throw error;
-        return found;
+        if (!isTaken || options.exclusive) throw error;
       });
-      const opened = await openNode(node, options, call);
+      const node = made?.node ?? (await replies.find(place, call.signal));
+      if (!node) throw new CollectiveError("stale", `${place.name} was removed while it was being opened`);
+      const opened = made ? handleFor(node, await openKnown(node, made.leased), options, call.caller) : await openNode(node, options, call);
       return { ...opened, entry: replies.entry(node) };
     },
     read: (_, file, { offset, lengthBytes }) => {
-      const { opened, ahead } = handleOf(file, "read");
+      const { node, opened, ahead } = handleOf(file, "read");
       const range = { start: offset, end: Math.min(offset + lengthBytes, opened.content.sizeBytes) };
       if (range.end <= range.start) return [];
       const views = opened.content.read(range);
       opened.content.readAhead(ahead.after(range));
-      return views;
+      return views instanceof Promise ? views.catch((thrown: unknown) => readAgain(node, opened.content, range, thrown)) : views;
     },
     write: (call, file, data, { offset, append, clearSetIds: clears }) => {
       const { node, opened, synchronous } = handleOf(file, "write");
@@ -173,12 +198,23 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
         return data.length;
       })();
     },
-    flush: (call, { handle }) => {
+    flush: (call, { handle }, lockOwner) => {
       const { node, access } = handles.get(handle);
-      return access === "read" ? undefined : files.commit(node, () => call.progress(), { closing: true });
+      const stored = access === "read" ? undefined : files.flush(node, () => call.progress());
+      const ended = locks.end(node, "posix", lockOwner);
+      return stored && ended ? Promise.all([stored, ended]).then(() => undefined) : (stored ?? ended);
     },
-    sync: (call, { handle }) => files.commit(handles.get(handle).node, () => call.progress()),
-    release: (_, { handle }) => files.close(handles.remove(handle).node),
+    sync: async (call, { handle }) => {
+      const { node, opened } = handles.get(handle);
+      const isDurable = opened.content.hasUnsaved;
+      await files.commit(node, () => call.progress());
+      if (!isDurable) await node.realm.session.makeDurable();
+    },
+    release: async (_, { handle }, flockOwner) => {
+      const { node } = handles.remove(handle);
+      if (flockOwner !== undefined) await locks.end(node, "flock", flockOwner);
+      await files.close(node);
+    },
     ...createSpaceOperations({ files, handleOf, noteChanged }),
   };
 }

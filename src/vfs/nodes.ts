@@ -7,13 +7,15 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type Inode, rootInode as memberRoot } from "../../protocol/ids.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { Remote } from "../client/remote.ts";
-import type { Limiter } from "../core/limiter.ts";
+import type { ClientSession } from "../client/session.ts";
+import { createLimiter, type Limiter } from "../core/limiter.ts";
 import { type Place, rootInode } from "./file-system.ts";
 import type { OpenedFile } from "./opened-file.ts";
 
 /** A member as this mount sees it. */
 export interface Realm {
   readonly remote: Remote;
+  readonly session: ClientSession;
   /** The number of its inode 0. */
   readonly base: number;
   /** Where the mounted directory lies in it; empty for other members, who are shown whole. */
@@ -48,6 +50,7 @@ export interface Nodes {
   /** Throws `stale` for one that was forgotten long ago. */
   get(number: number): Node;
   known(number: number): Node | undefined;
+  all(): Iterable<Node>;
   at(place: Place): Node | undefined;
   numberOf(realm: Realm, inode: Inode): number;
   /** It was seen there, just now unless told. */
@@ -146,6 +149,7 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
     root,
     get,
     known: (number) => byNumber.get(number),
+    all: () => byNumber.values(),
     at: (place) => byPlace.get(keyOf(place)),
     numberOf,
     remember: (of, attr, place, askedMs = nowMs()) => {
@@ -193,4 +197,10 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
 
 export function hasSeveralNames({ attr }: Node): boolean {
   return attr.type !== "directory" && attr.links > 1;
+}
+
+/** One at a time for each file: its commits, and what moves or removes its name. */
+export function turnsOf(node: Node): Limiter {
+  node.turns ??= createLimiter(1);
+  return node.turns;
 }

@@ -3,6 +3,7 @@
  * with. All answers are immediate, but for locks that wait.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
+import { createWaitGraph } from "../../src/core/lock-table.ts";
 import {
   type Attributes,
   type AttributesReply,
@@ -16,7 +17,7 @@ import {
   rootInode,
 } from "../../src/vfs/file-system.ts";
 import { createMemoryContent, type MemoryContent } from "./memory-content.ts";
-import { createMemoryLocks, type MemoryLocks, type WaitGraph } from "./memory-locks.ts";
+import { createMemoryLocks, type MemoryLocks } from "./memory-locks.ts";
 
 export interface MemoryFileSystemOptions {
   readonly validMs?: number;
@@ -65,7 +66,7 @@ export function createMemoryFileSystem(options: MemoryFileSystemOptions = {}): M
   const validMs = options.validMs ?? 1_000;
   const nodes = new Map<number, Node>();
   const listings = new Map<number, readonly ListedEntry[]>();
-  const graph: WaitGraph = new Map();
+  const graph = createWaitGraph();
   let nextInode = rootInode;
   let nextHandle = 1;
   let opens = 0;
