@@ -249,7 +249,7 @@ function replaceInode(context: MetadataContext, existing: InodeRow, file: FileCo
     context,
     "UPDATE inode SET size = ?, mode = ?, mtime_s = ?, mtime_n = ?, uid = ?, gid = ?, version = version + 1 WHERE id = ?",
   ).run(file.sizeBytes, file.mode, mtime.seconds, mtime.nanos, file.uid ?? existing.uid, file.gid ?? existing.gid, existing.id);
-  touchInode(context, existing.id);
+  touchInode(context, existing.id, file.changedNs);
   return existing.id as Inode;
 }
 

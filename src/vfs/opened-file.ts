@@ -143,6 +143,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
           name: place.name,
           mode: mode ?? attr.mode,
           mtimeNs: modifiedNs ?? attr.mtimeNs,
+          ...(changedNs === undefined ? {} : { changedNs }),
           // Wherever another client has moved it.
           inode,
           replaces: { inode, version },
