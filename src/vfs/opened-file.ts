@@ -13,32 +13,16 @@ import type { Attr } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { createBatchedWriter } from "./batched-content.ts";
-import { createFileContent, type FileContent } from "./file-content.ts";
+import { createFileContent } from "./file-content.ts";
 import type { KernelCaches } from "./file-system.ts";
+import { noteSeen, showOpen } from "./kernel-view.ts";
 import { type Node, type Nodes, turnsOf } from "./nodes.ts";
+import { newOpened, type OpenedFile } from "./opened.ts";
 import { currentAttr } from "./realms.ts";
 import { createRounds } from "./rounds.ts";
 import type { SpoolFolder } from "./spool.ts";
 import { type ContentWriter, createContentWriter, type StoredFile, type StoreRequest } from "./store-content.ts";
 import { openStored, type ReadMemory, type StoredContent, staleError } from "./stored-content.ts";
-
-export interface OpenedFile {
-  readonly content: FileContent;
-  handles: number;
-  /** What the next commit will say; undefined where that is what the coordinator knows. */
-  mode: number | undefined;
-  modifiedNs: bigint | undefined;
-  changedNs: bigint | undefined;
-  hasFailed: boolean;
-  /** Nobody else has it open: what is closed may be stored a moment later. */
-  leased: boolean;
-  /** What was closed is being stored. */
-  storing: Promise<void> | undefined;
-  /** The kernel is dropping what it has of an earlier version. */
-  dropping: Promise<void> | undefined;
-  /** Of those who wait for a commit: called whenever a part of it is stored. */
-  readonly waiting: Set<() => void>;
-}
 
 export interface OpenFiles {
   /** `attr` is fresh. Each is followed by one `close`. */
@@ -53,6 +37,8 @@ export interface OpenFiles {
    * first. `unsupported` when somebody else writes there meanwhile.
    */
   copyRange(from: Node, to: Node, range: CopiedRange): Promise<void>;
+  /** What the kernel has of it and has not written yet comes here before it resolves. */
+  flushKernel(node: Node): Promise<void>;
   /** Another client has changed it, or may have: shows that, where nothing written here lies over it. */
   refresh(node: Node): Promise<void>;
   /** At each close: durable when it resolves, or on its way while nobody else can look. */
@@ -118,7 +104,8 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     node.attr = attr;
     node.shownVersion = undefined;
     // Not to be awaited by whoever reads or writes the file: the kernel waits for that.
-    opened.dropping = options.caches()?.dropData(node.number);
+    const caches = options.caches();
+    opened.dropping = caches && showOpen(node, nodes, caches);
   };
 
   type Store = (request: StoreRequest) => Promise<StoredFile | undefined>;
@@ -155,7 +142,9 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       }
       content.committed(done.stored);
       if (node.shownVersion === version) node.shownVersion = done.attr.version;
+      const isSeen = node.seen?.version === version;
       node.attr = done.attr;
+      if (isSeen) noteSeen(node);
       node.askedMs = askedMs;
       if (opened.mode === mode) opened.mode = undefined;
       if (opened.modifiedNs === modifiedNs) opened.modifiedNs = undefined;
@@ -258,18 +247,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
   });
   return {
     open: async (node, { attr, leased }) => {
-      const opened: OpenedFile = node.opened ?? {
-        content: createFileContent(versionOf(node, attr), spools),
-        handles: 0,
-        mode: undefined,
-        modifiedNs: undefined,
-        changedNs: undefined,
-        hasFailed: false,
-        leased,
-        storing: undefined,
-        dropping: undefined,
-        waiting: new Set(),
-      };
+      const opened: OpenedFile = node.opened ?? newOpened(createFileContent(versionOf(node, attr), spools), leased);
       opened.handles++;
       opened.leased ||= leased;
       if (node.opened === opened) {
@@ -331,6 +309,9 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         });
         opened.content.noteCopied({ start: at, end: at + bytes });
       });
+    },
+    flushKernel: async (node) => {
+      if (node.opened && node.opened.cachedWriters > 0) await options.caches()?.dropData(node.number);
     },
     refresh: async (node) => {
       await turnsOf(node).run(async () => {

@@ -1,0 +1,38 @@
+/** A file while a handle is open, or something of it is not stored yet. */
+import type { FileContent } from "./file-content.ts";
+
+export interface OpenedFile {
+  readonly content: FileContent;
+  handles: number;
+  /** Handles whose writes the kernel may keep for a while. */
+  cachedWriters: number;
+  /** What the next commit will say; undefined where that is what the coordinator knows. */
+  mode: number | undefined;
+  modifiedNs: bigint | undefined;
+  changedNs: bigint | undefined;
+  hasFailed: boolean;
+  /** Nobody else has it open: what is closed may be stored a moment later. */
+  leased: boolean;
+  /** What was closed is being stored. */
+  storing: Promise<void> | undefined;
+  /** The kernel is dropping what it has of an earlier version. */
+  dropping: Promise<void> | undefined;
+  /** Of those who wait for a commit: called whenever a part of it is stored. */
+  readonly waiting: Set<() => void>;
+}
+
+export function newOpened(content: FileContent, leased: boolean): OpenedFile {
+  return {
+    content,
+    handles: 0,
+    cachedWriters: 0,
+    mode: undefined,
+    modifiedNs: undefined,
+    changedNs: undefined,
+    hasFailed: false,
+    leased,
+    storing: undefined,
+    dropping: undefined,
+    waiting: new Set(),
+  };
+}
