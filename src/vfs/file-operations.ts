@@ -50,7 +50,8 @@ interface Handle {
   readonly opened: OpenedFile;
   readonly access: OpenOptions["access"];
   readonly synchronous: boolean;
-  readonly isCachedWriter: boolean;
+  /** Through the kernel's page cache, or past it. */
+  readonly writes: "cached" | "direct" | undefined;
   readonly ahead: ReadAhead;
 }
 
@@ -99,15 +100,15 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     node.shownVersion = version;
     const { access, synchronous } = how;
     // The kernel writes whole pages, and appends where it believes the end to be: only where nobody else writes.
-    const isDirect = how.direct || (access !== "read" && (how.append || !opened.leased));
-    const isCachedWriter = access !== "read" && !isDirect;
-    if (isCachedWriter) opened.cachedWriters++;
-    const handle = handles.add({ node, opened, access, synchronous, isCachedWriter, ahead: createReadAhead() });
+    const isDirect = how.direct || (access !== "read" && !opened.leased);
+    const writes = access === "read" ? undefined : isDirect ? "direct" : "cached";
+    if (writes) opened.writers[writes]++;
+    const handle = handles.add({ node, opened, access, synchronous, writes, ahead: createReadAhead() });
     return { handle, keepCache, directIo: isDirect, noFlush: access === "read" };
   };
   const close = async (handle: number, flockOwner?: bigint): Promise<void> => {
-    const { node, opened, isCachedWriter } = handles.remove(handle);
-    if (isCachedWriter) opened.cachedWriters--;
+    const { node, opened, writes } = handles.remove(handle);
+    if (writes) opened.writers[writes]--;
     if (flockOwner !== undefined) await locks.end(node, "flock", flockOwner);
     await files.close(node);
   };
@@ -240,8 +241,11 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       })();
     },
     flush: (call, { handle }, lockOwner) => {
-      const { node, access } = handles.get(handle);
-      const stored = access === "read" ? undefined : files.flush(node, () => call.progress());
+      const { node, opened, writes } = handles.get(handle);
+      const stored = writes && files.flush(node, () => call.progress());
+      // Whoever looks next sees the size and the time of what was written past the kernel's cache.
+      if (writes === "direct")
+        return Promise.all([stored?.then(() => opened.dropping), locks.end(node, "posix", lockOwner)]).then(() => undefined);
       const ended = locks.end(node, "posix", lockOwner);
       return stored && ended ? Promise.all([stored, ended]).then(() => undefined) : (stored ?? ended);
     },

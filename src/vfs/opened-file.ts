@@ -15,7 +15,7 @@ import type { Log } from "../core/log.ts";
 import { createBatchedWriter } from "./batched-content.ts";
 import { createFileContent } from "./file-content.ts";
 import type { KernelCaches } from "./file-system.ts";
-import { noteSeen, showOpen } from "./kernel-view.ts";
+import { isSeenOtherwise, noteSeen, showOpen } from "./kernel-view.ts";
 import { type Node, type Nodes, turnsOf } from "./nodes.ts";
 import { newOpened, type OpenedFile } from "./opened.ts";
 import { currentAttr } from "./realms.ts";
@@ -99,13 +99,15 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
 
   const versionOf = (node: Node, attr: Attr): StoredContent =>
     openStored({ remote: node.realm.remote, inode: attr.inode, version: attr.version, sizeBytes: attr.sizeBytes }, memory);
+  const show = (node: Node, opened: OpenedFile): void => {
+    const caches = options.caches();
+    opened.dropping = caches && showOpen(node, nodes, caches);
+  };
   const rebase = (node: Node, opened: OpenedFile, attr: Attr): void => {
     opened.content.rebase(versionOf(node, attr));
     node.attr = attr;
     node.shownVersion = undefined;
-    // Not to be awaited by whoever reads or writes the file: the kernel waits for that.
-    const caches = options.caches();
-    opened.dropping = caches && showOpen(node, nodes, caches);
+    show(node, opened);
   };
 
   type Store = (request: StoreRequest) => Promise<StoredFile | undefined>;
@@ -144,7 +146,8 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       if (node.shownVersion === version) node.shownVersion = done.attr.version;
       const isSeen = node.seen?.version === version;
       node.attr = done.attr;
-      if (isSeen) noteSeen(node);
+      if (opened.writers.direct > 0) show(node, opened);
+      else if (isSeen) noteSeen(node);
       node.askedMs = askedMs;
       if (opened.mode === mode) opened.mode = undefined;
       if (opened.modifiedNs === modifiedNs) opened.modifiedNs = undefined;
@@ -214,6 +217,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     opened.content.discard();
     node.opened = undefined;
     active.delete(node);
+    if (isSeenOtherwise(node)) for (const place of node.places.values()) void options.caches()?.dropName(place);
   };
   const commitQuietly = async (node: Node): Promise<void> => {
     await commit(node, undefined, { closing: node.opened?.handles === 0 }).catch(() => undefined);
@@ -311,7 +315,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       });
     },
     flushKernel: async (node) => {
-      if (node.opened && node.opened.cachedWriters > 0) await options.caches()?.dropData(node.number);
+      if (node.opened && node.opened.writers.cached > 0) await options.caches()?.dropData(node.number);
     },
     refresh: async (node) => {
       await turnsOf(node).run(async () => {

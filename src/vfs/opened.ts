@@ -4,8 +4,8 @@ import type { FileContent } from "./file-content.ts";
 export interface OpenedFile {
   readonly content: FileContent;
   handles: number;
-  /** Handles whose writes the kernel may keep for a while. */
-  cachedWriters: number;
+  /** Handles whose writes the kernel may keep for a while, and those that write past it. */
+  readonly writers: { cached: number; direct: number };
   /** What the next commit will say; undefined where that is what the coordinator knows. */
   mode: number | undefined;
   modifiedNs: bigint | undefined;
@@ -25,7 +25,7 @@ export function newOpened(content: FileContent, leased: boolean): OpenedFile {
   return {
     content,
     handles: 0,
-    cachedWriters: 0,
+    writers: { cached: 0, direct: 0 },
     mode: undefined,
     modifiedNs: undefined,
     changedNs: undefined,
