@@ -52,6 +52,7 @@ interface Handle {
   readonly synchronous: boolean;
   /** Through the kernel's page cache, or past it. */
   readonly writes: "cached" | "direct" | undefined;
+  readonly isAppending: boolean;
   readonly ahead: ReadAhead;
 }
 
@@ -102,13 +103,16 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     // The kernel writes whole pages, and appends where it believes the end to be: only where nobody else writes.
     const isDirect = how.direct || (access !== "read" && !opened.leased);
     const writes = access === "read" ? undefined : isDirect ? "direct" : "cached";
+    const isAppending = writes !== undefined && how.append;
     if (writes) opened.writers[writes]++;
-    const handle = handles.add({ node, opened, access, synchronous, writes, ahead: createReadAhead() });
+    if (isAppending) opened.writers.appending++;
+    const handle = handles.add({ node, opened, access, synchronous, writes, isAppending, ahead: createReadAhead() });
     return { handle, keepCache, directIo: isDirect, noFlush: access === "read" };
   };
   const close = async (handle: number, flockOwner?: bigint): Promise<void> => {
-    const { node, opened, writes } = handles.remove(handle);
+    const { node, opened, writes, isAppending } = handles.remove(handle);
     if (writes) opened.writers[writes]--;
+    if (isAppending) opened.writers.appending--;
     if (flockOwner !== undefined) await locks.end(node, "flock", flockOwner);
     await files.close(node);
   };

@@ -17,7 +17,7 @@ import { createFileContent } from "./file-content.ts";
 import type { KernelCaches } from "./file-system.ts";
 import { isSeenOtherwise, noteSeen, showOpen } from "./kernel-view.ts";
 import { type Node, type Nodes, turnsOf } from "./nodes.ts";
-import { newOpened, type OpenedFile } from "./opened.ts";
+import { newOpened, type OpenedFile, onlyAppends } from "./opened.ts";
 import { currentAttr } from "./realms.ts";
 import { createRounds } from "./rounds.ts";
 import type { SpoolFolder } from "./spool.ts";
@@ -163,6 +163,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     const attr = await currentAttr(node.realm, stored.inode);
     if (attr?.version === stored.version) throw failure;
     if (attr) {
+      await opened.content.moveAppended(attr.sizeBytes);
       rebase(node, opened, attr);
       return;
     }
@@ -286,11 +287,11 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       if (isFull) {
         return (async () => {
           await makeRoom();
-          await content.write(data, at);
+          await content.write(data, at, onlyAppends(opened));
           noteWritten();
         })();
       }
-      const pending = content.write(data, at);
+      const pending = content.write(data, at, onlyAppends(opened));
       if (pending) return pending.then(noteWritten);
       noteWritten();
       return undefined;
@@ -328,8 +329,10 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
           nodes.remove(node);
           return;
         }
-        if (attr.version > opened.content.stored.version) rebase(node, opened, attr);
-        else if (attr.version === node.attr.version) node.attr = attr;
+        if (attr.version > opened.content.stored.version) {
+          await opened.content.moveAppended(attr.sizeBytes);
+          rebase(node, opened, attr);
+        } else if (attr.version === node.attr.version) node.attr = attr;
         node.askedMs = askedMs;
       });
     },

@@ -4,8 +4,8 @@ import type { FileContent } from "./file-content.ts";
 export interface OpenedFile {
   readonly content: FileContent;
   handles: number;
-  /** Handles whose writes the kernel may keep for a while, and those that write past it. */
-  readonly writers: { cached: number; direct: number };
+  /** Handles whose writes the kernel may keep for a while, those that write past it, and which of both only append. */
+  readonly writers: { cached: number; direct: number; appending: number };
   /** What the next commit will say; undefined where that is what the coordinator knows. */
   mode: number | undefined;
   modifiedNs: bigint | undefined;
@@ -21,11 +21,16 @@ export interface OpenedFile {
   readonly waiting: Set<() => void>;
 }
 
+/** Whatever comes behind the end is meant to be there, also when another client's bytes have come there first. */
+export function onlyAppends({ writers: { cached, direct, appending } }: OpenedFile): boolean {
+  return appending === cached + direct;
+}
+
 export function newOpened(content: FileContent, leased: boolean): OpenedFile {
   return {
     content,
     handles: 0,
-    writers: { cached: 0, direct: 0 },
+    writers: { cached: 0, direct: 0, appending: 0 },
     mode: undefined,
     modifiedNs: undefined,
     changedNs: undefined,
