@@ -1,6 +1,5 @@
 /** The part of the control API that is about single files, known by their inodes: mounts need most of it. */
 import { z } from "zod";
-import { heldInodesPerCallMax } from "./limits.ts";
 import { rights } from "./rights.ts";
 import { route } from "./route.ts";
 import {
@@ -17,9 +16,6 @@ import {
 } from "./schema.ts";
 
 const empty = z.object({});
-/** Chosen by the client at random, one for each time it mounts. */
-const sessionSchema = z.string().min(16).max(64);
-const inodesSchema = z.array(inodeSchema).max(heldInodesPerCallMax);
 
 export const inodeRoutes = {
   getAttr: route("/v1/fs/attr", { input: z.object({ inode: inodeSchema }), output: attrSchema, idempotent: true }),
@@ -77,20 +73,5 @@ export const inodeRoutes = {
     input: z.object({ inode: inodeSchema, name: extendedAttributeNameSchema }),
     output: empty,
     idempotent: false,
-  }),
-  /**
-   * Files that a client has open, which then stay when their last name goes. Asked again at least every third of
-   * `sessionSilentMsMax`, also with no inodes: a session that is silent for longer than that has released all.
-   */
-  hold: route("/v1/fs/hold", {
-    input: z.object({ session: sessionSchema, inodes: inodesSchema }),
-    /** Those that are no more, or not for the caller. */
-    output: z.object({ gone: z.array(inodeSchema) }),
-    idempotent: true,
-  }),
-  release: route("/v1/fs/release", {
-    input: z.object({ session: sessionSchema, inodes: z.union([inodesSchema, z.literal("all")]) }),
-    output: empty,
-    idempotent: true,
   }),
 };

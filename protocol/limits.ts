@@ -27,6 +27,17 @@ export const sessionsPerCallerMax = 256;
 export const heldInodesPerSessionMax = 65_536;
 export const heldInodesPerCallMax = 1_000;
 
+/** How long a client waits for news of changes before it asks again, and how much longer for the answer before it believes nothing any more. */
+export const watchMs = 5_000;
+export const watchGraceMs = 3_500;
+/** How long somebody who looks at a file waits for another client to store what it has closed. */
+export const recallMsMax = 2_000;
+/** After a start of the coordinator nobody gets a new lock for so long: clients that had some claim them again. */
+export const lockGraceMs = 3_000;
+export const locksPerFileMax = 4_096;
+/** In one answer. */
+export const changesPerAnswerMax = 4_096;
+
 /** Chunk sizes, in bytes of file content; see `chunkBytesFor` in src/codec/chunker.ts. */
 export const smallChunkBytes = 64 * kibibyte;
 export const mediumChunkBytes = 1 * mebibyte;
@@ -98,6 +109,7 @@ export const dataTimeoutMs = 60_000;
 function relation(holds: boolean, text: string): void {
   if (!holds) throw new Error(`limits contradict each other: ${text}`);
 }
+relation(watchMs + watchGraceMs < controlTimeoutMs, "whoever watches hears of a connection that leads nowhere before others do");
 relation(uploadIdleMsMax >= ticketLifetimeMs + 2 * clockSkewMsMax, "garbage collection spares what a ticket may still write");
 relation(batchBytesMax >= storedChunkBytesMax, "every chunk fits a batch");
 relation(nodeDeadAfterMs > nodeSuspectAfterMs && nodeSuspectAfterMs > 2 * heartbeatIntervalMs, "suspect before dead");

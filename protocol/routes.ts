@@ -54,6 +54,7 @@ import {
   totalsSchema,
   withdrawalsSchema,
 } from "./schema.ts";
+import { sessionRoutes } from "./session-routes.ts";
 
 const empty = z.object({});
 /** Signed receipts as nodes gave them, see protocol/ticket.ts. */
@@ -154,6 +155,7 @@ export const routes = {
   }),
 
   ...inodeRoutes,
+  ...sessionRoutes,
 
   /**
    * Announces chunks of an upload: which of them are stored well enough already, and where the
@@ -176,7 +178,7 @@ export const routes = {
     }),
     idempotent: true,
   }),
-  /** Publishes files, all or none, durable when it answers. A changed version is `conflict`, a chunk without a confirmed copy too. */
+  /** Publishes files, all or none, durable when it answers unless told. A changed version is `conflict`, a chunk without a confirmed copy too. */
   commit: route("/v1/uploads/commit", {
     input: z.object({
       upload: uploadIdSchema,
@@ -184,10 +186,14 @@ export const routes = {
       receipts: receiptsSchema,
       /** The upload ends with this commit: what it announced and did not commit may be collected. */
       last: z.boolean(),
+      /** A power failure may undo it until `makeDurable`. */
+      isRelaxed: z.boolean().optional(),
     }),
     output: z.object({
       attrs: z.array(attrSchema),
       degradedChunks: sizeSchema,
+      /** New files are open to this client alone, as by `open`. */
+      leased: z.boolean(),
       /** Why chunks may have fewer copies than asked for, in words; for people of the own site. */
       because: z.array(z.string()),
     }),

@@ -168,6 +168,8 @@ export const fileCommitSchema = z
     inode: inodeSchema.optional(),
     mode: modeSchema,
     mtimeNs: timeNsSchema,
+    /** When it was written, for a client that stores it later; believed between the last change and now. Left out, now. */
+    changedNs: timeNsSchema.optional(),
     sizeBytes: sizeSchema.max(fileBytesMax),
     extents: extentsSchema.optional(),
     changes: z.array(contentChangeSchema).max(changesPerCommitMax).optional(),

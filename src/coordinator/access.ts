@@ -27,6 +27,7 @@ export interface Permission {
 
 /** What one caller may do, for the length of one request. */
 export interface Clearance {
+  readonly person: GlobalName;
   readonly isAdministrator: boolean;
   /** Throws `not_found` or `permission_denied` unless the caller has the right there. */
   need(right: Right, inode: Inode): Promise<Permission>;
@@ -57,7 +58,7 @@ export function createAccess(options: AccessOptions): Access {
     of: (caller) => {
       if (caller.kind !== "user")
         throw new CollectiveError("permission_denied", `a ${caller.kind} may not use files; ${caller.name} is one`);
-      return caller.name === member ? unlimited(() => Math.trunc(clock.wallMs())) : limited(caller.name, options);
+      return caller.name === member ? unlimited(member, () => Math.trunc(clock.wallMs())) : limited(caller.name, options);
     },
   };
 }
@@ -81,9 +82,10 @@ export function earliest(permissions: readonly Permission[]): Permission {
 }
 
 /** Asks nothing of the database. */
-function unlimited(nowMs: () => number): Clearance {
+function unlimited(person: GlobalName, nowMs: () => number): Clearance {
   const permission = async (): Promise<Permission> => ({ checkedMs: nowMs(), untilMs: Number.POSITIVE_INFINITY });
   return {
+    person,
     isAdministrator: true,
     need: permission,
     needSomewhere: permission,
@@ -164,6 +166,7 @@ function limited(person: GlobalName, { metadata, member, clock }: AccessOptions)
     return undefined;
   };
   return {
+    person,
     isAdministrator: false,
     need,
     needSomewhere,

@@ -1,32 +1,31 @@
-/** Attributes, further names and open files: what is asked for by an inode. */
-import { CollectiveError } from "../../protocol/errors.ts";
+/** Attributes and further names: what is asked for by an inode. */
 import type { Inode } from "../../protocol/ids.ts";
 import type { inodeRoutes } from "../../protocol/inode-routes.ts";
 import type { Caller, ControlHandlers } from "../net/control-app.ts";
 import { type Clearance, createAccess } from "./access.ts";
+import { readSettled } from "./leases.ts";
 import { needToLink, needToMove } from "./linking.ts";
 import type { CoordinatorService } from "./service.ts";
 import { lookupVisible } from "./visible-names.ts";
 
 export function createInodeHandlers(service: CoordinatorService): Pick<ControlHandlers, keyof typeof inodeRoutes> {
-  const { metadata } = service;
+  const { metadata, leases } = service;
   const access = createAccess(service);
-  /** The answer shows it, and whoever may only write sees nothing there but what it made itself. */
-  const needToChange = async (inode: Inode, caller: Caller): Promise<void> => {
-    const clearance = access.of(caller);
-    await clearance.need("write", inode);
-    if ((await metadata.getAttr(inode)).owner !== caller.name) await clearance.needVisible(inode);
-  };
+  const needToChange = (inode: Inode, caller: Caller) => needToChangeAndSee(service, access.of(caller), inode);
   return {
-    getAttr: async ({ inode }, { caller }) => {
+    getAttr: async ({ inode }, { caller, session }) => {
       await access.of(caller).needVisible(inode);
+      await leases.settle([inode], session);
       return await metadata.getAttr(inode);
     },
-    setAttr: async ({ inode, ...change }, { caller }) => {
+    setAttr: async ({ inode, ...change }, { caller, session }) => {
       await needToChange(inode, caller);
-      return await metadata.setAttr(inode, change);
+      return await metadata.by(session).setAttr(inode, change);
     },
-    lookup: async (entry, { caller }) => ({ attr: await lookupVisible(metadata, access.of(caller), entry) }),
+    lookup: async (entry, { caller, session }) => {
+      const read = () => lookupVisible(metadata, access.of(caller), entry);
+      return { attr: await readSettled(leases, session, { read, inodesOf: (attr) => (attr ? [attr.inode] : []) }) };
+    },
     rightsOn: async ({ inode }, { caller }) => {
       const clearance = access.of(caller);
       await clearance.needVisible(inode);
@@ -61,30 +60,11 @@ export function createInodeHandlers(service: CoordinatorService): Pick<ControlHa
       await metadata.once(request).removeExtendedAttribute(inode, name);
       return {};
     },
-    hold: async ({ session, inodes }, { caller }) => {
-      const clearance = access.of(caller);
-      const usable = await Promise.all(inodes.map((inode) => mayUse(clearance, inode)));
-      const held = await metadata.hold(
-        { caller: caller.name, token: session },
-        inodes.filter((_, index) => usable[index]),
-      );
-      return { gone: [...inodes.filter((_, index) => !usable[index]), ...held.gone] };
-    },
-    release: async ({ session, inodes }, { caller }) => {
-      // What is released was held, so only who holds it gives it back.
-      access.of(caller);
-      await metadata.release({ caller: caller.name, token: session }, inodes);
-      return {};
-    },
   };
 }
 
-async function mayUse(clearance: Clearance, inode: Inode): Promise<boolean> {
-  try {
-    const held = await clearance.rightsOn(inode);
-    return held.has("read") || held.has("write");
-  } catch (error) {
-    if (error instanceof CollectiveError && error.code === "not_found") return false;
-    throw error;
-  }
+/** The answer shows it, and whoever may only write sees nothing there but what it made itself. */
+export async function needToChangeAndSee({ metadata }: CoordinatorService, clearance: Clearance, inode: Inode): Promise<void> {
+  await clearance.need("write", inode);
+  if ((await metadata.getAttr(inode)).owner !== clearance.person) await clearance.needVisible(inode);
 }

@@ -2,6 +2,7 @@
 import type { Inode } from "../../protocol/ids.ts";
 import type { ControlHandlers } from "../net/control-app.ts";
 import { type Clearance, createAccess } from "./access.ts";
+import { readSettled } from "./leases.ts";
 import { needToMove } from "./linking.ts";
 import type { CoordinatorService } from "./service.ts";
 import { listVisible, resolveVisible } from "./visible-names.ts";
@@ -9,11 +10,17 @@ import { listVisible, resolveVisible } from "./visible-names.ts";
 type NamespaceRoutes = "resolve" | "list" | "makeDirectories" | "makeSymlinks" | "remove" | "rename" | "clone" | "usage" | "layout";
 
 export function createNamespaceHandlers(service: CoordinatorService): Pick<ControlHandlers, NamespaceRoutes> {
-  const { metadata } = service;
+  const { metadata, leases } = service;
   const access = createAccess(service);
   return {
-    resolve: async ({ components }, { caller }) => await resolveVisible(metadata, access.of(caller), components),
-    list: async ({ inode, after, limit }, { caller }) => await listVisible(metadata, access.of(caller), { inode, after, limit }),
+    resolve: async ({ components }, { caller, session }) => {
+      const read = () => resolveVisible(metadata, access.of(caller), components);
+      return await readSettled(leases, session, { read, inodesOf: ({ attr }) => (attr ? [attr.inode] : []) });
+    },
+    list: async ({ inode, after, limit }, { caller, session }) => {
+      const read = () => listVisible(metadata, access.of(caller), { inode, after, limit });
+      return await readSettled(leases, session, { read, inodesOf: ({ entries }) => entries.map(({ attr }) => attr.inode) });
+    },
     makeDirectories: async ({ directories, existing }, { caller, request }) => {
       await needWriteIn(access.of(caller), directories);
       return { attrs: await metadata.once(request).makeDirectories(directories, { existing, owner: caller.name }) };
@@ -36,6 +43,7 @@ export function createNamespaceHandlers(service: CoordinatorService): Pick<Contr
       const clearance = access.of(caller);
       await clearance.need("read", source);
       await clearance.need("write", to.parent);
+      await leases.settle([source], request.session);
       return await metadata.once(request).clone(source, to, { replace, owner: caller.name });
     },
     usage: async ({ inode }, { caller }) => {

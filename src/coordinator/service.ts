@@ -11,11 +11,14 @@ import type { Credentials } from "../pki/credentials.ts";
 import type { Membership } from "../pki/federation-root.ts";
 import type { Signer } from "../pki/ticket.ts";
 import type { AllNodes } from "./all-nodes.ts";
+import type { ChangeFeed } from "./change-feed.ts";
 import type { NodeDirectory } from "./directory.ts";
 import type { Federation } from "./federation.ts";
 import type { FreeSpace } from "./free-space.ts";
 import type { HostedSpace } from "./hosted-space.ts";
 import type { Hosting } from "./hosting.ts";
+import type { Leases } from "./leases.ts";
+import type { Locks } from "./locks.ts";
 import type { Peers } from "./peers.ts";
 import type { Revocations } from "./revocations.ts";
 import type { TicketOffice } from "./tickets.ts";
@@ -66,6 +69,9 @@ export interface CoordinatorService {
   readonly membership: Membership | undefined;
   /** Of what was located since the start. */
   readonly popularity: Popularity;
+  readonly changes: ChangeFeed;
+  readonly leases: Leases;
+  readonly locks: Locks;
   /** For garbage, checks and copies from node to node: the coordinator never moves file bytes. */
   readonly nodes: DataClient;
   /** `host:port` that invite codes lead to. */

@@ -19,7 +19,7 @@ import type { CoordinatorService } from "./service.ts";
 type TransferRoutes = "allocate" | "commit" | "locate" | "verifyTickets" | "reportCopies";
 
 export function createTransferHandlers(service: CoordinatorService): Pick<ControlHandlers, TransferRoutes> {
-  const { metadata, member, tickets, hosting } = service;
+  const { metadata, member, tickets, hosting, leases } = service;
   const access = createAccess(service);
   return {
     allocate: createAllocation(service),
@@ -28,7 +28,7 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
      * to whom a file with that chunk was shown, or who has all of its content and the store's key, and neither learns
      * anything new by reading it.
      */
-    commit: async ({ upload, files, receipts, last }, { caller, request }) => {
+    commit: async ({ upload, files, receipts, last, isRelaxed }, { caller, session, request }) => {
       const clearance = access.of(caller);
       if (files.length === 0) await clearance.needSomewhere(["write"], undefined);
       await needWriteIn(
@@ -37,13 +37,19 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
       );
       for (const { inode } of files) if (inode !== undefined) await clearance.need("write", inode);
       const confirmed = confirmedBy(service, receipts);
-      const committed = await metadata.once(request).commit({ upload, files, confirmed, last, owner: caller.name });
+      const committed = await metadata.once(request).commit({ upload, files, confirmed, last, isRelaxed, owner: caller.name });
       const because =
         committed.degradedChunks > 0 && siteOf(caller.name) === siteOf(member) ? await hosting.reasons(largestChunk(files)) : [];
-      return { ...committed, because: because.map(({ limit }) => limit) };
+      const made = committed.attrs.filter((_, index) => files[index]?.replaces === null);
+      const leased = made.map(({ inode }) => leases.grant(inode, session));
+      return { ...committed, leased: leased.length > 0 && !leased.includes(false), because: because.map(({ limit }) => limit) };
     },
-    locate: async ({ files }, { caller }) => {
+    locate: async ({ files }, { caller, session }) => {
       const clearance = access.of(caller);
+      await leases.settle(
+        files.map(({ inode }) => inode),
+        session,
+      );
       const permissions: Permission[] = [];
       const nodes = new Map(holdingNodes(service).map((node) => [node.name, node]));
       const nowMs = service.clock.monotonicMs();

@@ -17,6 +17,7 @@ import { createAllNodes } from "../coordinator/all-nodes.ts";
 import { createBootstrapHandlers } from "../coordinator/bootstrap-handlers.ts";
 import { startBootstrapPeers } from "../coordinator/bootstrap-peers.ts";
 import { createCertificateHandlers } from "../coordinator/certificate-handlers.ts";
+import { createChangeFeed } from "../coordinator/change-feed.ts";
 import { createNodeDirectory } from "../coordinator/directory.ts";
 import { createFederation } from "../coordinator/federation.ts";
 import { createFederationHandlers } from "../coordinator/federation-handlers.ts";
@@ -27,6 +28,8 @@ import { createHostedSpace } from "../coordinator/hosted-space.ts";
 import { createHosting } from "../coordinator/hosting.ts";
 import { createInodeHandlers } from "../coordinator/inode-handlers.ts";
 import { createInviteHandlers } from "../coordinator/invite-handlers.ts";
+import { createLeases } from "../coordinator/leases.ts";
+import { createLocks } from "../coordinator/locks.ts";
 import { startMaintenance } from "../coordinator/maintenance.ts";
 import { observedHandlers, registerCoordinatorMetrics } from "../coordinator/metrics.ts";
 import { createNamespaceHandlers } from "../coordinator/namespace-handlers.ts";
@@ -34,6 +37,7 @@ import { createPeers } from "../coordinator/peers.ts";
 import { createRevocations } from "../coordinator/revocations.ts";
 import { createRootHandlers } from "../coordinator/root-peering.ts";
 import type { CoordinatorService } from "../coordinator/service.ts";
+import { createSessionHandlers } from "../coordinator/session-handlers.ts";
 import { createSystemHandlers } from "../coordinator/system-handlers.ts";
 import { createTicketOffice } from "../coordinator/tickets.ts";
 import { createToldRevocations } from "../coordinator/told-revocations.ts";
@@ -92,6 +96,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
   try {
     const authorityPem = await prepare({ member, config, ownJob, credentialsDir, certificates }, { ...around, log });
     const metadata = createSqliteMetadata({ db, clock });
+    await metadata.makeDurable();
     const peers = await createPeers(metadata);
     const withPeers = (saved: Credentials): Credentials =>
       withTrusted(
@@ -120,6 +125,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     const toldRevocations = createToldRevocations({ peers, federation, clock });
     const allNodes = await createAllNodes({ metadata, directory, peers, federation, clock });
     const { giveToGet } = config;
+    const changes = createChangeFeed({ metadata, clock, random });
     const service: CoordinatorService = {
       member,
       get address() {
@@ -143,6 +149,9 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       federation,
       membership,
       popularity: createPopularity(readCounting),
+      changes,
+      leases: createLeases({ clock, onRecall: changes.nudge }),
+      locks: createLocks({ clock, hasSessions: await metadata.hasSessions() }),
       nodes: createDataClient(() => credentials),
       get bootstrapAddress() {
         return bootstrapAddress;
@@ -160,6 +169,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
       {
         ...createNamespaceHandlers(service),
         ...createInodeHandlers(service),
+        ...createSessionHandlers(service),
         ...createTransferHandlers(service),
         ...createSystemHandlers(service),
         ...createAccessHandlers(service),
@@ -216,6 +226,7 @@ export async function startCoordinator({ member, config, certDir }: CoordinatorS
     let stopped: Promise<void> | undefined;
     const stop = async (): Promise<void> => {
       watch[Symbol.dispose]();
+      changes.stop();
       await bootstrapPeers.stop();
       // While others can still be told that it leaves.
       await federation.stop();

@@ -36,7 +36,7 @@ export function createChunkMap(context: MetadataContext): ChunkMap {
   return {
     offer: (announcement, choose) => db.writeRelaxed(() => offer(context, announcement, choose)),
     offerAlso: (store, copies) => db.writeRelaxed(() => copies.map((one) => offerAlso(context, store, one))),
-    commit: (request) => db.write(() => commit(context, request)),
+    commit: (request) => (request.isRelaxed ? db.writeRelaxed : db.write)(() => commit(context, request)),
     copiesOf: async (store, chunks) =>
       chunks.map((id) => {
         const chunk = chunkRow(context, store, id);
@@ -249,7 +249,7 @@ function replaceInode(context: MetadataContext, existing: InodeRow, file: FileCo
     context,
     "UPDATE inode SET size = ?, mode = ?, mtime_s = ?, mtime_n = ?, uid = ?, gid = ?, version = version + 1 WHERE id = ?",
   ).run(file.sizeBytes, file.mode, mtime.seconds, mtime.nanos, file.uid ?? existing.uid, file.gid ?? existing.gid, existing.id);
-  touchInode(context, existing.id);
+  touchInode(context, existing.id, file.changedNs);
   return existing.id as Inode;
 }
 

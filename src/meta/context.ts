@@ -206,10 +206,17 @@ export function touchDirectory(context: MetadataContext, inode: Inode): void {
   );
 }
 
-/** Something other than its content has changed: its names or attributes. */
-export function touchInode(context: MetadataContext, inode: number): void {
-  const now = splitTime(nowNs(context));
+/** It has changed: now, or when a client says it has. That is between its last change and now. */
+export function touchInode(context: MetadataContext, inode: number, changedNs?: bigint): void {
+  const now = splitTime(changedNs === undefined ? nowNs(context) : believable(context, inode, changedNs));
   statement<never, number[]>(context, "UPDATE inode SET ctime_s = ?1, ctime_n = ?2 WHERE id = ?3").run(now.seconds, now.nanos, inode);
+}
+
+function believable(context: MetadataContext, inode: number, changedNs: bigint): bigint {
+  const latest = nowNs(context);
+  const { ctimeNs: earliest } = attrOf(inodeRow(context, inode as Inode));
+  if (changedNs > latest) return latest;
+  return changedNs < earliest ? earliest : changedNs;
 }
 
 export interface CopyRow {

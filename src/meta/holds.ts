@@ -12,8 +12,10 @@ import type { Holds, Session } from "./store.ts";
 export function createHolds(context: MetadataContext): Holds {
   const { db } = context;
   return {
-    hold: (session, inodes) => db.write(() => hold(context, session, inodes)),
-    release: (session, inodes) => db.write(() => release(context, session, inodes)),
+    hold: (session, inodes) => db.writeRelaxed(() => hold(context, session, inodes)),
+    hasSessions: async () => statement<{ one: number }, []>(context, "SELECT 1 AS one FROM session LIMIT 1").get() !== null,
+    isHeldByOthers: async (session, inode) => isHeldByOthers(context, session, inode),
+    release: (session, inodes) => db.writeRelaxed(() => release(context, session, inodes)),
   };
 }
 
@@ -32,6 +34,12 @@ function hold(context: MetadataContext, session: Session, inodes: readonly Inode
   const held = statement<{ count: number }, [number]>(context, "SELECT count(*) AS count FROM hold WHERE session = ?").get(id)?.count ?? 0;
   if (held > heldInodesPerSessionMax) throw new CollectiveError("too_large", `one client may hold ${heldInodesPerSessionMax} open files`);
   return { gone };
+}
+
+function isHeldByOthers(context: MetadataContext, { caller, token }: Session, inode: number): boolean {
+  const sql = `SELECT 1 AS one FROM hold JOIN session ON session.id = hold.session
+    WHERE hold.inode = ? AND NOT (session.caller = ? AND session.token = ?) LIMIT 1`;
+  return statement<{ one: number }, [number, string, string]>(context, sql).get(inode, caller, token) !== null;
 }
 
 function canBeHeld(context: MetadataContext, inode: Inode): boolean {

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { requestRememberedMs } from "../../protocol/limits.ts";
+import type { CollectiveDatabase } from "../db/database.ts";
 import { type MetadataContext, statement } from "./context.ts";
 import type { ChangeRequest } from "./store.ts";
 
@@ -14,21 +15,18 @@ const forgottenPerRequestMax = 8;
 
 const recordSchema = z.object({ answer: z.unknown().optional() });
 
-/** The same, except that its first durable write is made once. There must be no second: it would be answered as the first. */
+/** The same, except that its first write is made once. There must be no second: it would be answered as the first. */
 export function rememberingContext(context: MetadataContext, request: ChangeRequest): MetadataContext {
   const { db } = context;
   let written = false;
-  return {
-    ...context,
-    db: {
-      ...db,
-      write: <T>(fn: () => T, weightBytes?: number): Promise<T> => {
-        if (written) throw new CollectiveError("internal", "a request makes one change");
-        written = true;
-        return db.write(() => answerOnce(context, request, fn), weightBytes);
-      },
-    },
-  };
+  const once =
+    (submit: CollectiveDatabase["write"]): CollectiveDatabase["write"] =>
+    (fn, weightBytes) => {
+      if (written) throw new CollectiveError("internal", "a request makes one change");
+      written = true;
+      return submit(() => answerOnce(context, request, fn), weightBytes);
+    };
+  return { ...context, db: { ...db, write: once(db.write), writeRelaxed: once(db.writeRelaxed) } };
 }
 
 function answerOnce<T>(context: MetadataContext, request: ChangeRequest, change: () => T): T {

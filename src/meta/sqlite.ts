@@ -4,6 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import type { CollectiveDatabase } from "../db/database.ts";
 import { createAttributes } from "./attributes.ts";
 import { createAuditTrail } from "./audit.ts";
+import { createChangeRecorder } from "./changes.ts";
 import { createChunkMap } from "./chunk-map.ts";
 import { type MetadataContext, statement, usableCopies } from "./context.ts";
 import { createEnrolmentRegistry } from "./enrolments.ts";
@@ -20,12 +21,25 @@ import type { ChunkTotals, MetadataParts, MetadataStore } from "./store.ts";
 import { createStoreRegistry } from "./stores.ts";
 import { createSurplus } from "./surplus.ts";
 
+/**
+ * At each start, durable before the first is given out: a client may hold numbers of files whose making was not durable yet when the
+ * power failed, and they must never be another file's.
+ */
+const skippedNumbers = 100_000;
+
 /** `db` must have been opened with `metadataMigrations`; closing the store closes it. */
 export function createSqliteMetadata({ db, clock }: { readonly db: CollectiveDatabase; readonly clock: Clock }): MetadataStore {
-  const context: MetadataContext = { db, clock, openedMs: Math.trunc(clock.wallMs()) };
+  const changes = createChangeRecorder(db);
+  const openedMs = Math.trunc(clock.wallMs());
+  const contextOf = (session: string | undefined): MetadataContext => ({ db: changes.recording(session), clock, openedMs });
+  const context = contextOf(undefined);
+  db.sqlite.run("UPDATE sqlite_sequence SET seq = seq + ? WHERE name = 'inode' AND seq > 1", [skippedNumbers]);
   return {
     ...createParts(context),
-    once: (request) => createParts(rememberingContext(context, request)),
+    once: (request) => createParts(rememberingContext(contextOf(request.session), request)),
+    by: (session) => createParts(contextOf(session)),
+    observeChanges: changes.observe,
+    makeDurable: () => db.write(() => undefined),
     totals: async (unusable) => totals(context, unusable),
     close: () => db.close(),
   };

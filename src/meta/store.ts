@@ -23,6 +23,7 @@ import type {
   Store,
   StorePolicy,
 } from "../../protocol/schema.ts";
+import type { ChangeListener } from "./changes.ts";
 import type { AuditTrail, EnrolmentRegistry, GrantRegistry, InviteRegistry, PeerRegistry } from "./people.ts";
 
 export interface EntryRef {
@@ -134,10 +135,16 @@ export interface Session {
   readonly token: string;
 }
 
-/** Files without a name that are still open; see holds.ts. */
+/**
+ * Files without a name that are still open; see holds.ts. Holding survives a crash of the process; after a power failure the session has to
+ * hold again.
+ */
 export interface Holds {
   /** Shows that the session is there, and adds to what it holds. Answers which of the inodes are gone. */
   hold(session: Session, inodes: readonly Inode[]): Promise<{ gone: Inode[] }>;
+  /** Of whomever. */
+  hasSessions(): Promise<boolean>;
+  isHeldByOthers(session: Session, inode: Inode): Promise<boolean>;
   release(session: Session, inodes: readonly Inode[] | "all"): Promise<void>;
 }
 
@@ -188,7 +195,7 @@ export interface ChunkMap {
    */
   offerAlso(store: Inode, copies: readonly ConfirmedCopies[]): Promise<ConfirmedCopies[]>;
   /**
-   * Publishes files, all or none, durable when it resolves. `conflict` when another content stands there
+   * Publishes files, all or none, durable when it resolves unless told. `conflict` when another content stands there
    * than `replaces` says or a chunk has no stored copy; `quota_exceeded` when the store's quota would be passed; `too_large` when changes
    * leave a file in too many pieces.
    */
@@ -197,6 +204,7 @@ export interface ChunkMap {
     readonly files: readonly FileCommit[];
     readonly confirmed: readonly ConfirmedCopies[];
     readonly last: boolean;
+    readonly isRelaxed?: boolean | undefined;
     readonly owner: string;
   }): Promise<{ attrs: Attr[]; degradedChunks: number }>;
   /** With `deleting` also where another store's copy of the same bytes is being deleted: new bytes there could vanish with them. */
@@ -316,6 +324,8 @@ export interface MetadataParts
 /** Who asks, and the id of what is asked for; ids of different callers have nothing to do with each other. */
 export interface ChangeRequest extends RequestId {
   readonly caller: GlobalName;
+  /** Of the client that asks; see `observeChanges`. */
+  readonly session?: string | undefined;
 }
 
 export interface MetadataStore extends MetadataParts {
@@ -325,6 +335,12 @@ export interface MetadataStore extends MetadataParts {
    * `conflict` for a request that was overtaken by a later one of its slot. Remembered for `requestRememberedMs`.
    */
   once(request: ChangeRequest): MetadataParts;
+  /** The same, with changes that are made by the client of that session. */
+  by(session: string | undefined): MetadataParts;
+  /** Hears what each change has changed and whose it was, as soon as it is as durable as it will be answered to be. One at a time. */
+  observeChanges(listener: ChangeListener): Disposable;
+  /** All that was committed before. */
+  makeDurable(): Promise<void>;
   /** Copies on `unusable` nodes do not count. */
   totals(unusable: readonly GlobalName[]): Promise<ChunkTotals>;
   close(): Promise<void>;

@@ -11,8 +11,8 @@ import type { ClientTls } from "./tls.ts";
 export interface ConnectionWatch {
   /** Of the connection to use now. */
   readonly number: number;
-  /** Something is asked on the connection of that number. */
-  asked(number: number): void;
+  /** Something is asked on the connection of that number, and the answer may take `quietMs` for lack of anything to say. */
+  asked(number: number, quietMs?: number): void;
   answered(number: number): void;
   /** What was asked has run out of time. */
   timedOut(number: number): void;
@@ -28,8 +28,9 @@ export function createConnectionWatch(clock: Pick<Clock, "monotonicMs">): Connec
     get number() {
       return number;
     },
-    asked: (on) => {
-      if (on === number) waitingSinceMs ??= clock.monotonicMs();
+    asked: (on, quietMs = 0) => {
+      const fromMs = clock.monotonicMs() + quietMs;
+      if (on === number && (waitingSinceMs === undefined || waitingSinceMs > fromMs)) waitingSinceMs = fromMs;
     },
     answered: (on) => {
       if (on === number) waitingSinceMs = undefined;

@@ -13,6 +13,7 @@ import { controlBodyBytesMax } from "../../protocol/limits.ts";
 import { parseRequestId, type RequestId, requestIdHeader } from "../../protocol/request-id.ts";
 import { rootBodyBytesMax, rootRoutes } from "../../protocol/root-routes.ts";
 import { type RouteName, routes } from "../../protocol/routes.ts";
+import { parseSessionToken, sessionHeader } from "../../protocol/session-routes.ts";
 import type { Log } from "../core/log.ts";
 import { type OpenHandlers, openRoutes } from "./open-routes.ts";
 import { errorResponse, messageResponse } from "./respond.ts";
@@ -39,12 +40,14 @@ export type RootHandlers = OpenHandlers<typeof rootRoutes, Stranger>;
 
 export interface CallContext {
   readonly caller: Caller;
+  /** The client's, where it said one; see protocol/session-routes.ts. */
+  readonly session: string | undefined;
   readonly signal: AbortSignal;
 }
 
 /** Of a route that is not idempotent by itself: its handler changes the metadata through `once` alone. */
 export interface ChangeContext extends CallContext {
-  readonly request: RequestId & { readonly caller: GlobalName };
+  readonly request: RequestId & { readonly caller: GlobalName; readonly session: string | undefined };
 }
 
 type Routes = typeof routes;
@@ -89,8 +92,9 @@ export function createControlApp({ handlers, identify, rootHandlers, strangerOf,
     const handler = handlers[name] as (input: unknown, context: CallContext | ChangeContext) => Promise<unknown>;
     app.post(route.path, async (c) => {
       const caller = c.get("caller");
-      const context = { caller, signal: c.req.raw.signal };
-      const request = route.idempotent ? undefined : { caller: caller.name, ...parseRequestId(c.req.header(requestIdHeader)) };
+      const session = parseSessionToken(c.req.header(sessionHeader));
+      const context = { caller, session, signal: c.req.raw.signal };
+      const request = route.idempotent ? undefined : { caller: caller.name, session, ...parseRequestId(c.req.header(requestIdHeader)) };
       const input = decodeMessage(route.input, new Uint8Array(await c.req.arrayBuffer()), "the request");
       return messageResponse(await handler(input, request ? { ...context, request } : context));
     });

@@ -12,6 +12,7 @@ import { dnsNameOf, type Identity } from "../../protocol/ids.ts";
 import { controlTimeoutMs } from "../../protocol/limits.ts";
 import { formatRequestId, type RequestId, requestIdHeader, requestSlot, requestSlotBytes } from "../../protocol/request-id.ts";
 import { contentTypeMessage, type Route, routes } from "../../protocol/routes.ts";
+import { sessionHeader, sessionTokenBytes } from "../../protocol/session-routes.ts";
 import type { CircuitPolicy } from "../core/circuit.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Random } from "../core/random.ts";
@@ -32,6 +33,10 @@ export interface CallOptions {
   readonly answerBytesMax?: number;
   /** See `GuardOptions`. */
   readonly probe?: boolean;
+  /** The other side may have nothing to say for so long. */
+  readonly quietMs?: number;
+  /** Not asked again by itself: for one who does so in its own way. */
+  readonly isSingle?: boolean;
 }
 
 export interface ControlClient {
@@ -44,6 +49,8 @@ export interface ControlClientOptions {
   readonly server: Identity;
   /** Asked at every call, so that renewed certificates are used at once. */
   readonly credentials: () => Credentials;
+  /** By which the coordinator knows this client among others of the same person; a new one unless told. */
+  readonly session?: string | undefined;
   /** Sees that they are usable. What it throws, the call throws. It may renew them by this same client. */
   readonly beforeCall?: (() => Promise<void>) | undefined;
   readonly clock: Clock;
@@ -65,6 +72,7 @@ export function createControlClient(options: ControlClientOptions): ControlClien
   const { clock, random, circuit } = options;
   const guard: CircuitGuard = circuit ? createCircuitGuard({ policy: circuit, facts, clock, random }) : (call) => call();
   const connections = createConnectionWatch(clock);
+  const session = options.session ?? Buffer.from(random.bytes(sessionTokenBytes)).toString("base64url");
   let known: { readonly from: Credentials; readonly tls: ClientTls } | undefined;
   const currentTls = (route: Route): ClientTls => {
     const credentials = options.credentials();
@@ -81,13 +89,13 @@ export function createControlClient(options: ControlClientOptions): ControlClien
     const init = {
       method: "POST",
       body,
-      headers: { "content-type": contentTypeMessage, ...call.idHeader },
+      headers: { "content-type": contentTypeMessage, [sessionHeader]: session, ...call.idHeader },
       signal: call.signal ? AbortSignal.any([call.signal, timeout]) : timeout,
       tls: numbered(currentTls(route), connection),
       protocol: "http2",
     };
     let answeredMs: number | undefined;
-    connections.asked(connection);
+    connections.asked(connection, call.quietMs);
     try {
       const response = await fetch(`https://${options.address}${route.path}`, init as RequestInit);
       hasAnswered = true;
@@ -107,6 +115,7 @@ export function createControlClient(options: ControlClientOptions): ControlClien
     }
   };
   const repeat = (route: Route, body: Uint8Array<ArrayBuffer>, call: CallOptions & SentId): Promise<unknown> => {
+    if (call.isSingle) return guard(() => attempt(route, body, call), call);
     const policy = options.retryPolicy ?? defaultRetryPolicy;
     let refusals = 0;
     return retry(() => guard(() => attempt(route, body, call), call), {

@@ -1,13 +1,12 @@
 /**
  * The collective as a file system: POSIX meaning over the client library.
  *
- * - Names and attributes are the coordinator's. The kernel believes them for a second; whoever opens a file asks anew, so what another
+ * - Names and attributes are the coordinator's, and believed as `Beliefs` says; whoever opens a file asks anew, so what another
  *   client has closed is seen (close-to-open).
  * - Content is read and written as `FileContent` says, and committed at `fsync` and `close`: durable then on as many nodes as the
  *   datastore asks for and are there.
  * - Owners, modes, links, times and extended attributes are kept by the coordinator as they are given; whether a caller's user may do
  *   something the kernel has checked by them, and whether the person who mounted it may, the coordinator checks for each call.
- * - What it does not know yet (locks that others see) is `unsupported`.
  */
 import { CollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
@@ -15,8 +14,10 @@ import type { Attr } from "../../protocol/schema.ts";
 import { statPath } from "../client/files.ts";
 import type { Remote } from "../client/remote.ts";
 import type { ShownOwner } from "./attributes.ts";
+import { createBeliefs } from "./beliefs.ts";
 import { createChunkFolder } from "./chunk-folder.ts";
 import { createExtendedAttributes } from "./extended-attributes.ts";
+import { createFileLocks } from "./file-locks.ts";
 import { createFileOperations } from "./file-operations.ts";
 import type { FileSystem, KernelCaches } from "./file-system.ts";
 import { obeyGrants } from "./grants.ts";
@@ -57,8 +58,9 @@ export interface CollectiveFileSystem extends FileSystem {
 export async function openCollectiveFileSystem(options: CollectiveFileSystemOptions): Promise<CollectiveFileSystem> {
   const { remote, components, others, owner } = options;
   const { clock, random, log } = remote;
-  const realms = createRealms({ remote, prefix: components, others });
-  const nodes = createNodes({ realm: realms.own, root: await rootOf(options), nowMs: () => clock.monotonicMs() });
+  const root = await rootOf(options);
+  const realms = createRealms({ remote, prefix: components, others, onNews: (realm, news) => beliefs.hear(realm, news) });
+  const nodes = createNodes({ realm: realms.own, root, nowMs: () => clock.monotonicMs() });
   let caches: KernelCaches | undefined;
   const files = createOpenFiles({
     nodes,
@@ -69,27 +71,47 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     log,
     caches: () => caches,
   });
-  const replies = createReplies({ nodes, realms, owner, clock });
-  const names = createNameOperations({ nodes, replies, files, clock });
+  const locks = createFileLocks({ nodes, files, log });
+  const quietly = (what: string, done: Promise<void>): Promise<void> =>
+    done.catch((error: unknown) => log.debug(`${what} failed`, { error: String(error) }));
+  const beliefs = createBeliefs({
+    nodes,
+    clock,
+    caches: () => caches,
+    refresh: (node) =>
+      quietly(
+        "looking again at an open file",
+        files.flushKernel(node).then(() => files.refresh(node)),
+      ),
+    recall: (realm, inode) => void quietly("yielding a file", locks.recall(realm, inode)),
+    lost: (realm) => {
+      for (const { opened, realm: of } of nodes.all()) if (opened && of === realm) opened.leased = false;
+      void quietly("claiming locks", locks.reclaim(realm));
+    },
+  });
+  const replies = createReplies({ nodes, realms, beliefs, owner, clock });
+  const names = createNameOperations({ nodes, replies, files, beliefs, clock });
   const usage = createUsage({ own: others?.own, clock });
   const system: CollectiveFileSystem = {
-    traits: { locks: false, extendedAttributes: true, writeBack: false },
+    traits: { locks: true, extendedAttributes: true, writeBack: true },
     attach: (given) => {
       caches = given;
     },
     lookup: (call, place) => replies.lookup(place, call.signal),
     forget: nodes.forget,
     ...names,
-    ...createFileOperations({ nodes, replies, files, names, clock, caches: () => caches }),
-    ...createListing({ nodes, realms, replies, clock }),
+    ...createFileOperations({ nodes, replies, files, names, locks, clock, caches: () => caches }),
+    ...createListing({ nodes, realms, replies, beliefs, clock }),
     usage: (call, inode) => usage(nodes.get(inode), call.signal),
     ...createExtendedAttributes({ nodes, replies, clock }),
-    testLock: unsupported,
-    setLock: unsupported,
+    testLock: (call, { inode }, lock) => locks.test(nodes.get(inode), lock, call.signal),
+    setLock: (call, { inode }, lock, { wait }) => locks.set(nodes.get(inode), lock, { wait, signal: () => call.signal }),
     unsaved: files.unsaved,
     stop: async () => {
       using _ = files;
-      return (await files.stop()).map((node) => `/${nodes.pathOf(node).join("/")}`);
+      const left = await files.stop();
+      await realms.stop();
+      return left.map((node) => `/${nodes.pathOf(node).join("/")}`);
     },
   };
   return options.readOnly ? readOnly(system) : obeyGrants(system, { nodes, clock });
@@ -100,10 +122,6 @@ async function rootOf({ remote, components }: CollectiveFileSystemOptions): Prom
   if (attr.type !== "directory") throw new CollectiveError("not_a_directory", `/${components.join("/")} is not a directory`);
   // For the root itself, `resolve` and `getAttr` say the same.
   return await remote.control.call(routes.getAttr, { inode: attr.inode });
-}
-
-function unsupported(): never {
-  throw new CollectiveError("unsupported", "the collective cannot do this yet");
 }
 
 function refuse(): never {

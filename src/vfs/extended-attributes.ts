@@ -7,7 +7,7 @@ import { routes } from "../../protocol/routes.ts";
 import type { Clock } from "../core/clock.ts";
 import type { FileSystem } from "./file-system.ts";
 import { type Node, type Nodes, outdate } from "./nodes.ts";
-import { type Replies, validMs } from "./replies.ts";
+import type { Replies } from "./replies.ts";
 
 type AttributeCalls = Pick<
   FileSystem,
@@ -34,7 +34,7 @@ export function createExtendedAttributes({ nodes, replies, clock }: ExtendedAttr
     if (node.attr.extendedAttributes === 0) return none;
     const last = known.get(node);
     const askedMs = clock.monotonicMs();
-    if (last && askedMs - last.askedMs < validMs) return last.values;
+    if (last && replies.isBelieved(node.realm, node.number, last.askedMs)) return last.values;
     const { attributes } = await node.realm.remote.control.call(routes.extendedAttributes, { inode: node.inode }, { signal });
     const values = new Map(attributes.map(({ name, value }) => [name, value]));
     // Unless one was changed meanwhile.

@@ -6,9 +6,9 @@ import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { Right } from "../../protocol/rights.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Clock } from "../core/clock.ts";
+import { untoldMs } from "./beliefs.ts";
 import type { Answer, Call, FileSystem, Place } from "./file-system.ts";
 import type { Node, Nodes } from "./nodes.ts";
-import { validMs } from "./replies.ts";
 
 export interface GrantsOptions {
   readonly nodes: Nodes;
@@ -25,7 +25,7 @@ export function obeyGrants<T extends FileSystem>(system: T, { nodes, clock }: Gr
   const rightsOn = async (node: Node, signal: AbortSignal): Promise<readonly Right[]> => {
     const last = known.get(node);
     const askedMs = clock.monotonicMs();
-    if (last && askedMs - last.askedMs < validMs) return last.rights;
+    if (last && askedMs - last.askedMs < untoldMs) return last.rights;
     const { rights } = await node.realm.remote.control.call(routes.rightsOn, { inode: node.inode }, { signal });
     known.set(node, { askedMs, rights });
     return rights;

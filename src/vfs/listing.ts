@@ -5,11 +5,12 @@ import { routes } from "../../protocol/routes.ts";
 import type { DirectoryEntry } from "../../protocol/schema.ts";
 import { sharingMembers } from "../client/files.ts";
 import type { Clock } from "../core/clock.ts";
+import type { Beliefs } from "./beliefs.ts";
 import { type FileSystem, type ListedEntry, rootInode } from "./file-system.ts";
 import { createHandles } from "./handles.ts";
 import { isOutdated, type Node, type Nodes } from "./nodes.ts";
 import type { Realms } from "./realms.ts";
-import { type Replies, validMs } from "./replies.ts";
+import type { Replies } from "./replies.ts";
 
 type ListingCalls = Pick<FileSystem, "openDirectory" | "list" | "syncDirectory" | "releaseDirectory">;
 
@@ -26,6 +27,8 @@ interface Listing {
   /** In the order they are shown; their cookies are their places here, from 1. */
   shown: { readonly name: string; readonly inode: number; readonly seen: Seen | undefined }[];
   after: string | undefined;
+  /** When its first page was asked for, and how often this mount had changed it then. */
+  begun: { readonly askedMs: number; readonly changes: number } | undefined;
   isWhole: boolean;
   /** Pages are fetched one after the other, also for readers that ask at once. */
   turn: Promise<unknown>;
@@ -35,10 +38,11 @@ export interface ListingOptions {
   readonly nodes: Nodes;
   readonly realms: Realms;
   readonly replies: Replies;
+  readonly beliefs: Beliefs;
   readonly clock: Clock;
 }
 
-export function createListing({ nodes, realms, replies, clock }: ListingOptions): ListingCalls {
+export function createListing({ nodes, realms, replies, beliefs, clock }: ListingOptions): ListingCalls {
   const handles = createHandles<Listing>();
   const begin = (node: Node): Listing => ({
     node,
@@ -47,6 +51,7 @@ export function createListing({ nodes, realms, replies, clock }: ListingOptions)
       { name: "..", inode: node.place?.parent ?? rootInode, seen: undefined },
     ],
     after: undefined,
+    begun: undefined,
     isWhole: false,
     turn: Promise.resolve(),
   });
@@ -54,6 +59,7 @@ export function createListing({ nodes, realms, replies, clock }: ListingOptions)
     const { node, shown } = listing;
     const { realm, inode, changes } = node;
     const askedMs = clock.monotonicMs();
+    listing.begun ??= { askedMs, changes };
     const page = await realm.remote.control.call(routes.list, { inode, after: listing.after, limit: directoryPageEntriesMax }, { signal });
     listing.after = page.entries.at(-1)?.name;
     for (const entry of page.entries) {
@@ -61,6 +67,13 @@ export function createListing({ nodes, realms, replies, clock }: ListingOptions)
     }
     if (page.more && listing.after !== undefined) return;
     if (replies.isCollectiveRoot(node) && realm === realms.own) await showMembers(listing, signal);
+    else if (listing.begun.changes === node.changes) {
+      beliefs.knowWhole(
+        node,
+        shown.map(({ name }) => name),
+        listing.begun.askedMs,
+      );
+    }
     listing.isWhole = true;
   };
   const showMembers = async ({ node, shown }: Listing, signal: AbortSignal): Promise<void> => {
@@ -76,7 +89,7 @@ export function createListing({ nodes, realms, replies, clock }: ListingOptions)
     const { name, inode, seen } = found;
     const listed = { name, inode, kind: seen?.entry.attr.type ?? "directory", cookie: at + 1 };
     // What this mount has changed in the directory since may be just this entry.
-    const isTrue = seen && seen.changes === node.changes && clock.monotonicMs() - seen.askedMs < validMs;
+    const isTrue = seen && seen.changes === node.changes && replies.isBelieved(node.realm, inode, seen.askedMs);
     if (!withAttributes || !isTrue) return listed;
     const known = nodes.known(inode);
     if (known && isOutdated(known)) return listed;
@@ -93,6 +106,7 @@ export function createListing({ nodes, realms, replies, clock }: ListingOptions)
         const { shown } = begin(listing.node);
         listing.shown = shown;
         listing.after = undefined;
+        listing.begun = undefined;
         listing.isWhole = false;
       }
       while (listing.shown.length <= after && !listing.isWhole) {
@@ -110,7 +124,7 @@ export function createListing({ nodes, realms, replies, clock }: ListingOptions)
       }
       return listed;
     },
-    syncDirectory: () => undefined,
+    syncDirectory: (_, { handle }) => handles.get(handle).node.realm.session.makeDurable(),
     releaseDirectory: (_, { handle }) => void handles.remove(handle),
   };
 }

@@ -1,11 +1,11 @@
 /** Making, removing and moving names. Each is one change at the coordinator, durable when it is answered. */
 import { CollectiveError } from "../../protocol/errors.ts";
-import { mebibyte } from "../../protocol/limits.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import { createUpload } from "../client/upload.ts";
 import type { Clock } from "../core/clock.ts";
 import { ownedIn } from "./attributes.ts";
+import type { Beliefs } from "./beliefs.ts";
 import type { Call, FileSystem, Place } from "./file-system.ts";
 import { hasSeveralNames, type Node, type Nodes, outdate } from "./nodes.ts";
 import type { OpenFiles } from "./opened-file.ts";
@@ -14,31 +14,30 @@ import type { Replies } from "./replies.ts";
 type NameCalls = Pick<FileSystem, "makeDirectory" | "makeNode" | "makeSymlink" | "link" | "unlink" | "removeDirectory" | "rename">;
 
 export interface NameOperations extends NameCalls {
-  /** A new and empty file. `already_exists` where the name is taken. */
-  makeFile(call: Call, place: Place, mode: number): Promise<Node>;
+  /** A new and empty file; whether nobody else can have it open. `already_exists` where the name is taken. */
+  makeFile(call: Call, place: Place, mode: number): Promise<{ readonly node: Node; readonly leased: boolean }>;
 }
 
 export interface NameOperationsOptions {
   readonly nodes: Nodes;
   readonly replies: Replies;
   readonly files: OpenFiles;
+  readonly beliefs: Beliefs;
   readonly clock: Clock;
 }
 
-/** What an open file without a name is kept for: larger ones can be read only until the nodes have deleted them. */
-const keptBytesMax = 64 * mebibyte;
-
-export function createNameOperations({ nodes, replies, files, clock }: NameOperationsOptions): NameOperations {
+export function createNameOperations({ nodes, replies, files, beliefs, clock }: NameOperationsOptions): NameOperations {
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
   /** Its times have changed with what is in it. */
   const noteChanged = (directory: Node): void => {
     outdate(directory);
     directory.changes++;
   };
-  const made = (parent: Node, attr: Attr | undefined, place: Place): Node => {
+  const made = (parent: Node, attr: Attr | undefined, place: Place, askedMs?: number): Node => {
     if (!attr) throw new CollectiveError("internal", "the coordinator made nothing");
     noteChanged(parent);
-    return nodes.remember(parent.realm, attr, place);
+    beliefs.noteName(parent, place.name);
+    return nodes.remember(parent.realm, attr, place, askedMs);
   };
   /** Datastores alone stand in the root. */
   const parentOf = ({ parent, name }: Place): Node => {
@@ -53,21 +52,24 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
   const refOf = ({ parent, name }: Place) => ({ parent: nodes.get(parent).inode, name });
   const makeFile: NameOperations["makeFile"] = async (call, place, mode) => {
     const parent = parentOf(place);
-    const { remote } = parent.realm;
+    const { remote, session } = parent.realm;
+    const { askedMs: believedMs } = parent;
     const file = { ...refOf(place), ...owned(parent, call, mode), mtimeNs: nowNs(), sizeBytes: 0, extents: [], replaces: null };
     const { token } = createUpload(remote);
-    const commit = { upload: token, files: [file], receipts: [], last: true };
-    const { attrs } = await remote.control.call(routes.commit, commit, { signal: call.signal });
-    return made(parent, attrs[0], place);
+    const askedMs = clock.monotonicMs();
+    // As POSIX has it, a name is durable when somebody syncs it.
+    const commit = { upload: token, files: [file], receipts: [], last: true, isRelaxed: true };
+    const { attrs, leased } = await session.create(() => remote.control.call(routes.commit, commit, { signal: call.signal }));
+    session.noteRelaxed();
+    const node = made(parent, attrs[0], place, askedMs);
+    // The directory's own times are those of what was made in it.
+    parent.attr = { ...parent.attr, mtimeNs: node.attr.ctimeNs, ctimeNs: node.attr.ctimeNs };
+    parent.askedMs = believedMs;
+    return { node, leased };
   };
   /** Before one of its names goes, which may be the last: whoever has it open may still want all of it. */
-  const keepOpen = async (node: Node | undefined, signal: AbortSignal): Promise<void> => {
-    if (!node?.opened || node.isRemoved) return;
-    // Another client may have given it more names, or taken some.
-    outdate(node);
-    const { attr, opened, isRemoved } = await replies.current(node, signal);
-    if (isRemoved || attr.links > 1 || !opened || opened.handles === 0) return;
-    if (opened.content.stored.sizeBytes <= keptBytesMax) await opened.content.keepLocally();
+  const keepOpen = async (node: Node | undefined): Promise<void> => {
+    if (node?.opened && node.opened.handles > 0) await node.realm.session.holdOpen();
   };
   /** One of its names is gone. Whether that was the last matters as long as it is open, and the coordinator knows. */
   const leave = async (node: Node, place: Place, signal: AbortSignal): Promise<void> => {
@@ -79,7 +81,7 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
     const parent = nodes.get(place.parent);
     const node = nodes.at(place);
     await files.exclusively(node, async () => {
-      await keepOpen(node, signal);
+      await keepOpen(node);
       await parent.realm.remote.control.call(routes.remove, { ...refOf(place), kind }, { signal });
       if (node) await leave(node, place, signal);
     });
@@ -96,15 +98,18 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
     makeDirectory: async (call, place, mode) => {
       const parent = nodes.get(place.parent);
       const directories = [{ ...refOf(place), ...owned(parent, call, mode, "directory") }];
+      const askedMs = clock.monotonicMs();
       const { attrs } = await parent.realm.remote.control.call(
         routes.makeDirectories,
         { directories, existing: "fail" },
         { signal: call.signal },
       );
-      return replies.entry(made(parent, attrs[0], place));
+      const node = made(parent, attrs[0], place);
+      beliefs.knowWhole(node, [], askedMs);
+      return replies.entry(node);
     },
     makeNode: async (call, { kind, mode, device, ...place }) => {
-      if (kind === "file") return replies.entry(await makeFile(call, place, mode));
+      if (kind === "file") return replies.entry((await makeFile(call, place, mode)).node);
       const parent = parentOf(place);
       const node = { ...refOf(place), ...owned(parent, call, mode), type: kind, device };
       const attr = await parent.realm.remote.control.call(routes.makeNode, node, { signal: call.signal });
@@ -136,9 +141,10 @@ export function createNameOperations({ nodes, replies, files, clock }: NameOpera
       await bothInTurn(moved, there, async () => {
         if (existing === "exchange") await control.call(routes.exchange, { one: refs.from, other: refs.to }, { signal: call.signal });
         else {
-          if (existing === "replace" && there !== moved) await keepOpen(there, call.signal);
+          if (existing === "replace" && there !== moved) await keepOpen(there);
           await control.call(routes.rename, { ...refs, replace: existing === "replace" }, { signal: call.signal });
         }
+        beliefs.noteName(target, to.name);
         // Two names of one file stay as they are.
         if (moved && moved === there) return;
         if (there && existing === "exchange") nodes.move(there, to, from);

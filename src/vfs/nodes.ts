@@ -7,13 +7,16 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { type Inode, rootInode as memberRoot } from "../../protocol/ids.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { Remote } from "../client/remote.ts";
-import type { Limiter } from "../core/limiter.ts";
+import type { ClientSession } from "../client/session.ts";
+import { createLimiter, type Limiter } from "../core/limiter.ts";
 import { type Place, rootInode } from "./file-system.ts";
-import type { OpenedFile } from "./opened-file.ts";
+import type { KernelView } from "./kernel-view.ts";
+import type { OpenedFile } from "./opened.ts";
 
 /** A member as this mount sees it. */
 export interface Realm {
   readonly remote: Remote;
+  readonly session: ClientSession;
   /** The number of its inode 0. */
   readonly base: number;
   /** Where the mounted directory lies in it; empty for other members, who are shown whole. */
@@ -41,6 +44,9 @@ export interface Node {
   turns: Limiter | undefined;
   /** The version whose pages the kernel may still have. */
   shownVersion: number | undefined;
+  seen: KernelView | undefined;
+  /** Of the kernel's memory of it. */
+  generation: number;
 }
 
 export interface Nodes {
@@ -48,6 +54,7 @@ export interface Nodes {
   /** Throws `stale` for one that was forgotten long ago. */
   get(number: number): Node;
   known(number: number): Node | undefined;
+  all(): Iterable<Node>;
   at(place: Place): Node | undefined;
   numberOf(realm: Realm, inode: Inode): number;
   /** It was seen there, just now unless told. */
@@ -61,6 +68,8 @@ export interface Nodes {
   forget(number: number): void;
   /** The names on a way to it inside its realm. */
   pathOf(node: Node): string[];
+  /** From the root of the mount; undefined where it has no name any more. */
+  shownPathOf(node: Node): string[] | undefined;
 }
 
 /** What is remembered of it is asked for again before it is told: a change here has moved its times at the coordinator. */
@@ -103,6 +112,8 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
     opened: undefined,
     turns: undefined,
     shownVersion: undefined,
+    seen: undefined,
+    generation: 0,
   });
   const root = make(rootInode, realm, rootAttr);
   byNumber.set(rootInode, root);
@@ -146,6 +157,7 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
     root,
     get,
     known: (number) => byNumber.get(number),
+    all: () => byNumber.values(),
     at: (place) => byPlace.get(keyOf(place)),
     numberOf,
     remember: (of, attr, place, askedMs = nowMs()) => {
@@ -178,6 +190,14 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
       forgotten.add(number);
       evict();
     },
+    shownPathOf: (node) => {
+      const names: string[] = [];
+      for (let at: Node | undefined = node; at !== root; at = byNumber.get(at.place.parent)) {
+        if (!at?.place || at.isRemoved) return undefined;
+        names.unshift(at.place.name);
+      }
+      return names;
+    },
     pathOf: (node) => {
       const names: string[] = [];
       let at = node;
@@ -193,4 +213,10 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
 
 export function hasSeveralNames({ attr }: Node): boolean {
   return attr.type !== "directory" && attr.links > 1;
+}
+
+/** One at a time for each file: its commits, and what moves or removes its name. */
+export function turnsOf(node: Node): Limiter {
+  node.turns ??= createLimiter(1);
+  return node.turns;
 }

@@ -9,33 +9,24 @@
  */
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { extentsPerCommitMax, mebibyte } from "../../protocol/limits.ts";
-import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
-import { createLimiter, type Limiter } from "../core/limiter.ts";
 import type { Log } from "../core/log.ts";
-import { createFileContent, type FileContent } from "./file-content.ts";
+import { createBatchedWriter } from "./batched-content.ts";
+import { createFileContent } from "./file-content.ts";
 import type { KernelCaches } from "./file-system.ts";
-import type { Node, Nodes } from "./nodes.ts";
+import { isSeenOtherwise, noteSeen, showOpen } from "./kernel-view.ts";
+import { type Node, type Nodes, turnsOf } from "./nodes.ts";
+import { newOpened, type OpenedFile, onlyAppends } from "./opened.ts";
+import { currentAttr } from "./realms.ts";
+import { createRounds } from "./rounds.ts";
 import type { SpoolFolder } from "./spool.ts";
 import { type ContentWriter, createContentWriter, type StoredFile, type StoreRequest } from "./store-content.ts";
 import { openStored, type ReadMemory, type StoredContent, staleError } from "./stored-content.ts";
 
-export interface OpenedFile {
-  readonly content: FileContent;
-  handles: number;
-  /** What the next commit will say; undefined where that is what the coordinator knows. */
-  mode: number | undefined;
-  modifiedNs: bigint | undefined;
-  changedNs: bigint | undefined;
-  hasFailed: boolean;
-  /** Of those who wait for a commit: called whenever a part of it is stored. */
-  readonly waiting: Set<() => void>;
-}
-
 export interface OpenFiles {
   /** `attr` is fresh. Each is followed by one `close`. */
-  open(node: Node, attr: Attr): Promise<OpenedFile>;
+  open(node: Node, fresh: { readonly attr: Attr; readonly leased: boolean }): Promise<OpenedFile>;
   /** Never throws: what could not be stored is kept. */
   close(node: Node): Promise<void>;
   write(node: Node, data: Uint8Array, at: number): Promise<void> | undefined;
@@ -46,6 +37,14 @@ export interface OpenFiles {
    * first. `unsupported` when somebody else writes there meanwhile.
    */
   copyRange(from: Node, to: Node, range: CopiedRange): Promise<void>;
+  /** What the kernel has of it and has not written yet comes here before it resolves. */
+  flushKernel(node: Node): Promise<void>;
+  /** Another client has changed it, or may have: shows that, where nothing written here lies over it. */
+  refresh(node: Node): Promise<void>;
+  /** At each close: durable when it resolves, or on its way while nobody else can look. */
+  flush(node: Node, progress: () => void): Promise<void> | undefined;
+  /** Somebody else wants to look: resolves when all that was closed is stored, or could not be. */
+  recall(node: Node): Promise<void>;
   /** In turn with its commits. */
   exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
   unsaved(): UnsavedFiles;
@@ -82,27 +81,40 @@ const backgroundBytes = 64 * mebibyte;
 export const backgroundPieces = extentsPerCommitMax / 8;
 /** Less is in memory, which has its own bound. */
 const spooledBytesMin = mebibyte;
+/** Of one file, and files of which the last close need not wait. */
+const storedLaterBytesMax = mebibyte;
+const storedLaterMax = 512;
+/** What is closed within this time is stored together. */
+const storedLaterMs = 50;
 const rebasesMax = 5;
 const retryIntervalMs = 5_000;
 
 export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposable {
   const { nodes, spools, memory, clock, log } = options;
-  const writer: ContentWriter = createContentWriter();
+  const writer: ContentWriter = createBatchedWriter(createContentWriter());
   const active = new Set<Node>();
+  /** The last commit failed: closing tells of the next one. */
+  let isDoubtful = false;
+  const later = createRounds(clock, storedLaterMs);
 
   const versionOf = (node: Node, attr: Attr): StoredContent =>
     openStored({ remote: node.realm.remote, inode: attr.inode, version: attr.version, sizeBytes: attr.sizeBytes }, memory);
-  const rebase = (node: Node, { content }: OpenedFile, attr: Attr): void => {
-    content.rebase(versionOf(node, attr));
+  const show = (node: Node, opened: OpenedFile): void => {
+    const caches = options.caches();
+    opened.dropping = caches && showOpen(node, nodes, caches);
+  };
+  const rebase = (node: Node, opened: OpenedFile, attr: Attr): void => {
+    opened.content.rebase(versionOf(node, attr));
     node.attr = attr;
     node.shownVersion = undefined;
-    void options.caches()?.dropData(node.number);
+    show(node, opened);
   };
 
   type Store = (request: StoreRequest) => Promise<StoredFile | undefined>;
   const commitOnce = async (node: Node, opened: OpenedFile, store: Store, reachesTo?: number): Promise<void> => {
     const { content, mode, modifiedNs, changedNs } = opened;
     const { place, attr, realm } = node;
+    const askedMs = clock.monotonicMs();
     if (!place || attr.store === undefined) throw staleError();
     const unsaved = content.takeUnsaved(reachesTo);
     const { inode, version } = unsaved.stored;
@@ -120,6 +132,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
           name: place.name,
           mode: mode ?? attr.mode,
           mtimeNs: modifiedNs ?? attr.mtimeNs,
+          ...(changedNs === undefined ? {} : { changedNs }),
           // Wherever another client has moved it.
           inode,
           replaces: { inode, version },
@@ -131,8 +144,11 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       }
       content.committed(done.stored);
       if (node.shownVersion === version) node.shownVersion = done.attr.version;
+      const isSeen = node.seen?.version === version;
       node.attr = done.attr;
-      node.askedMs = clock.monotonicMs();
+      if (opened.writers.direct > 0) show(node, opened);
+      else if (isSeen) noteSeen(node);
+      node.askedMs = askedMs;
       if (opened.mode === mode) opened.mode = undefined;
       if (opened.modifiedNs === modifiedNs) opened.modifiedNs = undefined;
       if (opened.changedNs === changedNs) opened.changedNs = undefined;
@@ -144,9 +160,10 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
   /** Another client has changed or removed it. Throws what the commit did when it has not. */
   const catchUp = async (node: Node, opened: OpenedFile, failure: CollectiveError): Promise<void> => {
     const { stored } = opened.content;
-    const attr = await currentAttr(node, stored);
+    const attr = await currentAttr(node.realm, stored.inode);
     if (attr?.version === stored.version) throw failure;
     if (attr) {
+      await opened.content.moveAppended(attr.sizeBytes);
       rebase(node, opened, attr);
       return;
     }
@@ -159,6 +176,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       try {
         await commitOnce(node, opened, writer.store);
         opened.hasFailed = false;
+        isDoubtful = false;
         return;
       } catch (thrown) {
         const error = toCollectiveError(thrown);
@@ -169,6 +187,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         if (!opened.hasFailed)
           log.warn("a file could not be stored, and is kept to be tried again", { name: node.place?.name, error: error.message });
         opened.hasFailed = true;
+        isDoubtful = true;
         throw error;
       }
     }
@@ -199,6 +218,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     opened.content.discard();
     node.opened = undefined;
     active.delete(node);
+    if (isSeenOtherwise(node)) for (const place of node.places.values()) void options.caches()?.dropName(place);
   };
   const commitQuietly = async (node: Node): Promise<void> => {
     await commit(node, undefined, { closing: node.opened?.handles === 0 }).catch(() => undefined);
@@ -231,17 +251,10 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     for (const node of active) if (node.opened?.hasFailed) void commitQuietly(node);
   });
   return {
-    open: async (node, attr) => {
-      const opened: OpenedFile = node.opened ?? {
-        content: createFileContent(versionOf(node, attr), spools),
-        handles: 0,
-        mode: undefined,
-        modifiedNs: undefined,
-        changedNs: undefined,
-        hasFailed: false,
-        waiting: new Set(),
-      };
+    open: async (node, { attr, leased }) => {
+      const opened: OpenedFile = node.opened ?? newOpened(createFileContent(versionOf(node, attr), spools), leased);
       opened.handles++;
+      opened.leased ||= leased;
       if (node.opened === opened) {
         await turnsOf(node).run(async () => {
           if (!opened.content.hasUnsaved && attr.version > opened.content.stored.version) rebase(node, opened, attr);
@@ -255,7 +268,9 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       const { opened } = node;
       if (!opened) return;
       opened.handles--;
+      await opened.storing;
       if (opened.handles === 0) await commitQuietly(node);
+      node.realm.session.close(node.inode);
     },
     write: (node, data, at) => {
       const { opened } = node;
@@ -272,11 +287,11 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       if (isFull) {
         return (async () => {
           await makeRoom();
-          await content.write(data, at);
+          await content.write(data, at, onlyAppends(opened));
           noteWritten();
         })();
       }
-      const pending = content.write(data, at);
+      const pending = content.write(data, at, onlyAppends(opened));
       if (pending) return pending.then(noteWritten);
       noteWritten();
       return undefined;
@@ -300,12 +315,53 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         opened.content.noteCopied({ start: at, end: at + bytes });
       });
     },
+    flushKernel: async (node) => {
+      if (node.opened && node.opened.writers.cached > 0) await options.caches()?.dropData(node.number);
+    },
+    refresh: async (node) => {
+      await turnsOf(node).run(async () => {
+        const { opened } = node;
+        if (!opened || opened.content.hasUnsaved || node.isRemoved) return;
+        const askedMs = clock.monotonicMs();
+        const attr = await currentAttr(node.realm, opened.content.stored.inode);
+        if (attr === undefined || attr.links === 0) {
+          node.attr = { ...node.attr, links: 0 };
+          nodes.remove(node);
+          return;
+        }
+        if (attr.version > opened.content.stored.version) {
+          await opened.content.moveAppended(attr.sizeBytes);
+          rebase(node, opened, attr);
+        } else if (attr.version === node.attr.version) node.attr = attr;
+        node.askedMs = askedMs;
+      });
+    },
+    flush: (node, progress) => {
+      const { opened } = node;
+      if (!opened?.content.hasUnsaved) return undefined;
+      const mayWait = opened.leased && !isDoubtful && later.tasks < storedLaterMax && opened.content.unsavedBytes <= storedLaterBytesMax;
+      if (!mayWait) return commit(node, progress, { closing: true });
+      const storing = later
+        .join(() => commitQuietly(node))
+        .finally(() => {
+          if (opened.storing === storing) opened.storing = undefined;
+        });
+      opened.storing = storing;
+      return undefined;
+    },
+    recall: async ({ opened }) => {
+      if (!opened) return;
+      opened.leased = false;
+      if (opened.storing) later.begin();
+      await opened.storing;
+    },
     unsaved: () => {
       const all = [...active].flatMap(({ opened }) => opened ?? []);
       return { bytes: all.reduce((sum, { content }) => sum + content.unsavedBytes, 0), failed: all.filter((one) => one.hasFailed).length };
     },
     exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
     stop: async () => {
+      later.begin();
       await Promise.all([...active].map(commitQuietly));
       return [...active].filter((node) => node.opened?.content.hasUnsaved && !node.isRemoved);
     },
@@ -320,19 +376,4 @@ function mayBeChanged({ code, details }: CollectiveError): boolean {
 /** The kernel reads and writes it then. */
 function changedMeanwhile(cause?: CollectiveError): CollectiveError {
   return new CollectiveError("unsupported", "the file is written to meanwhile", { cause });
-}
-
-function turnsOf(node: Node): Limiter {
-  node.turns ??= createLimiter(1);
-  return node.turns;
-}
-
-/** Undefined when it does not exist any more. */
-async function currentAttr({ realm }: Node, { inode }: StoredContent): Promise<Attr | undefined> {
-  try {
-    return await realm.remote.control.call(routes.getAttr, { inode });
-  } catch (thrown) {
-    if (toCollectiveError(thrown).code === "not_found") return undefined;
-    throw thrown;
-  }
 }

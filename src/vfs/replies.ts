@@ -3,14 +3,14 @@ import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { rootInode as memberRoot } from "../../protocol/ids.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
+import type { OpenAccess } from "../client/session.ts";
 import type { Clock } from "../core/clock.ts";
 import { attributesOf, type ShownOwner } from "./attributes.ts";
+import type { Beliefs } from "./beliefs.ts";
 import type { AttributesReply, EntryReply, NoEntry, Place } from "./file-system.ts";
+import { generationOf } from "./kernel-view.ts";
 import { isOutdated, type Node, type Nodes, type Realm } from "./nodes.ts";
 import type { Realms } from "./realms.ts";
-
-/** How long the kernel believes names and attributes: so late, at most, another client's change is seen. */
-export const validMs = 1_000;
 
 export interface Replies {
   /** What is known of it may be told without asking. */
@@ -18,6 +18,10 @@ export interface Replies {
   /** The coordinator's word, not older than what the kernel would still believe. */
   current(node: Node, signal?: AbortSignal): Promise<Node>;
   fresh(node: Node, signal?: AbortSignal): Promise<Attr>;
+  /** The same, and the coordinator knows that it is open here. `stale` when it is gone. */
+  opened(node: Node, access: OpenAccess, signal?: AbortSignal): Promise<{ readonly attr: Attr; readonly leased: boolean }>;
+  /** What was said of it at that time may be told without asking. */
+  isBelieved(realm: Realm, number: number, askedMs: number): boolean;
   attributes(node: Node): AttributesReply;
   entry(node: Node): EntryReply;
   /** As it is now, asked of the coordinator. */
@@ -30,22 +34,26 @@ export interface Replies {
 export interface RepliesOptions {
   readonly nodes: Nodes;
   readonly realms: Realms;
+  readonly beliefs: Beliefs;
   readonly owner: ShownOwner;
   readonly clock: Clock;
 }
 
-export function createReplies({ nodes, realms, owner, clock }: RepliesOptions): Replies {
-  const leftMs = (node: Node): number => Math.max(0, Math.trunc(validMs - (clock.monotonicMs() - node.askedMs)));
+export function createReplies({ nodes, realms, beliefs, owner, clock }: RepliesOptions): Replies {
+  const leftMs = ({ realm, number, askedMs }: Node): number => beliefs.leftMs(realm, number, askedMs);
   const attributes = (node: Node): AttributesReply => ({ attributes: attributesOf(node, owner), attributesValidMs: leftMs(node) });
-  const entry = (node: Node): EntryReply => ({ ...attributes(node), nameValidMs: leftMs(node) });
+  const entry = (node: Node): EntryReply => ({ ...attributes(node), nameValidMs: leftMs(node), generation: generationOf(node) });
   const isCollectiveRoot = (node: Node): boolean => node.inode === memberRoot;
-  const fresh = async (node: Node, signal?: AbortSignal): Promise<Attr> => {
-    const attr = await node.realm.remote.control.call(routes.getAttr, { inode: node.inode }, { signal });
+  const noted = async (node: Node, ask: () => Promise<Attr>): Promise<Attr> => {
+    const askedMs = clock.monotonicMs();
+    const attr = await ask();
     // What is being committed here meanwhile may be newer than this answer.
     if (attr.version >= node.attr.version) node.attr = attr;
-    node.askedMs = clock.monotonicMs();
+    node.askedMs = askedMs;
     return node.attr;
   };
+  const fresh: Replies["fresh"] = (node, signal) =>
+    noted(node, () => node.realm.remote.control.call(routes.getAttr, { inode: node.inode }, { signal }));
   const rootOf = async (realm: Realm, place: Place, signal: AbortSignal | undefined): Promise<Node> => {
     const attr = await realm.remote.control.call(routes.getAttr, { inode: memberRoot }, { signal });
     return nodes.remember(realm, attr, place);
@@ -57,18 +65,34 @@ export function createReplies({ nodes, realms, owner, clock }: RepliesOptions): 
       const other = await realms.named(place.name, signal);
       if (other) return await rootOf(other, place, signal);
     }
+    const askedMs = clock.monotonicMs();
     const { attr } = await realm.remote.control.call(routes.lookup, { parent: parent.inode, name: place.name }, { signal });
-    return attr ? nodes.remember(realm, attr, place) : undefined;
+    return attr ? nodes.remember(realm, attr, place, askedMs) : undefined;
   };
   const isCurrent = (node: Node): boolean =>
     node.isRemoved || leftMs(node) > 0 || (node.opened?.content.hasUnsaved === true && !isOutdated(node));
   return {
     fresh,
+    opened: async (node, access, signal) => {
+      let leased = false;
+      const attr = await noted(node, async () => {
+        const opened = await node.realm.session.open(node.inode, access, signal).catch((thrown: unknown) => {
+          const error = toCollectiveError(thrown);
+          throw error.code === "not_found" ? new CollectiveError("stale", "the file was removed", { cause: error }) : error;
+        });
+        leased = opened.leased;
+        return opened.attr;
+      });
+      return { attr, leased };
+    },
+    isBelieved: (realm, number, askedMs) => beliefs.leftMs(realm, number, askedMs) > 0,
     isCurrent,
     current: async (node, signal) => {
       if (isCurrent(node)) return node;
       try {
-        await fresh(node, signal);
+        const { links } = await fresh(node, signal);
+        // It is only held open.
+        if (links === 0) nodes.remove(node);
       } catch (thrown) {
         const isGone = toCollectiveError(thrown).code === "not_found";
         if (!isGone) throw thrown;
@@ -81,8 +105,10 @@ export function createReplies({ nodes, realms, owner, clock }: RepliesOptions): 
     entry,
     find,
     lookup: async (place, signal) => {
-      const node = await find(place, signal);
-      return node ? entry(node) : { attributes: undefined, nameValidMs: validMs };
+      const askedMs = clock.monotonicMs();
+      const parent = nodes.get(place.parent);
+      const node = beliefs.isAbsent(parent, place.name) ? undefined : await find(place, signal);
+      return node ? entry(node) : { attributes: undefined, nameValidMs: beliefs.absentMs(parent, place.name, askedMs) };
     },
     isCollectiveRoot,
   };

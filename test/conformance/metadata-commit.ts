@@ -61,6 +61,19 @@ function publishing(check: Check): void {
     expect((await collectAll(metadata)).get(nodeNames[0] ?? owner)?.sort()).toEqual([piece("a:10").chunk, piece("b:5").chunk].sort());
   });
 
+  check("believes when a file was written between its last change and now", async ({ metadata, clock }) => {
+    const store = await createStore(metadata);
+    const file = { parent: store.inode, name: "file", pieces: ["a:10"], mode: 0o600, mtimeNs: 1n };
+    const created = await writeFile(metadata, store.inode, file);
+    clock.nowMs += 1_000;
+    const nowNs = BigInt(clock.nowMs) * 1_000_000n;
+    const changed = async (changedNs: bigint) => (await writeFile(metadata, store.inode, { ...file, changedNs })).ctimeNs;
+    expect(await changed(created.ctimeNs - 1n)).toBe(created.ctimeNs);
+    expect(await changed(nowNs - 5n)).toBe(nowNs - 5n);
+    expect(await changed(nowNs - 6n)).toBe(nowNs - 5n);
+    expect(await changed(nowNs + 1n)).toBe(nowNs);
+  });
+
   check("takes empty files, repeated chunks and files without end of names", async ({ metadata }) => {
     const store = await createStore(metadata);
     const { attrs } = await writeFiles(metadata, store.inode, [

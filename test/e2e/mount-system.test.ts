@@ -56,10 +56,13 @@ describe.skipIf(impossible !== undefined)("a mount of the system", () => {
     const path = join(mounted.path, "documents/observed");
     writeFileSync(path, "observed");
     expect(readFileSync(path, "utf8")).toBe("observed");
-    const metrics = await scrape("/metrics");
+    // What was closed is stored a moment later.
+    const metrics = await until(
+      () => scrape("/metrics"),
+      (text) => /collective_mount_unsaved_bytes\{.*\} 0/.test(text),
+    );
     expect(metrics).toMatch(/collective_fuse_operations_total\{operation="create",outcome="ok",member="alice@home.collective.local"\} 1\n/);
     expect(metrics).toMatch(/collective_fuse_operation_seconds_count\{.*,operation="write"\} 1\n/);
-    expect(metrics).toMatch(/collective_mount_unsaved_bytes\{.*\} 0/);
     expect(JSON.parse(await scrape("/health"))).toEqual({ health: "healthy", score: 100, reasons: [] });
 
     await collective.service("node-01").process.kill();

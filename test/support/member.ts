@@ -16,6 +16,7 @@ import { createAccessHandlers } from "../../src/coordinator/access-handlers.ts";
 import { createAllNodes } from "../../src/coordinator/all-nodes.ts";
 import { createBootstrapHandlers } from "../../src/coordinator/bootstrap-handlers.ts";
 import { createCertificateHandlers } from "../../src/coordinator/certificate-handlers.ts";
+import { createChangeFeed } from "../../src/coordinator/change-feed.ts";
 import { createNodeDirectory } from "../../src/coordinator/directory.ts";
 import { createFederation } from "../../src/coordinator/federation.ts";
 import { createFederationHandlers } from "../../src/coordinator/federation-handlers.ts";
@@ -25,12 +26,15 @@ import { createHostedSpace } from "../../src/coordinator/hosted-space.ts";
 import { createHosting } from "../../src/coordinator/hosting.ts";
 import { createInodeHandlers } from "../../src/coordinator/inode-handlers.ts";
 import { createInviteHandlers } from "../../src/coordinator/invite-handlers.ts";
+import { createLeases } from "../../src/coordinator/leases.ts";
+import { createLocks } from "../../src/coordinator/locks.ts";
 import { createNamespaceHandlers } from "../../src/coordinator/namespace-handlers.ts";
 import { nodeTrustSince } from "../../src/coordinator/node-trust.ts";
 import { createPeers } from "../../src/coordinator/peers.ts";
 import { createRevocations } from "../../src/coordinator/revocations.ts";
 import { createRootHandlers } from "../../src/coordinator/root-peering.ts";
 import type { CoordinatorService } from "../../src/coordinator/service.ts";
+import { createSessionHandlers } from "../../src/coordinator/session-handlers.ts";
 import { createSystemHandlers } from "../../src/coordinator/system-handlers.ts";
 import { createTicketOffice } from "../../src/coordinator/tickets.ts";
 import { createToldRevocations } from "../../src/coordinator/told-revocations.ts";
@@ -90,7 +94,7 @@ export interface TestMember extends AsyncDisposable {
   /** What the coordinator itself uses, exchangeable by `server.reload`. */
   readonly credentials: Credentials;
   /** Calls as this identity; the member's administrator if none is given. */
-  client(credentials?: Credentials, random?: Random): ControlClient;
+  client(credentials?: Credentials, random?: Random, session?: string): ControlClient;
   /** As the administrator, or whoever the credentials name. */
   remote(options?: { readonly log?: Log; readonly credentials?: Credentials }): Remote;
   startNode(local: string, options?: TestNodeOptions): Promise<TestNode>;
@@ -175,6 +179,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
   const toldRevocations = createToldRevocations({ peers, federation, clock });
   const allNodes = await createAllNodes({ metadata, directory, peers, federation, clock });
   const { giveToGet = 1 } = options;
+  const changes = createChangeFeed({ metadata, clock, random: systemRandom });
   const service: CoordinatorService = {
     member,
     get address() {
@@ -201,6 +206,9 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     federation,
     membership: options.membershipOf && (await options.membershipOf(authority)),
     popularity: createPopularity(readCounting),
+    changes,
+    leases: createLeases({ clock, onRecall: changes.nudge }),
+    locks: createLocks({ clock, hasSessions: await metadata.hasSessions() }),
     nodes: createDataClient(() => credentials),
     get bootstrapAddress() {
       return bootstrapAddress;
@@ -215,6 +223,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
   const made = {
     ...createNamespaceHandlers(service),
     ...createInodeHandlers(service),
+    ...createSessionHandlers(service),
     ...createTransferHandlers(service),
     ...createSystemHandlers(service),
     ...createInviteHandlers(service),
@@ -265,8 +274,8 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
     handlers,
     credentials: own,
     credentialsOf,
-    client: (own = administrator, random = systemRandom) =>
-      createControlClient({ address, server: { kind: "coordinator", name: member }, credentials: () => own, clock, random }),
+    client: (own = administrator, random = systemRandom, session) =>
+      createControlClient({ address, server: { kind: "coordinator", name: member }, credentials: () => own, session, clock, random }),
     remote: ({ log = silentLog, credentials: own = administrator } = {}) =>
       createRemote({ member, address, credentials: () => own, clock, random: systemRandom, log }),
     nodes: () => nodes,
@@ -276,6 +285,7 @@ export async function startTestMember(options: TestMemberOptions = {}): Promise<
       return node;
     },
     [Symbol.asyncDispose]: async () => {
+      changes.stop();
       await federation.stop();
       await Promise.all([server.stop(), bootstrap.stop(), ...nodes.map((node) => node.kill())]);
       await metadata.close();

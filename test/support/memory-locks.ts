@@ -1,5 +1,6 @@
-/** `fcntl` and `flock` locks of one file, as POSIX and Linux have them: ranges of owners, and waiters in the order they came. */
+/** `fcntl` and `flock` locks of one file of a file system in memory, with waiters in the order they came. */
 import { CollectiveError } from "../../protocol/errors.ts";
+import { createLockTable, type HeldLock, type LockChange, type WaitGraph } from "../../src/core/lock-table.ts";
 import type { LockRange, LockRequest } from "../../src/vfs/file-system.ts";
 
 export interface MemoryLocks {
@@ -8,53 +9,23 @@ export interface MemoryLocks {
   release(style: LockRequest["style"], owner: bigint): void;
 }
 
-interface Waiter {
-  readonly lock: LockRequest;
-  readonly resolve: () => void;
-}
-
-/** Whom each owner waits for, over all files: a circle in it would wait for ever. */
-export type WaitGraph = Map<bigint, bigint>;
-
+/** `graph` is of all files. */
 export function createMemoryLocks(graph: WaitGraph): MemoryLocks {
-  let held: LockRequest[] = [];
-  let waiters: Waiter[] = [];
+  const table = createLockTable();
+  let waiters: { readonly lock: LockChange; readonly resolve: () => void }[] = [];
 
-  const overlaps = (a: LockRange, b: LockRange): boolean => a.startByte <= b.endByte && b.startByte <= a.endByte;
-  const obstacle = (lock: LockRequest): LockRequest | undefined =>
-    held.find(
-      (other) =>
-        other.style === lock.style &&
-        other.owner !== lock.owner &&
-        overlaps(other, lock) &&
-        (other.type === "write" || lock.type === "write"),
-    );
-  const take = (lock: LockRequest): void => {
-    held = held.flatMap((other) => {
-      if (other.style !== lock.style || other.owner !== lock.owner || !overlaps(other, lock)) return [other];
-      const before = other.startByte < lock.startByte ? [{ ...other, endByte: lock.startByte - 1 }] : [];
-      const after = other.endByte > lock.endByte ? [{ ...other, startByte: lock.endByte + 1 }] : [];
-      return [...before, ...after];
-    });
-    if (lock.type !== "none") held.push(lock);
-    wake();
-  };
   const wake = (): void => {
-    const ready = waiters.filter(({ lock }) => !obstacle(lock));
+    const ready = waiters.filter(({ lock }) => !table.obstacle(lock));
     waiters = waiters.filter((one) => !ready.includes(one));
     for (const { resolve } of ready) resolve();
   };
-  const assertNoCircle = (owner: bigint, blocker: bigint): void => {
-    for (let next: bigint | undefined = blocker; next !== undefined; next = graph.get(next)) {
-      if (next === owner) throw new CollectiveError("deadlock", "each waits for the other");
-    }
+  const take = (lock: LockChange): void => {
+    table.apply(lock);
+    wake();
   };
-  const waitFor = async (lock: LockRequest, signal: AbortSignal): Promise<void> => {
-    for (let other = obstacle(lock); other; other = obstacle(lock)) {
-      if (lock.style === "posix") {
-        assertNoCircle(lock.owner, other.owner);
-        graph.set(lock.owner, other.owner);
-      }
+  const waitFor = async (lock: LockChange, signal: AbortSignal): Promise<void> => {
+    for (let other = table.obstacle(lock); other; other = table.obstacle(lock)) {
+      using _ = lock.style === "posix" ? waitingIn(graph, lock, other) : undefined;
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const waiter = { lock, resolve };
       const onAbort = (): void => reject(signal.reason);
@@ -65,27 +36,33 @@ export function createMemoryLocks(graph: WaitGraph): MemoryLocks {
       } finally {
         signal.removeEventListener("abort", onAbort);
         waiters = waiters.filter((one) => one !== waiter);
-        graph.delete(lock.owner);
       }
     }
     take(lock);
   };
 
   return {
-    test: (lock) => {
-      const other = obstacle(lock);
-      return other && { type: other.type, startByte: other.startByte, endByte: other.endByte, pid: other.pid };
-    },
-    set: (lock, { wait, signal }) => {
-      if (lock.type === "none" || !obstacle(lock)) return take(lock);
+    test: (lock) => table.obstacle(changeOf(lock)),
+    set: (request, { wait, signal }) => {
+      const lock = changeOf(request);
+      if (!table.obstacle(lock)) return take(lock);
       if (!wait) throw new CollectiveError("locked", "somebody else has a lock there");
       // A lock that is changed is given back first: two that hold it to read and both want to write would wait for each other.
       if (lock.style === "flock") take({ ...lock, type: "none" });
       return waitFor(lock, signal());
     },
     release: (style, owner) => {
-      held = held.filter((lock) => lock.style !== style || lock.owner !== owner);
+      table.release((lock) => lock.style === style && lock.owner === `${owner}`);
       wake();
     },
   };
+}
+
+function changeOf({ owner, ...lock }: LockRequest): LockChange {
+  return { ...lock, owner: `${owner}` };
+}
+
+function waitingIn(graph: WaitGraph, { owner }: LockChange, other: HeldLock): Disposable {
+  if (graph.closesCircle(owner, other.owner)) throw new CollectiveError("deadlock", "each waits for the other");
+  return graph.wait(owner, other.owner);
 }

@@ -25,6 +25,12 @@ type Inputs = { readonly [K in RouteName]: RouteInput<(typeof routes)[K]> };
 /** As they come out of the schema, which is also how they go in. */
 type Outputs = { readonly [K in RouteName]: RouteOutput<(typeof routes)[K]> };
 
+export const lock = { style: "posix", owner: "a1", type: "write", startByte: 5, endByte: null, pid: 12 } as const;
+const news = {
+  ...{ cursor: { epoch: "e", at: 7 }, reset: false },
+  ...{ changed: [parseInode(8)], renamed: [parseInode(9)], recalled: [parseInode(7)] },
+};
+
 export const sampleInputs: Inputs = {
   resolve: { components: ["media", "films", "a.mkv"] },
   list: { inode, after: "b", limit: 100 },
@@ -40,8 +46,14 @@ export const sampleInputs: Inputs = {
   extendedAttributes: { inode },
   setExtendedAttribute: { inode, attribute: { name: "user.colour", value: bytes }, existing: "create" },
   removeExtendedAttribute: { inode, name: "user.colour" },
-  hold: { session: "a-session-of-a-test", inodes: [inode, 8] },
-  release: { session: "a-session-of-a-test", inodes: "all" },
+  open: { inode, access: "read_write" },
+  yieldLease: { inode, locks: [lock] },
+  lock: { inode, lock, wait: true, since: null },
+  testLock: { inode, lock: { ...lock, type: "none" } },
+  makeDurable: {},
+  hold: { inodes: [inode, 8] },
+  release: { inodes: "all" },
+  watch: { since: { epoch: "e", at: 5 } },
   remove: { ...entry, kind: "tree" },
   rename: { from: entry, to: { parent: 8, name: "b" }, replace: true },
   clone: { source: inode, to: entry, replace: false },
@@ -149,8 +161,14 @@ export const sampleOutputs: Outputs = {
   extendedAttributes: { attributes: [{ name: "user.colour", value: bytes }] },
   setExtendedAttribute: {},
   removeExtendedAttribute: {},
+  open: { attr, leased: true },
+  yieldLease: { kept: true },
+  lock: { granted: true, news },
+  testLock: { obstacle: lock },
+  makeDurable: {},
   hold: { gone: [parseInode(8)] },
   release: {},
+  watch: news,
   remove: {},
   rename: {},
   clone: attr,
@@ -160,7 +178,7 @@ export const sampleOutputs: Outputs = {
     more: false,
   },
   allocate: { targets: [[0], []], stored: [0, 1], nodes: [ticketed] },
-  commit: { attrs: [attr], degradedChunks: 1, because: ["bob lends nothing"] },
+  commit: { attrs: [attr], degradedChunks: 1, leased: true, because: ["bob lends nothing"] },
   locate: {
     files: [
       {

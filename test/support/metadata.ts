@@ -48,6 +48,7 @@ export interface NewFile {
   readonly pieces?: readonly string[];
   readonly mode?: number;
   readonly mtimeNs?: bigint;
+  readonly changedNs?: bigint;
   readonly sizeBytes?: number;
   readonly replaces?: ContentVersion | null;
   /** Written by its number, whatever has the name. */
@@ -61,6 +62,7 @@ export function fileCommit(file: NewFile): FileCommit {
     name: file.name,
     mode: file.mode ?? 0o644,
     mtimeNs: file.mtimeNs ?? 1_700_000_000_000_000_001n,
+    ...(file.changedNs === undefined ? {} : { changedNs: file.changedNs }),
     sizeBytes: file.sizeBytes ?? extents.reduce((sum, extent) => sum + extent.plainBytes, 0),
     extents,
     ...(file.replaces === undefined ? {} : { replaces: file.replaces }),

@@ -39,6 +39,7 @@ export async function remoteMetadata(member: TestMember, nodes: readonly GlobalN
     }
   };
 
+  const clientOf = (session: string): ControlClient => member.client(undefined, undefined, session);
   const remoteOver = ({ call }: ControlClient): MetadataStore => ({
     ...behind,
     once: ({ slot, number }) => {
@@ -59,9 +60,9 @@ export async function remoteMetadata(member: TestMember, nodes: readonly GlobalN
     setExtendedAttribute: async (inode, attribute, existing) =>
       void (await call(routes.setExtendedAttribute, { inode, attribute, existing })),
     removeExtendedAttribute: async (inode, name) => void (await call(routes.removeExtendedAttribute, { inode, name })),
-    hold: ({ token }, inodes) => call(routes.hold, { session: token, inodes: [...inodes] }),
+    hold: ({ token }, inodes) => clientOf(token).call(routes.hold, { inodes: [...inodes] }),
     release: async ({ token }, inodes) =>
-      void (await call(routes.release, { session: token, inodes: inodes === "all" ? inodes : [...inodes] })),
+      void (await clientOf(token).call(routes.release, { inodes: inodes === "all" ? inodes : [...inodes] })),
     setAttr: (inode, change) => call(routes.setAttr, { inode, ...change }),
     remove: async (entry, kind) => void (await call(routes.remove, { ...entry, kind })),
     rename: async (from, to, { replace }) => void (await call(routes.rename, { from, to, replace })),

@@ -9,6 +9,7 @@ import { defaultStorePolicy } from "../../protocol/schema.ts";
 import { encodeGossip } from "../../src/gossip/seal.ts";
 import { createCsr } from "../../src/pki/authority.ts";
 import { generateKeyPair } from "../../src/pki/keys.ts";
+import { lock } from "./messages.ts";
 import { createStore, newUpload } from "./metadata.ts";
 import { alice, bob } from "./pki.ts";
 import { type CallerKind, callers, carol, nodeName, type RightsWorld, someone } from "./rights-world.ts";
@@ -45,8 +46,9 @@ function without(kinds: readonly CallerKind[], ...gone: readonly (readonly Calle
 const directory = (parent: number, name: string) => ({ directories: [{ parent, name, mode: 0o755 }], existing: "fail" as const });
 const symlink = (parent: number, name: string) => ({ links: [{ parent, name, target: "x", mtimeNs: 1n }] });
 const fifo = (parent: number, name: string) => ({ parent, name, type: "fifo" as const, mode: 0o600, device: 0 });
-const session = "a-session-of-a-test";
 const setAttribute = (inode: number) => ({ inode, attribute: { name: "user.a", value: new Uint8Array(1) }, existing: "either" as const });
+const lockOn = (inode: number, type: "read" | "none") => ({ inode, lock: { ...lock, type } });
+const atOnce = { wait: false, since: null };
 const commit = (...files: { parent: number; name: string }[]) => ({
   upload: newUpload(),
   files: files.map((file) => ({ ...file, mode: 0o644, mtimeNs: 1n, sizeBytes: 0, extents: [] })),
@@ -188,12 +190,30 @@ export const rows: { readonly [K in RouteName]: readonly Case<K>[] } = {
     { what: "of what is shared", input: (world) => withAttribute(world, world.open.file), ok: writers, denied: readersOnly },
     { what: "of what is not shared", input: (world) => withAttribute(world, world.closed.file), ok: [admin] },
   ],
+  open: [
+    { what: "to read what is shared", input: ({ open }) => ({ inode: open.file, access: "read" }), ok: readers, denied: [expired] },
+    { what: "to write what is shared", input: ({ open }) => ({ inode: open.file, access: "write" }), ok: writers, denied: readersOnly },
+    { what: "what is not shared", input: ({ closed }) => ({ inode: closed.file, access: "read" }), ok: [admin] },
+    { what: "what was dropped", input: ({ drop }) => ({ inode: drop.file, access: "write" }), ok: [admin] },
+  ],
+  watch: [{ what: "what changes, as far as one may read", input: () => ({ since: null }), ok: people }],
+  yieldLease: [{ what: "what one has oneself", input: ({ open }) => ({ inode: open.file, locks: [] }), ok: people }],
+  lock: [
+    { what: "what is shared", input: ({ open }) => ({ ...lockOn(open.file, "read"), ...atOnce }), ok: readers, denied: [expired] },
+    { what: "what is not shared", input: ({ closed }) => ({ ...lockOn(closed.file, "read"), ...atOnce }), ok: [admin] },
+    { what: "no more", input: ({ closed }) => ({ ...lockOn(closed.file, "none"), ...atOnce }), ok: people },
+  ],
+  testLock: [
+    { what: "what is shared", input: ({ open }) => lockOn(open.file, "read"), ok: readers, denied: [expired] },
+    { what: "what is not shared", input: ({ closed }) => lockOn(closed.file, "read"), ok: [admin] },
+  ],
+  makeDurable: [{ what: "", input: () => ({}), ok: people }],
   hold: [
     // What is not for the caller is answered as gone.
-    { what: "what is shared", input: ({ open }) => ({ session, inodes: [open.file] }), ok: people },
-    { what: "what is not shared", input: ({ closed }) => ({ session, inodes: [closed.file] }), ok: people },
+    { what: "what is shared", input: ({ open }) => ({ inodes: [open.file] }), ok: people },
+    { what: "what is not shared", input: ({ closed }) => ({ inodes: [closed.file] }), ok: people },
   ],
-  release: [{ what: "what one holds oneself", input: () => ({ session, inodes: "all" }), ok: people }],
+  release: [{ what: "what one holds oneself", input: () => ({ inodes: "all" }), ok: people }],
   remove: [
     {
       what: "from what is shared",

@@ -72,7 +72,7 @@ async function setUp(member: TestMember, hosts: FakeHosts, policy: Partial<Store
   return async (chunks: readonly ChunkId[], storedBytes = mebibyte) => {
     const request = { upload: newUpload(), store: inode, exclude: [], receipts: [] };
     const offered = chunks.map((id) => ({ id, storedBytes, codec: "none" as const }));
-    const answer = await allocate({ ...request, chunks: offered }, { caller, signal: new AbortController().signal });
+    const answer = await allocate({ ...request, chunks: offered }, { caller, session: undefined, signal: new AbortController().signal });
     return answer.targets.map((targets) => targets.map((index) => answer.nodes[index]));
   };
 }

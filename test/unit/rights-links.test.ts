@@ -76,8 +76,7 @@ test("who may write where nothing else is granted links from directory to direct
 test("an open file without a name has the rights of the directory that it was in", async () => {
   const { open, clients, newFile } = world;
   const { name, inode } = await newFile(open.sub);
-  const session = "a-session-of-a-test";
-  expect(await clients.reader.call(routes.hold, { session, inodes: [inode, world.closed.file] })).toEqual({ gone: [world.closed.file] });
+  expect(await clients.reader.call(routes.hold, { inodes: [inode, world.closed.file] })).toEqual({ gone: [world.closed.file] });
   await clients.editor.call(routes.remove, { parent: open.sub, name, kind: "file" });
   await clients.editor.call(routes.remove, { parent: open.directory, name: "sub", kind: "tree" });
   const read = (kind: CallerKind) => clients[kind].call(routes.locate, { files: [{ inode, offset: 0, lengthBytes: 1 }] });
@@ -85,12 +84,12 @@ test("an open file without a name has the rights of the directory that it was in
   await expectCode("not_found", read("person without grants"));
   await expectCode("permission_denied", clients.reader.call(routes.setAttr, { inode, mode: 0o600 }));
   // Nobody else's session gives it back.
-  await clients.writer.call(routes.release, { session, inodes: "all" });
+  await clients.writer.call(routes.release, { inodes: "all" });
   await read("reader");
   await clients.administrator.call(routes.revokeAccess, { inode: open.directory, subject: subjectOf("reader") });
   await expectCode("not_found", read("reader"));
   await read("writer");
-  await clients.reader.call(routes.release, { session, inodes: [inode] });
+  await clients.reader.call(routes.release, { inodes: [inode] });
   while (await world.member.metadata.reclaim());
   await expectCode("not_found", read("writer"));
 });
