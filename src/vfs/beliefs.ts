@@ -39,7 +39,7 @@ export interface BeliefsOptions {
 
 export const toldMs = 30_000;
 export const untoldMs = 1_000;
-/** Names that are not there and of which the kernel knows that; others it may ask for every second. */
+/** Names that are not there and of which the kernel knows that. */
 const absentMax = 16_384;
 const changedMax = 65_536;
 
@@ -101,7 +101,9 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall, lost }: B
     absentMs: (parent, name, askedMs) => {
       const ms = leftMs(parent.realm, parent.number, askedMs);
       if (ms <= untoldMs) return ms;
-      if (absentCount >= absentMax) return untoldMs;
+      // The directory that was met first makes room.
+      const [oldest] = absent.keys();
+      if (absentCount >= absentMax && oldest !== undefined) void Promise.all(dropAbsent(oldest));
       const names = absent.get(parent.number) ?? new Set();
       absent.set(parent.number, names);
       if (!names.has(name)) absentCount++;

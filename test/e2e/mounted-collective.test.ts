@@ -133,6 +133,12 @@ describe.skipIf(impossible !== undefined)("a mounted collective", () => {
     expect(performance.now() - startedMs).toBeLessThan(2_000);
   }, 60_000);
 
+  test("stays usable for whoever works inside a directory that others look at", async () => {
+    const script =
+      "mkdir inside && cd inside && for n in 1 2 3; do echo $n > $n && ls -l .. > /dev/null && ls -l ../.. > /dev/null && cat *; done";
+    expect(await program(["sh", "-euc", script], store)).toBe("1\n1\n2\n1\n2\n3\n");
+  });
+
   test("keeps a removed file for whoever has it open", async () => {
     writeFileSync(join(store, "open"), "still there");
     const file = openSync(join(store, "open"), "r+");
