@@ -48,7 +48,7 @@ export function createNamespace(context: MetadataContext): Namespace {
       directoryRow(context, inode, "it");
       const rows = statement<InodeRow & { name: string }, [number, string, number]>(
         context,
-        "SELECT entry.name, inode.* FROM entry JOIN inode ON inode.id = entry.inode WHERE entry.parent = ? AND entry.name > ? ORDER BY entry.name LIMIT ?",
+        "SELECT entry.name, inode.* FROM entry JOIN inode ON inode.id = entry.inode WHERE entry.parent = +? AND entry.name > +? ORDER BY entry.name LIMIT +?",
       ).all(inode, page.after ?? "", page.limit + 1);
       const entries = rows.slice(0, page.limit).map((row) => ({ name: row.name, attr: attrOf(row) }));
       return { entries, more: rows.length > page.limit };
