@@ -252,7 +252,7 @@ export interface StoreRegistry {
   /** Copies on `unusable` nodes do not count. */
   listStores(unusable?: readonly GlobalName[]): Promise<Store[]>;
   storeByName(name: string): Promise<Store>;
-  storeOf(inode: Inode): Promise<Store>;
+  policyOf(store: Inode): Promise<StorePolicy>;
   setStore(name: string, policy: Partial<StorePolicy>): Promise<Store>;
   storeKey(inode: Inode): Promise<{ key: Uint8Array; encrypt: boolean }>;
 }
