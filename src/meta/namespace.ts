@@ -139,7 +139,7 @@ function remove(
   context: MetadataContext,
   entry: EntryRef,
   { kind, by }: { readonly kind: "file" | "directory" | "tree"; readonly by: string },
-): void {
+): bigint {
   directoryRow(context, entry.parent);
   const row = childRow(context, entry.parent, entry.name);
   if (!row) throw new CollectiveError("not_found", `${entry.name} does not exist`);
@@ -150,7 +150,9 @@ function remove(
   detach(context, entry, row.id as Inode);
   if (entry.parent === rootInode) appendAudit(context, { actor: by, action: "store.removed", subject: entry.name });
   touchDirectory(context, entry.parent);
+  const { ctimeNs } = attrOf(inodeRow(context, entry.parent));
   reclaimStep(context, inlineReclaimRowsMax);
+  return ctimeNs;
 }
 
 function clone(context: MetadataContext, request: { source: Inode; to: EntryRef; replace: boolean; owner: string }): Attr {

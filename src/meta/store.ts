@@ -97,7 +97,7 @@ export interface Namespace {
    * `file` is anything but a directory; `directory` wants it empty; `tree` takes all below with it, in constant time for the caller.
    * What has another name stays, and so does what is held.
    */
-  remove(entry: EntryRef, kind: "file" | "directory" | "tree", options: { readonly by: string }): Promise<void>;
+  remove(entry: EntryRef, kind: "file" | "directory" | "tree", options: { readonly by: string }): Promise<bigint>;
   /** As rename(2). `cross_store` between datastores; a directory cannot move below itself. */
   rename(from: EntryRef, to: EntryRef, options: { readonly replace: boolean }): Promise<void>;
   /** Each gets the other's name, in one step; both must be there. */
