@@ -78,7 +78,11 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     nodes,
     clock,
     caches: () => caches,
-    refresh: (node) => quietly("looking again at an open file", files.refresh(node)),
+    refresh: (node) =>
+      quietly(
+        "looking again at an open file",
+        files.flushKernel(node).then(() => files.refresh(node)),
+      ),
     recall: (realm, inode) => void quietly("yielding a file", locks.recall(realm, inode)),
     lost: (realm) => {
       for (const { opened, realm: of } of nodes.all()) if (opened && of === realm) opened.leased = false;
@@ -89,7 +93,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
   const names = createNameOperations({ nodes, replies, files, beliefs, clock });
   const usage = createUsage({ own: others?.own, clock });
   const system: CollectiveFileSystem = {
-    traits: { locks: true, extendedAttributes: true, writeBack: false },
+    traits: { locks: true, extendedAttributes: true, writeBack: true },
     attach: (given) => {
       caches = given;
     },
