@@ -113,7 +113,6 @@ export const routes = {
     output: z.object({ attrs: z.array(attrSchema) }),
     idempotent: false,
   }),
-  /** Answers when the directory has changed by it, as it now shows. */
   remove: route("/v1/fs/remove", {
     input: entryRefSchema.extend({ kind: z.enum(["file", "directory", "tree"]) }),
     output: z.object({ changedNs: timeNsSchema }),

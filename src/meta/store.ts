@@ -95,7 +95,7 @@ export interface Namespace {
   link(inode: Inode, to: EntryRef): Promise<Attr>;
   /**
    * `file` is anything but a directory; `directory` wants it empty; `tree` takes all below with it, in constant time for the caller.
-   * What has another name stays, and so does what is held.
+   * What has another name stays, and so does what is held. Answers when the directory has changed, as it shows.
    */
   remove(entry: EntryRef, kind: "file" | "directory" | "tree", options: { readonly by: string }): Promise<bigint>;
   /** As rename(2). `cross_store` between datastores; a directory cannot move below itself. */
