@@ -181,8 +181,9 @@ function commit(
     readonly owner: string;
   },
 ): { attrs: Attr[]; degradedChunks: number } {
-  const upload = touchUpload(context, request);
-  confirm(context, upload, request.confirmed);
+  // An upload that only ends, as that of a file without content does, need not have begun.
+  const isOnlyEnding = request.last && request.confirmed.length === 0;
+  if (!isOnlyEnding) confirm(context, touchUpload(context, request), request.confirmed);
   let degradedChunks = 0;
   const attrs: Attr[] = [];
   for (const file of request.files) {
@@ -191,7 +192,7 @@ function commit(
     degradedChunks += degraded;
     attrs.push(attrOf(inodeRow(context, inode)));
   }
-  if (request.last) statement<never, [number]>(context, "DELETE FROM upload WHERE id = ?").run(upload);
+  if (request.last) statement<never, [string]>(context, "DELETE FROM upload WHERE token = ?").run(request.upload);
   reclaimStep(context, reclaimRowsPerStep);
   return { attrs, degradedChunks };
 }
