@@ -28,14 +28,20 @@ export interface NameOperationsOptions {
 
 export function createNameOperations({ nodes, replies, files, beliefs, clock }: NameOperationsOptions): NameOperations {
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
-  /** Its times have changed with what is in it. */
-  const noteChanged = (directory: Node): void => {
-    outdate(directory);
+  /** Its times have changed with what is in it; where that is all, and the time is known, nothing of it needs to be asked for. */
+  const noteChanged = (directory: Node, changedNs?: bigint): void => {
     directory.changes++;
+    if (changedNs === undefined) outdate(directory);
+    else if (changedNs > directory.attr.ctimeNs) directory.attr = { ...directory.attr, mtimeNs: changedNs, ctimeNs: changedNs };
   };
-  const made = (parent: Node, attr: Attr | undefined, place: Place, askedMs?: number): Node => {
+  const made = (
+    parent: Node,
+    attr: Attr | undefined,
+    place: Place,
+    { askedMs, changedNs }: { readonly askedMs?: number; readonly changedNs?: bigint | undefined } = {},
+  ): Node => {
     if (!attr) throw new CollectiveError("internal", "the coordinator made nothing");
-    noteChanged(parent);
+    noteChanged(parent, changedNs);
     beliefs.noteName(parent, place.name);
     return nodes.remember(parent.realm, attr, place, askedMs);
   };
@@ -53,7 +59,6 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
   const makeFile: NameOperations["makeFile"] = async (call, place, mode) => {
     const parent = parentOf(place);
     const { remote, session } = parent.realm;
-    const { askedMs: believedMs } = parent;
     const file = { ...refOf(place), ...owned(parent, call, mode), mtimeNs: nowNs(), sizeBytes: 0, extents: [], replaces: null };
     const { token } = createUpload(remote);
     const askedMs = clock.monotonicMs();
@@ -61,10 +66,8 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
     const commit = { upload: token, files: [file], receipts: [], last: true, isRelaxed: true };
     const { attrs, leased } = await session.create(() => remote.control.call(routes.commit, commit, { signal: call.signal }));
     session.noteRelaxed();
-    const node = made(parent, attrs[0], place, askedMs);
-    // The directory's own times are those of what was made in it.
-    parent.attr = { ...parent.attr, mtimeNs: node.attr.ctimeNs, ctimeNs: node.attr.ctimeNs };
-    parent.askedMs = believedMs;
+    const [attr] = attrs;
+    const node = made(parent, attr, place, { askedMs, changedNs: attr?.ctimeNs });
     return { node, leased };
   };
   /** Before one of its names goes, which may be the last: whoever has it open may still want all of it. */
@@ -82,10 +85,11 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
     const node = nodes.at(place);
     await files.exclusively(node, async () => {
       await keepOpen(node);
-      await parent.realm.remote.control.call(routes.remove, { ...refOf(place), kind }, { signal });
+      const { changedNs } = await parent.realm.remote.control.call(routes.remove, { ...refOf(place), kind }, { signal });
+      // A directory less is a link less, too.
+      noteChanged(parent, kind === "file" ? changedNs : undefined);
       if (node) await leave(node, place, signal);
     });
-    noteChanged(parent);
   };
   /** In turn with what else is done to both. Always in the same order, or two that cross would wait for each other. */
   const bothInTurn = async (one: Node | undefined, other: Node | undefined, task: () => Promise<void>): Promise<void> => {
