@@ -29,8 +29,10 @@ if (![seed, seconds, cutMs, timeLimitMs].every(Number.isSafeInteger) || seconds 
 }
 
 console.log(`seed ${seed}`);
+const startedMs = performance.now();
+const say = (line: string): void => console.log(`${((performance.now() - startedMs) / 1_000).toFixed(1)} s: ${line}`);
 try {
-  const { phases, checked, seen, synced } = await mountChaos({ seed, seconds, cutMs, timeLimitMs, say: (line) => console.log(line) });
+  const { phases, checked, seen, synced } = await mountChaos({ seed, seconds, cutMs, timeLimitMs, say });
   const inSeconds = (ms: number | undefined): string => (ms === undefined ? "" : (ms / 1_000).toFixed(1));
   console.table(
     phases.map(({ phase, calls, failed, longestMs, longestCall, firstSuccessMs }) => ({

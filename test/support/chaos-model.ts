@@ -85,7 +85,8 @@ export function createWriterModel(names: readonly string[]): WriterModel {
       const known = of(name);
       const isPossible = known.shown.length === 1 ? isSame(known.shown[0], found) : isMixtureOf(known.shown, found);
       if (!isPossible) return `${shown(found)} was read, possible were ${known.shown.map(shown).join(" or ")}`;
-      known.shown = [found];
+      // What is empty does not say of which file it is.
+      known.shown = [known.shown.find((state) => isSame(state, found)) ?? found];
       if (!known.kept.some((state) => isSame(state, found))) known.kept = [...known.kept, found];
       return undefined;
     },

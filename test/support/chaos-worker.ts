@@ -45,10 +45,10 @@ export type ChaosLine =
 
 /** The same clock in all processes. */
 export function sharedMs(): number {
-  return Number(process.hrtime.bigint() / 1_000n) / 1_000;
+  return performance.timeOrigin + performance.now();
 }
 
-export function directoryOf(worker: number): string {
+function directoryOf(worker: number): string {
   return `worker-${worker}`;
 }
 
@@ -63,8 +63,8 @@ const honest = new Set(["EIO", "ETIMEDOUT"]);
 
 class CallFailed extends Error {
   readonly code: string;
-  constructor(code: string) {
-    super(code);
+  constructor(code: string, what: string) {
+    super(`${what}: ${code}`);
     this.code = code;
   }
 }
@@ -116,6 +116,7 @@ class ChaosWorker {
       this.#readOther,
       this.#look,
     ];
+    for (const name of names) fs.mkdirSync(join(this.#path(name), ".."), { recursive: true });
     while (!this.#plan.isEnding) {
       const action = actions[this.#int(actions.length)];
       this.#step(() => action?.call(this, this.#name()));
@@ -179,7 +180,7 @@ class ChaosWorker {
   /** One call of the system, of which nothing is done when the mount was killed since the last one. */
   #call<T>(what: string, make: () => T): T {
     this.#plan = this.#readPlan();
-    if (this.#kills !== this.#killCount()) throw new CallFailed("killed");
+    if (this.#kills !== this.#killCount()) throw new CallFailed("killed", what);
     const figures = this.#figures();
     const fromMs = sharedMs();
     try {
@@ -187,11 +188,11 @@ class ChaosWorker {
     } catch (error) {
       const { code = "unknown" } = error as NodeJS.ErrnoException;
       // That there is no such file may well be the answer.
-      if (code !== "ENOENT" && code !== "EEXIST") {
+      if (!["ENOENT", "EEXIST", "ESTALE"].includes(code)) {
         figures.failed[code] = (figures.failed[code] ?? 0) + 1;
         figures.lastFailureMs = sharedMs();
       }
-      throw new CallFailed(code);
+      throw new CallFailed(code, what);
     } finally {
       figures.calls++;
       const tookMs = sharedMs() - fromMs;
@@ -222,7 +223,8 @@ class ChaosWorker {
     if (mistake !== undefined) throw new Error(`${what}: ${mistake}`);
   }
 
-  #contentAt(path: string): Content | undefined {
+  /** `mayGo`: somebody may remove it between the look at its name and the opening. */
+  #contentAt(path: string, { mayGo = false } = {}): Content | undefined {
     try {
       const fd = this.#call("open", () => fs.openSync(path, "r"));
       try {
@@ -232,7 +234,8 @@ class ChaosWorker {
         this.#call("close", () => fs.closeSync(fd));
       }
     } catch (error) {
-      if (error instanceof CallFailed && error.code === "ENOENT") return undefined;
+      const gone = mayGo ? ["ENOENT", "ESTALE"] : ["ENOENT"];
+      if (error instanceof CallFailed && gone.includes(error.code)) return undefined;
       throw error;
     }
   }
@@ -361,7 +364,7 @@ class ChaosWorker {
     const { path, worker, workers } = this.#options;
     const other = (worker + 1 + this.#int(workers - 1)) % workers;
     const fromMs = sharedMs();
-    const content = this.#contentAt(join(path, directoryOf(other), name));
+    const content = this.#contentAt(join(path, directoryOf(other), name), { mayGo: true });
     if (content) this.#say({ type: "seen", content, fromMs, untilMs: sharedMs() });
   }
 

@@ -1,15 +1,17 @@
 /**
  * Programs on two mounts of one collective go on working while a node is killed, then the coordinator, then the network between the
  * mounts and everything else is cut, then one mount is killed. Whatever they read must be what somebody wrote and was allowed to be there.
+ *
+ * That network is in this process, which therefore must not touch the mounts by a synchronous call.
  */
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ChaosLine, ChaosPlan, PhaseFigures } from "./chaos-worker.ts";
-import { directoryOf, sharedMs } from "./chaos-worker.ts";
+import { sharedMs } from "./chaos-worker.ts";
 import { startNode, succeed, until } from "./e2e-commands.ts";
 import { type MountedCollective, mountCollective, mountsAt } from "./mounted-collective.ts";
 import { type Collective, type Handle, startCollective } from "./process.ts";
-import { startTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
+import { startTcpProxy, type TcpProxy, unusedAddresses } from "./tcp-proxy.ts";
 
 export interface ChaosOptions {
   readonly seed: number;
@@ -38,6 +40,8 @@ const mountNames = ["mnt-one", "mnt-two"] as const;
 const workersPerMount = 2;
 /** What a call may take beyond the limit: the sweep of overdue ones, and a machine that has other things to do. */
 const marginMs = 3_000;
+/** From the moment when all is there again until every program has synced something, when its last call ends at the limit. */
+const recoveryMsMax = 40_000;
 
 export async function mountChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { seed, cutMs, timeLimitMs, say = () => undefined } = options;
@@ -50,7 +54,7 @@ export async function mountChaos(options: ChaosOptions): Promise<ChaosResult> {
     renameSync(`${planPath}.new`, planPath);
   };
   declare({});
-  const workers = startWorkers(world, seed);
+  await using workers = startWorkers(world, seed);
   const calmMs = (options.seconds * 1_000 - cutMs) / 6;
   const isWell = (): boolean => workers.lines.filter((line) => line.type === "well" && line.phase === plan.phase).length === workers.count;
   const phase = async (name: string, goWrong: () => Promise<void>): Promise<void> => {
@@ -58,7 +62,9 @@ export async function mountChaos(options: ChaosOptions): Promise<ChaosResult> {
     declare({ phase: name, wellAtMs: undefined });
     await goWrong();
     declare({ wellAtMs: sharedMs() });
-    await until(isWell, Boolean, { timeoutMs: timeLimitMs + 2 * marginMs });
+    await until(isWell, Boolean, { timeoutMs: timeLimitMs + recoveryMsMax }).catch((error: unknown) => {
+      throw new Error(`${name}: not all programs succeed again; ${(error as Error).message}\n${wrongIn(workers.lines).join("\n")}`);
+    });
     await Bun.sleep(calmMs);
   };
   await phase("calm", async () => undefined);
@@ -93,7 +99,7 @@ export async function mountChaos(options: ChaosOptions): Promise<ChaosResult> {
   for (const { phase: during, longestMs, longestCall } of phases) {
     if (longestMs > timeLimitMs + marginMs) throw new Error(`${during}: ${longestCall} took ${longestMs.toFixed(0)} ms`);
   }
-  const wrong = [...workers.lines.flatMap((line) => (line.type === "wrong" ? [line.what] : [])), ...judgeSeen(workers.lines)];
+  const wrong = wrongIn(workers.lines);
   if (wrong.length > 0) throw new Error(`${wrong.length} things are wrong:\n${wrong.slice(0, 10).join("\n")}`);
   return {
     phases,
@@ -116,23 +122,21 @@ interface World extends AsyncDisposable {
 
 async function startWorld(timeLimitMs: number): Promise<World> {
   await using stack = new AsyncDisposableStack();
-  const toCoordinator = stack.use(await startTcpProxy());
-  const collective = stack.use(await startCollective({ nodes: 0, coordinatorFlags: ["--advertise", toCoordinator.address] }));
-  toCoordinator.lead(collective.coordinator.address);
-  const toNodes = new Map<string, TcpProxy>();
+  const [coordinatorAddress = "", ...nodeAddresses] = await unusedAddresses(1 + nodeNames.length);
+  const toCoordinator = stack.use(await startTcpProxy(coordinatorAddress));
+  const coordinatorFlags = ["--address", coordinatorAddress, "--advertise", toCoordinator.address];
+  const collective = stack.use(await startCollective({ nodes: 0, coordinatorFlags }));
+  const direct = { env: collective.env, coordinator: { ...collective.coordinator, address: coordinatorAddress } };
+  const proxies = [toCoordinator];
   const nodes = new Map<string, Handle>();
   stack.defer(async () => void (await Promise.all([...nodes.values()].map((node) => node.kill()))));
   const startOne = async (name: string): Promise<void> => {
-    const proxy = toNodes.get(name) ?? stack.use(await startTcpProxy());
-    toNodes.set(name, proxy);
-    const node = await startNode(collective, {
-      name,
-      dataDirectory: join(collective.home.path, name),
-      flags: ["--advertise", proxy.address, "--capacity", "10GB"],
-    });
-    nodes.set(name, node);
-    const [, address = ""] = await node.waitForLine(/^ready .* address=(\S+)/);
-    proxy.lead(address);
+    const index = nodeNames.indexOf(name);
+    const address = nodeAddresses[index] ?? "";
+    const proxy = proxies[1 + index] ?? stack.use(await startTcpProxy(address));
+    proxies[1 + index] = proxy;
+    const flags = ["--advertise", proxy.address, "--capacity", "10GB"];
+    nodes.set(name, await startNode(direct, { name, dataDirectory: join(collective.home.path, name), address, flags }));
   };
   for (const name of nodeNames) await startOne(name);
   await succeed(collective, ["mkdir", "/chaos"]);
@@ -147,7 +151,7 @@ async function startWorld(timeLimitMs: number): Promise<World> {
     collective,
     mounts,
     mountFlags,
-    proxies: [toCoordinator, ...toNodes.values()],
+    proxies,
     planPath: join(collective.home.path, "plan.json"),
     killNode: async (name) => void (await nodes.get(name)?.kill()),
     startNode: startOne,
@@ -157,7 +161,7 @@ async function startWorld(timeLimitMs: number): Promise<World> {
 
 type Summary = Extract<ChaosLine, { type: "summary" }>;
 
-interface Workers {
+interface Workers extends AsyncDisposable {
   readonly count: number;
   readonly lines: readonly ChaosLine[];
   end(withinMs: number): Promise<Summary[]>;
@@ -166,9 +170,6 @@ interface Workers {
 function startWorkers({ mounts, planPath }: World, seed: number): Workers {
   const count = mountNames.length * workersPerMount;
   const lines: ChaosLine[] = [];
-  for (let worker = 0; worker < count; worker++) {
-    for (const folder of ["a", "b"]) mkdirSync(join(mounts["mnt-one"].path, "chaos", directoryOf(worker), folder), { recursive: true });
-  }
   const children = Array.from({ length: count }, (_, worker) => {
     const [mount, other] = worker % 2 === 0 ? mountNames : ([mountNames[1], mountNames[0]] as const);
     const paths = { path: join(mounts[mount].path, "chaos"), otherPath: join(mounts[other].path, "chaos") };
@@ -189,6 +190,10 @@ function startWorkers({ mounts, planPath }: World, seed: number): Workers {
       const summaries = lines.filter((line) => line.type === "summary");
       if (summaries.length < count) throw new Error(`${count - summaries.length} workers did not end within ${withinMs} ms`);
       return summaries;
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const { child } of children) child.kill("SIGKILL");
+      await Promise.all(children.map(({ child }) => child.exited));
     },
   };
 }
@@ -224,6 +229,10 @@ function merge(summaries: readonly Summary[]): ChaosPhase[] {
       lastFailureMs: last("lastFailureMs"),
     };
   });
+}
+
+function wrongIn(lines: readonly ChaosLine[]): string[] {
+  return [...lines.flatMap((line) => (line.type === "wrong" ? [line.what] : [])), ...judgeSeen(lines)];
 }
 
 /** Who reads another's file sees no record older than what was synced before it was opened, and none that nobody had begun to write. */
