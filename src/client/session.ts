@@ -11,6 +11,7 @@ import { heldInodesPerCallMax, sessionSilentMsMax, watchGraceMs, watchMs } from 
 import { type RouteInput, routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { ChangeCursor, WireLock } from "../../protocol/session-routes.ts";
+import { outcomeUnknown } from "../net/errors.ts";
 import type { Remote } from "./remote.ts";
 
 export type OpenAccess = RouteInput<typeof routes.open>["access"];
@@ -65,7 +66,7 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
   const openCounts = new Map<Inode, number>();
   /** What the coordinator knows to be open. */
   const held = new Set<Inode>();
-  /** Made here, and perhaps leased, but not known to be open. */
+  /** Made here, or opened without an answer: perhaps leased, but not known to be open. */
   const made = new Set<Inode>();
   let givingBack: { readonly inodes: ReadonlySet<Inode>; readonly done: Promise<unknown> } | undefined;
   const yielding = new Map<Inode, Promise<unknown>>();
@@ -202,7 +203,10 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
         held.add(inode);
         return opened;
       } catch (error) {
+        // Or the coordinator would keep it for as long as this client is there.
+        if (outcomeUnknown(error) && !held.has(inode)) made.add(inode);
         count(inode, -1);
+        settleSoon();
         throw error;
       }
     },

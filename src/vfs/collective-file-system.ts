@@ -96,7 +96,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     lookup: (call, place) => replies.lookup(place, call.signal),
     forget: nodes.forget,
     ...names,
-    ...createFileOperations({ nodes, replies, files, names, locks, clock, caches: () => caches }),
+    ...createFileOperations({ nodes, replies, files, names, locks, beliefs, clock, caches: () => caches }),
     ...createListing({ nodes, realms, replies, beliefs, clock }),
     usage: (call, inode) => usage(nodes.get(inode), call.signal),
     ...createExtendedAttributes({ nodes, replies, clock }),
