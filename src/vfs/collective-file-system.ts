@@ -60,8 +60,13 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
   const { clock, random, log } = remote;
   const root = await rootOf(options);
   const realms = createRealms({ remote, prefix: components, others, onNews: (realm, news) => beliefs.hear(realm, news) });
-  const nodes = createNodes({ realm: realms.own, root, nowMs: () => clock.monotonicMs() });
   let caches: KernelCaches | undefined;
+  const nodes = createNodes({
+    realm: realms.own,
+    root,
+    nowMs: () => clock.monotonicMs(),
+    onLost: (place) => void caches?.dropName(place),
+  });
   const files = createOpenFiles({
     nodes,
     spools: createSpoolFolder({ folder: options.spoolFolder, random }),

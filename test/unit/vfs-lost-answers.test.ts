@@ -1,8 +1,8 @@
-/** A change that a mount has asked for, and whose answer it does not wait for any more, may have been made all the same. */
+/** What a mount shows when news comes late: of changes of its own whose answer it did not wait for, and of others' that it meets before it is told. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { routes } from "../../protocol/routes.ts";
 import { defaultStorePolicy } from "../../protocol/schema.ts";
-import type { Call } from "../../src/vfs/file-system.ts";
+import type { Call, Place } from "../../src/vfs/file-system.ts";
 import { content } from "../support/content.ts";
 import { until } from "../support/e2e-commands.ts";
 import { startTestMember, type TestMember } from "../support/member.ts";
@@ -12,6 +12,8 @@ import { call, openTestFileSystem, type TestFileSystem } from "../support/vfs.ts
 let member: TestMember;
 /** Called when a change is made; the answer comes when the promise is. */
 let answering: (() => Promise<void>) | undefined;
+/** News waits for it. */
+let telling: Promise<void> | undefined;
 let mount: TestFileSystem;
 
 beforeAll(async () => {
@@ -22,6 +24,11 @@ beforeAll(async () => {
       remove: (...given) => handlers.remove(...given).finally(() => answering?.()),
       rename: (...given) => handlers.rename(...given).finally(() => answering?.()),
       setAttr: (...given) => handlers.setAttr(...given).finally(() => answering?.()),
+      watch: async (...given) => {
+        const news = await handlers.watch(...given);
+        await telling;
+        return news;
+      },
       open: (...given) => handlers.open(...given).finally(() => answering?.()),
     }),
   });
@@ -105,4 +112,23 @@ test("a file whose opening was given up is not held for ever", async () => {
         ),
     (answer) => answer === "not_found",
   );
+});
+
+test("a name that another client took from a file is dropped, also when the file is met by its new name before that is told", async () => {
+  await using other = await openTestFileSystem({ remote: member.remote() });
+  await other.fs.makeDirectory(call, await other.place("/s/moved"), 0o755);
+  await other.writeFile("/s/moved/before", content(10, 1));
+  const dropped: string[] = [];
+  const quiet = async (): Promise<void> => undefined;
+  const dropName = async ({ name }: Place): Promise<void> => void dropped.push(name);
+  mount.fs.attach({ dropAttributes: quiet, dropData: quiet, dropFile: quiet, dropName });
+  const [from, to] = [await other.place("/s/moved/before"), await other.place("/s/moved/after")];
+  await mount.find("/s/moved/before");
+  const told = Promise.withResolvers<void>();
+  telling = told.promise;
+  await other.fs.rename(call, from, to, "replace");
+  expect(await mount.find("/s/moved/after")).toBeDefined();
+  expect(dropped).toContain("before");
+  telling = undefined;
+  told.resolve();
 });
