@@ -11,6 +11,7 @@ import { heldInodesPerCallMax, sessionSilentMsMax, watchGraceMs, watchMs } from 
 import { type RouteInput, routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { ChangeCursor, WireLock } from "../../protocol/session-routes.ts";
+import type { CallOptions } from "../net/control-client.ts";
 import { outcomeUnknown } from "../net/errors.ts";
 import type { Remote } from "./remote.ts";
 
@@ -178,11 +179,11 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
       }
     }
   };
-  const makeDurable = async (): Promise<void> => {
+  const makeDurable = async (options: CallOptions = {}): Promise<void> => {
     if (!hasRelaxed) return;
     hasRelaxed = false;
     try {
-      await control.call(routes.makeDurable, {});
+      await control.call(routes.makeDurable, {}, options);
     } catch (error) {
       hasRelaxed = true;
       throw error;
@@ -241,9 +242,9 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     noteRelaxed: () => {
       hasRelaxed = true;
     },
-    makeDurable,
+    makeDurable: () => makeDurable(),
     stop: async () => {
-      await makeDurable().catch(() => undefined);
+      await makeDurable({ timeoutMs: partingMs }).catch(() => undefined);
       signOfLife[Symbol.dispose]();
       end.abort();
       await watching;

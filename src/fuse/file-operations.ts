@@ -1,5 +1,4 @@
 /** Requests about the content of files that are open, or being opened. */
-import { CollectiveError } from "../../protocol/errors.ts";
 import type { Answer } from "../vfs/file-system.ts";
 import { type Context, giveUp, nothing, type OperationTable, opened, place, type Reply, then } from "./operation.ts";
 import {
@@ -123,8 +122,6 @@ function changeSpace(on: Context): Answer<Reply> {
 
 function seek(on: Context): Answer<Reply> {
   const { fs, call, request } = on;
-  // The kernel holds pages that the file system knows nothing of yet, so nobody can say where data is.
-  if (fs.traits.writeBack) throw new CollectiveError("not_implemented", "where data is cannot be said in write-back mode");
   const wanted = seekTargetOf(request.u32(fuse_lseek_in.whence));
   const found = fs.seek(call, opened(on, fuse_lseek_in.fh), request.u64(fuse_lseek_in.offset), wanted);
   return then(found, (offset) => ({ write: (out) => out.u64(out.room(fuse_lseek_out.size), offset) }));

@@ -16,7 +16,7 @@ import type { ReplyWriter } from "./reply.ts";
 import type { Request } from "./request.ts";
 
 /** Asynchronous requests that the kernel has under way at once: read-ahead, write-back, direct access without waiting. */
-const maxBackground = 64;
+const maxBackground = 24;
 const congestionThreshold = (maxBackground * 3) / 4;
 
 /**

@@ -5,6 +5,7 @@
  * Each function here says its failure as an errno: it is read at once and on the same thread, before anything else can set it.
  */
 import { dlopen, FFIType, read as peek, ptr } from "bun:ffi";
+import { fstatSync } from "node:fs";
 import { constants } from "node:os";
 
 const { ptr: pointer, i32, u64, i64_fast } = FFIType;
@@ -18,8 +19,8 @@ const symbols = {
   poll: { args: [pointer, u64, i32], returns: i32 },
   mount: { args: [pointer, pointer, pointer, u64, pointer], returns: i32 },
   fcntl: { args: [i32, i32, i32], returns: i32 },
-  ftruncate: { args: [i32, i64_fast], returns: i32 },
-  futimens: { args: [i32, pointer], returns: i32 },
+  truncate: { args: [pointer, i64_fast], returns: i32 },
+  utimensat: { args: [i32, pointer, pointer, i32], returns: i32 },
   gettid: { args: [], returns: i32 },
   umount2: { args: [pointer, i32], returns: i32 },
   socketpair: { args: [i32, i32, i32, pointer], returns: i32 },
@@ -59,11 +60,12 @@ function errno(): number {
 
 const cString = (text: string): Buffer => Buffer.from(`${text}\0`);
 
-const O_WRONLY = 0o1;
 const O_RDWR = 0o2;
 const O_NONBLOCK = 0o4000;
 const O_NOFOLLOW = 0o400000;
 const O_CLOEXEC = 0o2000000;
+const O_PATH = 0o10000000;
+const AT_FDCWD = -100;
 
 /** What a session needs of /dev/fuse. */
 export interface Device {
@@ -144,21 +146,37 @@ export function threadId(): number {
 /** What the kernel is to believe of a file. */
 export interface FileState {
   readonly path: string;
+  readonly inode: number;
   readonly sizeBytes: number;
   readonly modifiedNs: bigint;
 }
 
-/** Has the kernel set a file's size and time of change as if this thread changed them. Blocks it for as long as the mount takes to answer. 0 or an errno. */
-export function stateBlocking({ path, sizeBytes, modifiedNs }: FileState): number {
+/**
+ * Has the kernel set a file's size and time of change as if this thread changed them; blocks it for as long as the mount takes to answer. Only
+ * of that inode of that mount: whatever else the path leads to meanwhile is left alone, which is ESTALE. 0 or an errno.
+ */
+export function stateBlocking({ path, inode, device, sizeBytes, modifiedNs }: FileState & { readonly device: number }): number {
   const c = libc();
-  const descriptor = c.open(ptr(cString(path)), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+  const descriptor = c.open(ptr(cString(path)), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
   if (descriptor < 0) return errno();
-  const UTIME_OMIT = (1n << 30n) - 2n;
-  const times = new BigInt64Array([0n, UTIME_OMIT, modifiedNs / nsPerSecond, modifiedNs % nsPerSecond]);
-  const isSet = c.ftruncate(descriptor, sizeBytes) === 0 && c.futimens(descriptor, ptr(times)) === 0;
-  const failure = isSet ? 0 : errno();
-  c.close(descriptor);
-  return failure;
+  try {
+    const found = fstatSync(descriptor);
+    if (found.dev !== device || found.ino !== inode || !found.isFile()) return constants.errno.ESTALE;
+    // The very file, whatever has its name.
+    const itself = cString(`/proc/self/fd/${descriptor}`);
+    const UTIME_OMIT = (1n << 30n) - 2n;
+    const times = new BigInt64Array([0n, UTIME_OMIT, modifiedNs / nsPerSecond, modifiedNs % nsPerSecond]);
+    const isSet = c.truncate(ptr(itself), sizeBytes) === 0 && c.utimensat(AT_FDCWD, ptr(itself), ptr(times), 0) === 0;
+    return isSet ? 0 : errno();
+  } finally {
+    c.close(descriptor);
+  }
+}
+
+/** As stat(2) has it, of how /proc/self/mountinfo has it. */
+export function deviceNumber(device: string): number {
+  const [major = 0, minor = 0] = device.split(":").map(Number);
+  return (major & 0xfff) * 256 + (minor & 0xff) + (minor & ~0xff) * 4096;
 }
 
 const nsPerSecond = 1_000_000_000n;

@@ -12,9 +12,12 @@ import type { Log } from "../core/log.ts";
 import type { Answer, FileSystem } from "../vfs/file-system.ts";
 import { errnoName } from "./errno.ts";
 import {
+  deviceNumber,
+  type FileState,
   fileSystemType,
   isSupported,
   type LinuxDevice,
+  type MountEntry,
   type MountRequest,
   mountByHelper,
   mountDirectly,
@@ -71,9 +74,12 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
   failed.promise.catch(() => undefined);
   const onFailure = (error: CollectiveError): void => failed.reject(error);
   const calls = startCalling({ onFailure });
+  let own: MountEntry | undefined;
+  const setState = async (file: FileState): Promise<number> =>
+    own ? await calls.state(deviceNumber(own.device), { ...file, path: join(mountPoint, file.path) }) : constants.errno.EAGAIN;
   const caches = createKernelCaches({
     send: (message) => calls.write(device.descriptor, message),
-    setState: deps.fs.traits.writeBack ? (file) => calls.state({ ...file, path: join(mountPoint, file.path) }) : undefined,
+    setState: deps.fs.traits.writeBack ? setState : undefined,
   });
   const isOwn = (thread: number): boolean => thread !== 0 && thread === calls.id;
   const session = createSession({ ...deps, device, caches, isOwn, timeLimitMs: options.timeLimitMs });
@@ -113,7 +119,8 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
     await ended.catch(() => undefined);
     throw thrown;
   }
-  if (options.readAheadKibibytes !== undefined) await widenReadAhead(mountPoint, options.readAheadKibibytes);
+  own = (await readMounts()).findLast((one) => one.mountPoint === mountPoint);
+  if (own && options.readAheadKibibytes !== undefined) await setReadAhead(own.device, options.readAheadKibibytes);
 
   return {
     mountPoint,
@@ -208,9 +215,4 @@ export async function unmountAt(path: string): Promise<void> {
 export async function isMounted(mountPoint: string): Promise<boolean> {
   const onTop = (await readMounts()).findLast((one) => one.mountPoint === mountPoint);
   return onTop?.type === `fuse.${fileSystemType}`;
-}
-
-async function widenReadAhead(mountPoint: string, kibibytes: number): Promise<void> {
-  const own = (await readMounts()).findLast((one) => one.mountPoint === mountPoint);
-  if (own) await setReadAhead(own.device, kibibytes);
 }

@@ -2,7 +2,7 @@
  * `KernelCaches` by messages that the kernel did not ask for.
  *
  * In write-back mode the kernel holds its own size and time of change of a file for true, whatever it is told, for as long as it remembers the
- * file. One that nobody has open it forgets with its names. One that is open it remembers; there a thread of this process opens it,
+ * file. One that nobody has open it forgets for another `generation`. One that is open it remembers; there a thread of this process
  * truncates it and sets its time, each of which the session answers with what is true, and changes nothing.
  */
 import type { KernelCaches } from "../vfs/file-system.ts";
@@ -29,11 +29,9 @@ export function createKernelCaches({ send, setState }: KernelCalls): KernelCache
     // A length of 0 is all that follows.
     dropData: (inode, part) => post(inodeMessage(inode, part?.offset ?? 0, part?.lengthBytes ?? 0)),
     dropName: ({ parent, name }) => post(entryMessage(parent, name)),
-    dropFile: async ({ inode, places, open }) => {
+    dropFile: async ({ inode, path, sizeBytes, modifiedNs }) => {
       await post(inodeMessage(inode, 0, 0));
-      if (!setState) return;
-      if (open) await setState({ path: open.path.join("/"), sizeBytes: open.sizeBytes, modifiedNs: open.modifiedNs });
-      else for (const { parent, name } of places) await post(entryMessage(parent, name));
+      return setState === undefined || (await setState({ inode, path: path.join("/"), sizeBytes, modifiedNs })) === 0;
     },
   };
 }

@@ -157,6 +157,7 @@ export const fuse_attr = {
 export const fuse_attr_out = { attr_valid: 0, attr_valid_nsec: 8, attr: 16, size: 104 } as const;
 export const fuse_entry_out = {
   nodeid: 0,
+  generation: 8,
   entry_valid: 16,
   attr_valid: 24,
   entry_valid_nsec: 32,

@@ -137,9 +137,10 @@ export function writeAttributes(out: ReplyWriter, reply: AttributesReply): void 
   writeAttr(out, at + fuse_attr_out.attr, reply.attributes);
 }
 
-export function writeEntry(out: ReplyWriter, { attributes, attributesValidMs, nameValidMs }: EntryReply): void {
+export function writeEntry(out: ReplyWriter, { attributes, attributesValidMs, nameValidMs, generation = 0 }: EntryReply): void {
   const at = out.room(fuse_entry_out.size);
   out.u64(at + fuse_entry_out.nodeid, attributes.inode);
+  out.u64(at + fuse_entry_out.generation, generation);
   writeDuration(out, at + fuse_entry_out.entry_valid, at + fuse_entry_out.entry_valid_nsec, nameValidMs);
   writeDuration(out, at + fuse_entry_out.attr_valid, at + fuse_entry_out.attr_valid_nsec, attributesValidMs);
   writeAttr(out, at + fuse_entry_out.attr, attributes);

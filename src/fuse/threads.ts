@@ -15,7 +15,7 @@ type Task = { readonly task: "wait"; readonly descriptor: number; readonly state
 
 type BlockingCall =
   | { readonly call: "write"; readonly descriptor: number; readonly bytes: Uint8Array }
-  | ({ readonly call: "state" } & FileState)
+  | ({ readonly call: "state"; readonly device: number } & FileState)
   | { readonly call: "unmount"; readonly mountPoint: string; readonly lazy: boolean };
 
 /** States of the waiting thread. */
@@ -58,7 +58,7 @@ export interface CallingThread {
   /** Each answers 0 or an errno. They are made one after the other. */
   write(descriptor: number, bytes: Uint8Array): Promise<number>;
   /** Of a file of this mount, which answers to it with what is true. */
-  state(file: FileState): Promise<number>;
+  state(device: number, file: FileState): Promise<number>;
   unmount(mountPoint: string, lazy: boolean): Promise<number>;
   stop(): Promise<void>;
 }
@@ -87,7 +87,7 @@ export function startCalling(events: ThreadEvents): CallingThread {
       return id;
     },
     write: (descriptor, bytes) => ask({ call: "write", descriptor, bytes }),
-    state: (file) => ask({ call: "state", ...file }),
+    state: (device, file) => ask({ call: "state", device, ...file }),
     unmount: (mountPoint, lazy) => ask({ call: "unmount", mountPoint, lazy }),
     stop: async () => {
       worker.postMessage(undefined);

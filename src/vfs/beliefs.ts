@@ -77,7 +77,8 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall, lost }: B
   };
   const drop = (node: Node, parts: { readonly name: boolean }): (Promise<void> | undefined)[] => [
     caches()?.dropAttributes(node.number),
-    ...(parts.name ? [...node.places.values()].map(dropName) : []),
+    // A file that nobody has open is looked up anew, for the kernel takes over nothing else (kernel-view.ts).
+    ...(parts.name || (node.attr.type === "file" && !node.opened) ? [...node.places.values()].map(dropName) : []),
     ...dropAbsent(node.number),
     node.opened ? refresh(node).then(() => node.opened?.dropping) : undefined,
   ];

@@ -50,8 +50,8 @@ export interface CollectiveFileSystemOptions {
 export interface CollectiveFileSystem extends FileSystem {
   /** What this machine has and the collective has not. */
   unsaved(): UnsavedFiles;
-  /** Stores what is left. Answers the names of what could not be, which is lost with this process. */
-  stop(): Promise<readonly string[]>;
+  /** Stores what is left, as far as that goes within the time. Answers the names of what could not be, which is lost with this process. */
+  stop(options: { readonly withinMs: number }): Promise<readonly string[]>;
 }
 
 /** Throws `not_found` and `not_a_directory` for what cannot be shown. */
@@ -83,7 +83,11 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     nodes,
     clock,
     caches: () => caches,
-    refresh: (node) => quietly("looking again at an open file", files.refresh(node)),
+    refresh: (node) =>
+      quietly(
+        "looking again at an open file",
+        files.flushKernel(node).then(() => files.refresh(node)),
+      ),
     recall: (realm, inode) => void quietly("yielding a file", locks.recall(realm, inode)),
     lost: (realm) => {
       for (const { opened, realm: of } of nodes.all()) if (opened && of === realm) opened.leased = false;
@@ -94,7 +98,7 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
   const names = createNameOperations({ nodes, replies, files, beliefs, clock });
   const usage = createUsage({ own: others?.own, clock });
   const system: CollectiveFileSystem = {
-    traits: { locks: true, extendedAttributes: true, writeBack: false },
+    traits: { locks: true, extendedAttributes: true, writeBack: true },
     attach: (given) => {
       caches = given;
     },
@@ -108,9 +112,9 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     testLock: (call, { inode }, lock) => locks.test(nodes.get(inode), lock, call.signal),
     setLock: (call, { inode }, lock, { wait }) => locks.set(nodes.get(inode), lock, { wait, signal: () => call.signal }),
     unsaved: files.unsaved,
-    stop: async () => {
+    stop: async ({ withinMs }) => {
       using _ = files;
-      const left = await files.stop();
+      const left = await files.stop(withinMs);
       await realms.stop();
       return left.map((node) => `/${nodes.pathOf(node).join("/")}`);
     },

@@ -16,6 +16,7 @@ import type { Spool, SpoolFolder } from "./spool.ts";
 import type { StoredContent } from "./stored-content.ts";
 
 export interface UnsavedContent {
+  readonly appendedFrom: number | undefined;
   readonly sizeBytes: number;
   readonly written: Ranges;
   readonly punched: Ranges;
@@ -41,7 +42,8 @@ export interface FileContent {
   /** What there is of the range; a promise only where it must be waited for. */
   read(range: Range): Uint8Array[] | Promise<Uint8Array[]>;
   readAhead(range: Range): void;
-  write(data: Uint8Array, at: number): Promise<void> | undefined;
+  /** `appends`: what comes at the end belongs there, wherever that turns out to be. */
+  write(data: Uint8Array, at: number, appends?: boolean): Promise<void> | undefined;
   resize(sizeBytes: number): void;
   /** Makes a hole, as far as the file reaches. */
   punch(range: Range): void;
@@ -54,6 +56,8 @@ export interface FileContent {
   committed(stored: StoredContent): void;
   /** What the committed version has there now is not what was written there before. */
   noteCopied(range: Range): void;
+  /** Another client's version ends there: what was appended here and is not stored yet comes behind it. */
+  moveAppended(endBytes: number): Promise<void>;
   /** Another client has committed: what is unsaved here lies over that now. */
   rebase(stored: StoredContent): void;
   /** Frees the spool if all of it is committed. */
@@ -79,6 +83,8 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
   let spool: Spool | undefined;
   let writesUnderWay = 0;
   let isCommitting = false;
+  /** Unsaved bytes from here on were appended, all of them. */
+  let appendedFrom: number | undefined;
 
   /** What lies under the local content. */
   const notLocal = (range: Range): (Range & { readonly hole: boolean })[] =>
@@ -103,7 +109,9 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
     const parts = local.split({ start, end: Math.min(end, sizeBytes) }).flatMap(partOf);
     return parts.every((part) => Array.isArray(part)) ? parts.flat() : Promise.all(parts).then((views) => views.flat());
   };
-  const noteWritten = (range: Range): void => {
+  const noteWritten = (range: Range, appends: boolean): void => {
+    if (appends && range.start === sizeBytes) appendedFrom ??= range.start;
+    else if (range.end > (appendedFrom ?? Number.POSITIVE_INFINITY)) appendedFrom = undefined;
     local.add(range);
     unsaved.add(range);
     sizeBytes = Math.max(sizeBytes, range.end);
@@ -141,7 +149,7 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       const range = { start, end: Math.min(end, storedBytes) };
       if (range.end > range.start && !local.overlaps(range)) stored.readAhead(range);
     },
-    write: (data, at) => {
+    write: (data, at, appends = false) => {
       const range = { start: at, end: at + data.length };
       if (range.end > fileBytesMax) throw new CollectiveError("too_large", `a file has at most ${fileBytesMax} bytes`);
       spool ??= spools.openSpool();
@@ -149,11 +157,11 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       const pending = spool.write(data, at);
       if (!pending) {
         writesUnderWay--;
-        noteWritten(range);
+        noteWritten(range, appends);
         return undefined;
       }
       return pending
-        .then(() => noteWritten(range))
+        .then(() => noteWritten(range, appends))
         .finally(() => {
           writesUnderWay--;
         });
@@ -166,6 +174,7 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       lowestBytes = Math.min(lowestBytes, toBytes);
       for (const ranges of [local, unsaved, zeroed, punched]) ranges.cut(toBytes);
       resized = true;
+      appendedFrom = undefined;
     },
     punch: ({ start, end }) => {
       const range = { start, end: Math.min(end, sizeBytes) };
@@ -189,7 +198,9 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       return wanted === "hole" ? Math.max(from, sizeBytes) : undefined;
     },
     takeUnsaved: (reachesTo = 0) => {
-      const taken = { sizeBytes: Math.max(sizeBytes, reachesTo), written: unsaved, punched, resized, stored, storedBytes, fragments };
+      const sizes = { sizeBytes: Math.max(sizeBytes, reachesTo), storedBytes };
+      const taken = { ...sizes, written: unsaved, punched, resized, stored, fragments, appendedFrom };
+      appendedFrom = undefined;
       unsaved = createRanges();
       punched = createRanges();
       resized = false;
@@ -204,6 +215,7 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       for (const range of taken.punched.list()) punched.add(range);
       for (const ranges of [unsaved, punched]) ranges.cut(Math.min(sizeBytes, lowestBytes));
       resized ||= taken.resized;
+      appendedFrom = taken.appendedFrom;
     },
     committed: (version) => {
       isCommitting = false;
@@ -215,6 +227,21 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       for (const part of unsaved.split(range)) if (!part.inside) local.remove(part);
       // Whoever has set a size meanwhile has the last word.
       if (!resized) sizeBytes = Math.max(sizeBytes, range.end);
+    },
+    moveAppended: async (endBytes) => {
+      while (spool && appendedFrom !== undefined && endBytes > appendedFrom && !resized) {
+        const [start, end] = [appendedFrom, sizeBytes];
+        const bytes = new Uint8Array(end - start);
+        await spool.read(bytes, start);
+        // More was appended meanwhile.
+        if (sizeBytes !== end || appendedFrom !== start) continue;
+        for (const ranges of [local, unsaved]) ranges.cut(start);
+        const moved = { start: endBytes, end: endBytes + bytes.length };
+        for (const ranges of [local, unsaved]) ranges.add(moved);
+        sizeBytes = moved.end;
+        appendedFrom = moved.start;
+        await spool.write(bytes, moved.start);
+      }
     },
     rebase: (version) => {
       const isOwnSize = resized;

@@ -29,7 +29,7 @@ export interface FileLocks {
 
 export interface FileLocksOptions {
   readonly nodes: Nodes;
-  readonly files: Pick<OpenFiles, "commit" | "recall">;
+  readonly files: Pick<OpenFiles, "commit" | "flushKernel" | "recall">;
   readonly log: Log;
 }
 
@@ -82,7 +82,10 @@ export function createFileLocks({ nodes, files, log }: FileLocksOptions): FileLo
   };
   const ask = async (node: Node, lock: LockChange, wait: boolean, signal: AbortSignal | undefined): Promise<boolean> => {
     // What was written under the lock is there for whoever gets the next one.
-    if (lock.type !== "write" && node.opened?.content.hasUnsaved) await files.commit(node).catch(() => undefined);
+    if (lock.type !== "write") {
+      await files.flushKernel(node);
+      if (node.opened?.content.hasUnsaved) await files.commit(node).catch(() => undefined);
+    }
     lockedOf(node).isAtCoordinator = true;
     const granted = await node.realm.session.lock(node.inode, wireLock(lock), { wait, signal });
     if (granted) apply(node, lock);

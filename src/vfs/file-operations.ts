@@ -10,9 +10,11 @@ import type { FileContent } from "./file-content.ts";
 import type { FileLocks } from "./file-locks.ts";
 import type { AttributesChange, Call, Caller, FileSystem, KernelCaches, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
 import { createHandles } from "./handles.ts";
+import { changedRuns, isSeenOtherwise, noteSeen } from "./kernel-view.ts";
 import type { NameOperations } from "./name-operations.ts";
 import type { Node, Nodes } from "./nodes.ts";
-import type { OpenedFile, OpenFiles } from "./opened-file.ts";
+import type { OpenedFile } from "./opened.ts";
+import type { OpenFiles } from "./opened-file.ts";
 import type { Range } from "./ranges.ts";
 import { createReadAhead, type ReadAhead } from "./read-ahead.ts";
 import type { Replies } from "./replies.ts";
@@ -51,6 +53,9 @@ interface Handle {
   readonly opened: OpenedFile;
   readonly access: OpenOptions["access"];
   readonly synchronous: boolean;
+  /** Through the kernel's page cache, or past it. */
+  readonly writes: "cached" | "direct" | undefined;
+  readonly isAppending: boolean;
   readonly ahead: ReadAhead;
 }
 
@@ -97,9 +102,29 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     const { version } = opened.content.stored;
     const keepCache = node.shownVersion === version;
     node.shownVersion = version;
-    const { access, synchronous, direct } = how;
-    const handle = handles.add({ node, opened, access, synchronous, ahead: createReadAhead() });
-    return { handle, keepCache, directIo: direct, noFlush: access === "read" };
+    const { access, synchronous } = how;
+    // The kernel writes whole pages, and appends where it believes the end to be: only where nobody else writes.
+    const isDirect = how.direct || (access !== "read" && !opened.leased);
+    const writes = access === "read" ? undefined : isDirect ? "direct" : "cached";
+    const isAppending = writes !== undefined && how.append;
+    if (writes) opened.writers[writes]++;
+    if (isAppending) opened.writers.appending++;
+    const handle = handles.add({ node, opened, access, synchronous, writes, isAppending, ahead: createReadAhead() });
+    return { handle, keepCache, directIo: isDirect, noFlush: access === "read" };
+  };
+  const close = async (handle: number, flockOwner?: bigint): Promise<void> => {
+    const { node, opened, writes, isAppending } = handles.remove(handle);
+    if (writes) opened.writers[writes]--;
+    if (isAppending) opened.writers.appending--;
+    if (flockOwner !== undefined) await locks.end(node, "flock", flockOwner);
+    await files.close(node);
+  };
+  /** The kernel goes on with a size that is no longer true. One that has nothing else open looks the file up anew, and asks again. */
+  const letSee = async (node: Node, { handle }: OpenReply): Promise<void> => {
+    if (!isSeenOtherwise(node) || !node.opened || node.opened.content.hasUnsaved) return;
+    if (node.opened.handles > 1) return await node.opened.dropping;
+    await close(handle);
+    throw new CollectiveError("stale", "the kernel knows an earlier version");
   };
   const openNode = async (node: Node, how: OpenOptions, { caller, signal }: Call): Promise<OpenReply> => {
     if (node.attr.type === "directory") throw new CollectiveError("is_a_directory", "it is a directory");
@@ -110,6 +135,11 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     if (toCollectiveError(thrown).code !== "stale") throw thrown;
     await files.refresh(node);
     return await content.read(range);
+  };
+
+  const writeChanged = async (node: Node, { content }: OpenedFile, data: Uint8Array, at: number): Promise<void> => {
+    const base = await content.read({ start: at, end: at + data.length });
+    for (const { start, end } of changedRuns(Buffer.concat(base), data)) await files.write(node, data.subarray(start, end), at + start);
   };
 
   const setSize = async (node: Node, change: AttributesChange, signal: AbortSignal): Promise<void> => {
@@ -129,8 +159,17 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       await files.close(node);
     }
   };
+  /** Times that the kernel has kept until now go with the bytes that it has just written. True when there was nothing else to be changed. */
+  const noteTimes = ({ opened }: Node, { modified, changed, ...others }: AttributesChange): boolean => {
+    const isAlone = [others.mode, others.uid, others.gid, others.accessed].every((value) => value === undefined) && !others.clearSetIds;
+    if (!isAlone || changed === undefined || typeof modified !== "bigint" || !opened?.content.hasUnsaved) return false;
+    opened.modifiedNs = modified;
+    opened.changedNs = changed;
+    return true;
+  };
   const setOthers = async (node: Node, change: AttributesChange, { caller, signal }: Call): Promise<void> => {
     const { uid, gid, accessed: atimeNs, modified: mtimeNs } = change;
+    if (noteTimes(node, change)) return;
     await files.exclusively(node, async () => {
       const { attributes } = replies.attributes(node);
       const cleared = change.clearSetIds ? withoutSetIds(attributes, caller) : attributes.mode;
@@ -140,11 +179,13 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       else {
         const asked = { inode: node.inode, mode, uid, gid, atimeNs, mtimeNs };
         const askedMs = clock.monotonicMs();
+        const isSeen = !isSeenOtherwise(node);
         node.attr = await node.realm.remote.control.call(routes.setAttr, asked, { signal }).catch((thrown: unknown) => {
           if (outcomeUnknown(thrown)) beliefs.doubt([node]);
           throw thrown;
         });
         node.askedMs = askedMs;
+        if (isSeen) noteSeen(node);
       }
       // What the next commit would have said is said.
       if (node.opened && mode !== undefined) node.opened.mode = undefined;
@@ -173,6 +214,8 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       const reply = await openNode(node, how, call);
       // Or reads would end at the length that the kernel still believes. Waiting is safe here: attributes alone are dropped at once.
       if (node.attr.version !== version) await options.caches()?.dropAttributes(node.number);
+      // With O_TRUNC the kernel waits for this answer, and has the right size by itself.
+      if (!how.truncate) await letSee(node, reply);
       return reply;
     },
     create: async (call, place, options) => {
@@ -186,17 +229,20 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       return { ...opened, entry: replies.entry(node) };
     },
     read: (_, file, { offset, lengthBytes }) => {
-      const { node, opened, ahead } = handleOf(file, "read");
+      const { node, opened, ahead } = handleOf(file);
       const range = { start: offset, end: Math.min(offset + lengthBytes, opened.content.sizeBytes) };
       if (range.end <= range.start) return [];
       const views = opened.content.read(range);
       opened.content.readAhead(ahead.after(range));
       return views instanceof Promise ? views.catch((thrown: unknown) => readAgain(node, opened.content, range, thrown)) : views;
     },
-    write: (call, file, data, { offset, append, clearSetIds: clears }) => {
+    write: (call, file, data, { offset, append, fromCache, clearSetIds: clears }) => {
       const { node, opened, synchronous } = handleOf(file, "write");
       if (clears) clearSetIds(node, call.caller);
-      const pending = files.write(node, data, append ? opened.content.sizeBytes : offset);
+      const isShared = fromCache && !opened.leased;
+      const pending = isShared
+        ? writeChanged(node, opened, data, offset)
+        : files.write(node, data, append ? opened.content.sizeBytes : offset);
       if (!pending && !synchronous) return data.length;
       return (async () => {
         await pending;
@@ -205,8 +251,11 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       })();
     },
     flush: (call, { handle }, lockOwner) => {
-      const { node, access } = handles.get(handle);
-      const stored = access === "read" ? undefined : files.flush(node, () => call.progress());
+      const { node, opened, writes } = handles.get(handle);
+      const stored = writes && files.flush(node, () => call.progress());
+      // Whoever looks next sees the size and the time of what was written past the kernel's cache.
+      if (writes === "direct")
+        return Promise.all([stored?.then(() => opened.dropping), locks.end(node, "posix", lockOwner)]).then(() => undefined);
       const ended = locks.end(node, "posix", lockOwner);
       return stored && ended ? Promise.all([stored, ended]).then(() => undefined) : (stored ?? ended);
     },
@@ -216,11 +265,7 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
       await files.commit(node, () => call.progress());
       if (!isDurable) await node.realm.session.makeDurable();
     },
-    release: async (_, { handle }, flockOwner) => {
-      const { node } = handles.remove(handle);
-      if (flockOwner !== undefined) await locks.end(node, "flock", flockOwner);
-      await files.close(node);
-    },
+    release: (_, { handle }, flockOwner) => close(handle, flockOwner),
     ...createSpaceOperations({ files, handleOf, noteChanged }),
   };
 }

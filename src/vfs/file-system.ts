@@ -69,6 +69,11 @@ export interface AttributesReply {
 
 export interface EntryReply extends AttributesReply {
   readonly nameValidMs: number;
+  /**
+   * Another one than before has the kernel forget all that it held of the file, also the size and times that are its own in write-back
+   * mode. What is open there fails. 0 when left out.
+   */
+  readonly generation?: number;
 }
 
 /** There is no such name, and the kernel may believe that for a while. To say it just once, throw `not_found`. */
@@ -217,12 +222,12 @@ export interface CopyRequest {
   readonly lengthBytes: number;
 }
 
+/** How it is now, and where, from the root of the mount. */
 export interface ChangedFile {
   readonly inode: number;
-  /** Every name by which the kernel may know it. */
-  readonly places: readonly Place[];
-  /** When a program has it open: where it is, from the root of the mount, and how it is now. */
-  readonly open: { readonly path: readonly string[]; readonly sizeBytes: number; readonly modifiedNs: bigint } | undefined;
+  readonly path: readonly string[];
+  readonly sizeBytes: number;
+  readonly modifiedNs: bigint;
 }
 
 /**
@@ -236,8 +241,11 @@ export interface KernelCaches {
   /** Attributes, and pages: of the whole file, or of a part. Pages that were written and not yet sent come here first. */
   dropData(inode: number, part?: Space): Promise<void>;
   dropName(place: Place): Promise<void>;
-  /** All of a file whose content another client has changed. In write-back mode the kernel would go on with its own size and times. */
-  dropFile(file: ChangedFile): Promise<void>;
+  /**
+   * As `dropData`, of a file that is open here and that another client has changed: also its size and times, which are the kernel's in
+   * write-back mode. False when the kernel did not take them.
+   */
+  dropFile(file: ChangedFile): Promise<boolean>;
 }
 
 export interface FileSystem {
@@ -247,7 +255,10 @@ export interface FileSystem {
     readonly locks: boolean;
     /** Otherwise there are none, and the kernel stops asking. */
     readonly extendedAttributes: boolean;
-    /** Nobody else changes these files: the kernel may keep writes, and is the one who knows sizes and times meanwhile. */
+    /**
+     * The kernel keeps what is written through its page cache for a while, writes whole pages, and is the one who knows sizes and times
+     * meanwhile. `dropData` has it write them first.
+     */
     readonly writeBack: boolean;
   };
   /** Called once, when the kernel has agreed and before the first call. */
@@ -274,7 +285,7 @@ export interface FileSystem {
   open(call: Call, inode: number, options: OpenOptions): Answer<OpenReply>;
   /** `place` was free a moment ago. With `exclusive` it must still be, else what has come there meanwhile is opened. */
   create(call: Call, place: Place, options: OpenOptions & { readonly mode: number; readonly exclusive: boolean }): Answer<CreateReply>;
-  /** Fewer bytes than asked for are the end of the file, nothing else. Pieces are sent on as they are, without a copy. */
+  /** In write-back mode also through a file that is open to write alone: the kernel completes pages. Fewer bytes than asked for are the end of the file, nothing else. Pieces are sent on as they are, without a copy. */
   read(call: Call, file: OpenFile, options: ReadOptions): Answer<Uint8Array | readonly Uint8Array[]>;
   /** Answers how many bytes were taken; fewer than given only when there is room for no more. */
   write(call: Call, file: OpenFile, data: Uint8Array, options: WriteOptions): Answer<number>;
@@ -301,7 +312,7 @@ export interface FileSystem {
   removeExtendedAttribute(call: Call, inode: number, name: string): Answer<void>;
 
   changeSpace(call: Call, file: OpenFile, change: SpaceChange): Answer<void>;
-  /** From `offset` on; `past_end` when it is at or after the end, and for "data" when only a hole follows. */
+  /** From `offset` on; `past_end` when it is at or after the end, and for "data" when only a hole follows. May await `dropData`. */
   seek(call: Call, file: OpenFile, offset: number, wanted: "data" | "hole"): Answer<number>;
   /** Answers how many bytes were copied. `unsupported` has the kernel read and write them. */
   copyRange(call: Call, request: CopyRequest): Answer<number>;

@@ -10,7 +10,8 @@ import type { Remote } from "../client/remote.ts";
 import type { ClientSession } from "../client/session.ts";
 import { createLimiter, type Limiter } from "../core/limiter.ts";
 import { type Place, rootInode } from "./file-system.ts";
-import type { OpenedFile } from "./opened-file.ts";
+import type { KernelView } from "./kernel-view.ts";
+import type { OpenedFile } from "./opened.ts";
 
 /** A member as this mount sees it. */
 export interface Realm {
@@ -43,6 +44,9 @@ export interface Node {
   turns: Limiter | undefined;
   /** The version whose pages the kernel may still have. */
   shownVersion: number | undefined;
+  seen: KernelView | undefined;
+  /** Of the kernel's memory of it. */
+  generation: number;
 }
 
 export interface Nodes {
@@ -64,6 +68,8 @@ export interface Nodes {
   forget(number: number): void;
   /** The names on a way to it inside its realm. */
   pathOf(node: Node): string[];
+  /** From the root of the mount; undefined where it has no name any more. */
+  shownPathOf(node: Node): string[] | undefined;
 }
 
 /** What is remembered of it is asked for again before it is told: a change here has moved its times at the coordinator. */
@@ -108,6 +114,8 @@ export function createNodes({ realm, root: rootAttr, nowMs, onLost }: NodesOptio
     opened: undefined,
     turns: undefined,
     shownVersion: undefined,
+    seen: undefined,
+    generation: 0,
   });
   const root = make(rootInode, realm, rootAttr);
   byNumber.set(rootInode, root);
@@ -191,6 +199,14 @@ export function createNodes({ realm, root: rootAttr, nowMs, onLost }: NodesOptio
       if (number === rootInode) return;
       forgotten.add(number);
       evict();
+    },
+    shownPathOf: (node) => {
+      const names: string[] = [];
+      for (let at: Node | undefined = node; at !== root; at = byNumber.get(at.place.parent)) {
+        if (!at?.place || at.isRemoved) return undefined;
+        names.unshift(at.place.name);
+      }
+      return names;
     },
     pathOf: (node) => {
       const names: string[] = [];

@@ -13,32 +13,16 @@ import type { Attr } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Log } from "../core/log.ts";
 import { createBatchedWriter } from "./batched-content.ts";
-import { createFileContent, type FileContent } from "./file-content.ts";
+import { createFileContent } from "./file-content.ts";
 import type { KernelCaches } from "./file-system.ts";
+import { isSeenOtherwise, noteSeen, showOpen } from "./kernel-view.ts";
 import { type Node, type Nodes, turnsOf } from "./nodes.ts";
+import { newOpened, type OpenedFile, onlyAppends } from "./opened.ts";
 import { currentAttr } from "./realms.ts";
 import { createRounds } from "./rounds.ts";
 import type { SpoolFolder } from "./spool.ts";
 import { type ContentWriter, createContentWriter, type StoredFile, type StoreRequest } from "./store-content.ts";
 import { openStored, type ReadMemory, type StoredContent, staleError } from "./stored-content.ts";
-
-export interface OpenedFile {
-  readonly content: FileContent;
-  handles: number;
-  /** What the next commit will say; undefined where that is what the coordinator knows. */
-  mode: number | undefined;
-  modifiedNs: bigint | undefined;
-  changedNs: bigint | undefined;
-  hasFailed: boolean;
-  /** Nobody else has it open: what is closed may be stored a moment later. */
-  leased: boolean;
-  /** What was closed is being stored. */
-  storing: Promise<void> | undefined;
-  /** The kernel is dropping what it has of an earlier version. */
-  dropping: Promise<void> | undefined;
-  /** Of those who wait for a commit: called whenever a part of it is stored. */
-  readonly waiting: Set<() => void>;
-}
 
 export interface OpenFiles {
   /** `attr` is fresh. Each is followed by one `close`. */
@@ -53,6 +37,8 @@ export interface OpenFiles {
    * first. `unsupported` when somebody else writes there meanwhile.
    */
   copyRange(from: Node, to: Node, range: CopiedRange): Promise<void>;
+  /** What the kernel has of it and has not written yet comes here before it resolves. */
+  flushKernel(node: Node): Promise<void>;
   /** Another client has changed it, or may have: shows that, where nothing written here lies over it. */
   refresh(node: Node): Promise<void>;
   /** At each close: durable when it resolves, or on its way while nobody else can look. */
@@ -62,8 +48,8 @@ export interface OpenFiles {
   /** In turn with its commits. */
   exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
   unsaved(): UnsavedFiles;
-  /** Stores what is left; answers what could not be. */
-  stop(): Promise<readonly Node[]>;
+  /** Stores what is left, within that time; answers what could not be. */
+  stop(withinMs: number): Promise<readonly Node[]>;
 }
 
 export interface CopiedRange {
@@ -113,12 +99,15 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
 
   const versionOf = (node: Node, attr: Attr): StoredContent =>
     openStored({ remote: node.realm.remote, inode: attr.inode, version: attr.version, sizeBytes: attr.sizeBytes }, memory);
+  const show = (node: Node, opened: OpenedFile): void => {
+    const caches = options.caches();
+    opened.dropping = caches && showOpen(node, nodes, caches);
+  };
   const rebase = (node: Node, opened: OpenedFile, attr: Attr): void => {
     opened.content.rebase(versionOf(node, attr));
     node.attr = attr;
     node.shownVersion = undefined;
-    // Not to be awaited by whoever reads or writes the file: the kernel waits for that.
-    opened.dropping = options.caches()?.dropData(node.number);
+    show(node, opened);
   };
 
   type Store = (request: StoreRequest) => Promise<StoredFile | undefined>;
@@ -155,7 +144,10 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       }
       content.committed(done.stored);
       if (node.shownVersion === version) node.shownVersion = done.attr.version;
+      const isSeen = node.seen?.version === version;
       node.attr = done.attr;
+      if (opened.writers.direct > 0) show(node, opened);
+      else if (isSeen) noteSeen(node);
       node.askedMs = askedMs;
       if (opened.mode === mode) opened.mode = undefined;
       if (opened.modifiedNs === modifiedNs) opened.modifiedNs = undefined;
@@ -171,6 +163,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     const attr = await currentAttr(node.realm, stored.inode);
     if (attr?.version === stored.version) throw failure;
     if (attr) {
+      await opened.content.moveAppended(attr.sizeBytes);
       rebase(node, opened, attr);
       return;
     }
@@ -225,6 +218,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     opened.content.discard();
     node.opened = undefined;
     active.delete(node);
+    if (isSeenOtherwise(node)) for (const place of node.places.values()) void options.caches()?.dropName(place);
   };
   const commitQuietly = async (node: Node): Promise<void> => {
     await commit(node, undefined, { closing: node.opened?.handles === 0 }).catch(() => undefined);
@@ -258,18 +252,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
   });
   return {
     open: async (node, { attr, leased }) => {
-      const opened: OpenedFile = node.opened ?? {
-        content: createFileContent(versionOf(node, attr), spools),
-        handles: 0,
-        mode: undefined,
-        modifiedNs: undefined,
-        changedNs: undefined,
-        hasFailed: false,
-        leased,
-        storing: undefined,
-        dropping: undefined,
-        waiting: new Set(),
-      };
+      const opened: OpenedFile = node.opened ?? newOpened(createFileContent(versionOf(node, attr), spools), leased);
       opened.handles++;
       opened.leased ||= leased;
       if (node.opened === opened) {
@@ -304,11 +287,11 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       if (isFull) {
         return (async () => {
           await makeRoom();
-          await content.write(data, at);
+          await content.write(data, at, onlyAppends(opened));
           noteWritten();
         })();
       }
-      const pending = content.write(data, at);
+      const pending = content.write(data, at, onlyAppends(opened));
       if (pending) return pending.then(noteWritten);
       noteWritten();
       return undefined;
@@ -332,6 +315,9 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         opened.content.noteCopied({ start: at, end: at + bytes });
       });
     },
+    flushKernel: async (node) => {
+      if (node.opened && node.opened.writers.cached > 0) await options.caches()?.dropData(node.number);
+    },
     refresh: async (node) => {
       await turnsOf(node).run(async () => {
         const { opened } = node;
@@ -343,8 +329,10 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
           nodes.remove(node);
           return;
         }
-        if (attr.version > opened.content.stored.version) rebase(node, opened, attr);
-        else if (attr.version === node.attr.version) node.attr = attr;
+        if (attr.version > opened.content.stored.version) {
+          await opened.content.moveAppended(attr.sizeBytes);
+          rebase(node, opened, attr);
+        } else if (attr.version === node.attr.version) node.attr = attr;
         node.askedMs = askedMs;
       });
     },
@@ -372,9 +360,12 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       return { bytes: all.reduce((sum, { content }) => sum + content.unsavedBytes, 0), failed: all.filter((one) => one.hasFailed).length };
     },
     exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
-    stop: async () => {
+    stop: async (withinMs) => {
       later.begin();
-      await Promise.all([...active].map(commitQuietly));
+      const over = new AbortController();
+      const late = clock.sleep(withinMs, over.signal).catch(() => undefined);
+      await Promise.race([Promise.all([...active].map(commitQuietly)), late]);
+      over.abort();
       return [...active].filter((node) => node.opened?.content.hasUnsaved && !node.isRemoved);
     },
     [Symbol.dispose]: () => retries[Symbol.dispose](),

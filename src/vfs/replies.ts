@@ -8,6 +8,7 @@ import type { Clock } from "../core/clock.ts";
 import { attributesOf, type ShownOwner } from "./attributes.ts";
 import type { Beliefs } from "./beliefs.ts";
 import type { AttributesReply, EntryReply, NoEntry, Place } from "./file-system.ts";
+import { generationOf } from "./kernel-view.ts";
 import { isOutdated, type Node, type Nodes, type Realm } from "./nodes.ts";
 import type { Realms } from "./realms.ts";
 
@@ -41,7 +42,7 @@ export interface RepliesOptions {
 export function createReplies({ nodes, realms, beliefs, owner, clock }: RepliesOptions): Replies {
   const leftMs = ({ realm, number, askedMs }: Node): number => beliefs.leftMs(realm, number, askedMs);
   const attributes = (node: Node): AttributesReply => ({ attributes: attributesOf(node, owner), attributesValidMs: leftMs(node) });
-  const entry = (node: Node): EntryReply => ({ ...attributes(node), nameValidMs: leftMs(node) });
+  const entry = (node: Node): EntryReply => ({ ...attributes(node), nameValidMs: leftMs(node), generation: generationOf(node) });
   const isCollectiveRoot = (node: Node): boolean => node.inode === memberRoot;
   const noted = async (node: Node, ask: () => Promise<Attr>): Promise<Attr> => {
     const askedMs = clock.monotonicMs();

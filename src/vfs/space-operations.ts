@@ -3,7 +3,8 @@ import { CollectiveError } from "../../protocol/errors.ts";
 import { fileBytesMax, smallChunkBytes } from "../../protocol/limits.ts";
 import type { FileSystem, OpenFile } from "./file-system.ts";
 import type { Node } from "./nodes.ts";
-import { backgroundPieces, type OpenedFile, type OpenFiles } from "./opened-file.ts";
+import type { OpenedFile } from "./opened.ts";
+import { backgroundPieces, type OpenFiles } from "./opened-file.ts";
 
 export interface SpaceOperationsOptions {
   readonly files: OpenFiles;
@@ -31,7 +32,8 @@ export function createSpaceOperations({
       return opened.content.unsavedPieces >= backgroundPieces ? files.commit(node) : undefined;
     },
     seek: async (_, file, offset, wanted) => {
-      const { opened } = handleOf(file);
+      const { node, opened } = handleOf(file);
+      await files.flushKernel(node);
       if (offset >= opened.content.sizeBytes) throw new CollectiveError("past_end", "it is behind the end of the file");
       const found = await opened.content.seek(offset, wanted);
       if (found === undefined) throw new CollectiveError("past_end", "only a hole follows");

@@ -78,7 +78,7 @@ export function createFuseBench(
       dropAttributes: async () => undefined,
       dropData: async () => undefined,
       dropName: async () => undefined,
-      dropFile: async () => undefined,
+      dropFile: async () => true,
     },
     isOwn: () => false,
     device: {

@@ -11,6 +11,7 @@ import {
   type EntryReply,
   type FileKind,
   type FileSystem,
+  type KernelCaches,
   type ListedEntry,
   type OpenFile,
   type Place,
@@ -63,6 +64,7 @@ const startNs = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
 const nowNs = (): bigint => startNs + process.hrtime.bigint();
 
 export function createMemoryFileSystem(options: MemoryFileSystemOptions = {}): MemoryFileSystem {
+  let caches: KernelCaches | undefined;
   const validMs = options.validMs ?? 1_000;
   const nodes = new Map<number, Node>();
   const listings = new Map<number, readonly ListedEntry[]>();
@@ -200,7 +202,9 @@ export function createMemoryFileSystem(options: MemoryFileSystemOptions = {}): M
     nodeCount: () => nodes.size,
     openCount: () => opens,
     traits: { locks: true, extendedAttributes: true, writeBack: options.writeBack ?? false },
-    attach: () => undefined,
+    attach: (given) => {
+      caches = given;
+    },
 
     lookup: (_call, place) => {
       const found = directory(place.parent).children.get(place.name);
@@ -356,7 +360,8 @@ export function createMemoryFileSystem(options: MemoryFileSystemOptions = {}): M
       if (!keepSize && offset + lengthBytes > content.sizeBytes()) content.resize(offset + lengthBytes);
       modified(found);
     },
-    seek: (_call, { inode }, offset, wanted) => {
+    seek: async (_call, { inode }, offset, wanted) => {
+      if (options.writeBack) await caches?.dropData(inode);
       const content = contentOf(node(inode));
       if (offset >= content.sizeBytes()) throw new CollectiveError("past_end", "after the end");
       return content.seek(offset, wanted) ?? fail("past_end", "only a hole follows");

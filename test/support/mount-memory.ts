@@ -49,9 +49,8 @@ function withSpecialNames(fs: MemoryFileSystem): FileSystem {
     await fs.write(nobody, { inode, handle: 0 }, content, { offset: 0, append: false, fromCache: false, clearSetIds: false });
     const modifiedNs = BigInt(replaced) * 1_000_000_000n;
     await fs.setAttributes(nobody, inode, { modified: modifiedNs, clearSetIds: false });
-    const isOpen = fs.openCount() > 0;
-    const open = isOpen ? { path: ["watched"], sizeBytes: content.length, modifiedNs } : undefined;
-    await caches.dropFile({ inode, places: [place], open });
+    if (fs.openCount() > 0) await caches.dropFile({ inode, path: ["watched"], sizeBytes: content.length, modifiedNs });
+    else await Promise.all([caches.dropData(inode), caches.dropName(place)]);
     process.stdout.write(`replaced ${replaced}\n`);
   };
   process.on("SIGUSR1", () => void change());
@@ -60,6 +59,7 @@ function withSpecialNames(fs: MemoryFileSystem): FileSystem {
     ...fs,
     attach: (given) => {
       caches = given;
+      fs.attach(given);
     },
     lookup: (call, place) => (place.name.startsWith("stall") ? new Promise(() => undefined) : fs.lookup(call, place)),
   };

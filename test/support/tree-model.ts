@@ -100,9 +100,9 @@ export function createTreeModel(): TreeModel {
       const node = there(from);
       const { entries, name } = parentOf(to);
       if (entries.has(name)) fail("EEXIST");
-      if (node.kind !== "file") return fail("EPERM");
+      if (node.kind === "directory") fail("EPERM");
       entries.set(name, node);
-      node.links++;
+      if (node.kind === "file") node.links++;
     },
     unlink: (path) => {
       const node = there(path);

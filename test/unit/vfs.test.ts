@@ -133,7 +133,7 @@ describe("what cannot be stored", () => {
     member.clock.nowMs += 11_000;
     for (const node of member.nodes()) await node.register();
     member.clock.tick();
-    expect(await mount.fs.stop()).toEqual([]);
+    expect(await mount.fs.stop({ withinMs: 60_000 })).toEqual([]);
     await using other = await open();
     expect(Buffer.compare(await other.readFile("/s/kept"), content(500, 12))).toBe(0);
   });
@@ -144,7 +144,7 @@ describe("what cannot be stored", () => {
     await mount.write(file, content(500, 13), 0);
     nodesRefuse = true;
     await mount.fs.release(call, file);
-    expect(await mount.fs.stop()).toEqual(["/s/lost"]);
+    expect(await mount.fs.stop({ withinMs: 60_000 })).toEqual(["/s/lost"]);
     nodesRefuse = false;
     member.clock.nowMs += 11_000;
     for (const node of member.nodes()) await node.register();
@@ -164,6 +164,25 @@ describe("two mounts", () => {
     await two.close(second);
     bytes.fill(1, 0, 100).fill(2, 150 * kibibyte, 150 * kibibyte + 100);
     expect(Buffer.compare(await one.readFile("/s/both"), bytes)).toBe(0);
+  });
+
+  test("that append to one file, which both have open, lose nothing and write nothing over each other", async () => {
+    await using one = await open();
+    await using two = await open();
+    await one.writeFile("/s/log", Buffer.from("begin\n"));
+    const how = { access: "write", append: true } as const;
+    const files = [await one.open("/s/log", how), await two.open("/s/log", how)] as const;
+    const lines = Array.from({ length: 30 }, (_, index) => `${"x".repeat(index % 7)} ${index}\n`);
+    for (const [index, line] of lines.entries()) {
+      const [mount, file] = index % 2 === 0 ? [one, files[0]] : [two, files[1]];
+      await mount.fs.write(call, file, Buffer.from(line), { offset: 0, append: true, fromCache: false, clearSetIds: false });
+      if (index % 3 === 0) await mount.fs.sync(call, file, { dataOnly: false });
+    }
+    await one.close(files[0]);
+    await two.close(files[1]);
+    const text = Buffer.from(await one.readFile("/s/log")).toString();
+    expect(text.startsWith("begin\n")).toBe(true);
+    expect(text.split("\n").slice(1, -1).sort()).toEqual(lines.map((line) => line.trimEnd()).sort());
   });
 
   test("do not bring back what the other has removed", async () => {

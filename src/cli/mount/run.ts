@@ -71,7 +71,7 @@ export async function runMount(io: Io, request: MountRequest): Promise<void> {
     });
   } finally {
     await observed?.stop();
-    for (const path of await fs.stop()) io.log.error("written and not stored, it is lost", { path });
+    for (const path of await fs.stop({ withinMs: timeLimitMs })) io.log.error("written and not stored, it is lost", { path });
   }
 }
 
