@@ -121,7 +121,7 @@ test("a name that another client took from a file is dropped, also when the file
   const dropped: string[] = [];
   const quiet = async (): Promise<void> => undefined;
   const dropName = async ({ name }: Place): Promise<void> => void dropped.push(name);
-  mount.fs.attach({ dropAttributes: quiet, dropData: quiet, dropFile: quiet, dropName });
+  mount.fs.attach({ dropAttributes: quiet, dropData: quiet, dropFile: async () => true, dropName });
   const [from, to] = [await other.place("/s/moved/before"), await other.place("/s/moved/after")];
   await mount.find("/s/moved/before");
   const told = Promise.withResolvers<void>();
