@@ -237,6 +237,8 @@ function commitFile(
 
 function createFile(context: MetadataContext, { file, store, owner }: { file: FileCommit; store: number; owner: string }): Inode {
   const { mode, mtimeNs, sizeBytes, uid, gid } = file;
+  if (mode === undefined || mtimeNs === undefined)
+    throw new CollectiveError("invalid_argument", `${file.name} is new and has no mode or time`);
   const inode = insertInode(context, { type: "file", store, mode, owner, mtimeNs, sizeBytes, uid, gid });
   linkEntry(context, file.parent, file.name, inode);
   touchDirectory(context, file.parent);
@@ -244,11 +246,12 @@ function createFile(context: MetadataContext, { file, store, owner }: { file: Fi
 }
 
 function replaceInode(context: MetadataContext, existing: InodeRow, file: FileCommit): Inode {
-  const mtime = splitTime(file.mtimeNs);
+  const { mode, mtimeNs } = attrOf(existing);
+  const mtime = splitTime(file.mtimeNs ?? mtimeNs);
   statement<never, SQLQueryBindings[]>(
     context,
     "UPDATE inode SET size = ?, mode = ?, mtime_s = ?, mtime_n = ?, uid = ?, gid = ?, version = version + 1 WHERE id = ?",
-  ).run(file.sizeBytes, file.mode, mtime.seconds, mtime.nanos, file.uid ?? existing.uid, file.gid ?? existing.gid, existing.id);
+  ).run(file.sizeBytes, file.mode ?? mode, mtime.seconds, mtime.nanos, file.uid ?? existing.uid, file.gid ?? existing.gid, existing.id);
   touchInode(context, existing.id, file.changedNs);
   return existing.id as Inode;
 }

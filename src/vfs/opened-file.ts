@@ -130,8 +130,9 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         file: {
           parent: nodes.get(place.parent).inode,
           name: place.name,
-          mode: mode ?? attr.mode,
-          mtimeNs: modifiedNs ?? attr.mtimeNs,
+          // What was not changed here may have been elsewhere.
+          ...(mode === undefined ? {} : { mode }),
+          ...(modifiedNs === undefined ? {} : { mtimeNs: modifiedNs }),
           ...(changedNs === undefined ? {} : { changedNs }),
           // Wherever another client has moved it.
           inode,

@@ -185,6 +185,19 @@ describe("two mounts", () => {
     expect(text.split("\n").slice(1, -1).sort()).toEqual(lines.map((line) => line.trimEnd()).sort());
   });
 
+  test("keep the mode that the other has set while the file was written", async () => {
+    await using one = await open();
+    await using two = await open();
+    await one.writeFile("/s/guarded", content(10));
+    const file = await one.open("/s/guarded");
+    await one.write(file, content(20), 0);
+    const { inode } = (await two.find("/s/guarded"))?.attributes ?? { inode: 0 };
+    await two.fs.setAttributes(call, inode, { mode: 0o600, clearSetIds: false });
+    await one.close(file);
+    const { mode, sizeBytes } = (await two.fs.getAttributes(call, (await two.open("/s/guarded")).inode)).attributes;
+    expect([mode, sizeBytes]).toEqual([0o600, 20]);
+  });
+
   test("do not bring back what the other has removed", async () => {
     await using one = await open();
     await using two = await open();
