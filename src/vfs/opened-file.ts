@@ -363,10 +363,9 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
     exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
     stop: async (withinMs) => {
       later.begin();
-      const over = new AbortController();
-      const late = clock.sleep(withinMs, over.signal).catch(() => undefined);
-      await Promise.race([Promise.all([...active].map(commitQuietly)), late]);
-      over.abort();
+      const late = Promise.withResolvers<void>();
+      using _ = clock.every(withinMs, late.resolve);
+      await Promise.race([Promise.all([...active].map(commitQuietly)), late.promise]);
       return [...active].filter((node) => node.opened?.content.hasUnsaved && !node.isRemoved);
     },
     [Symbol.dispose]: () => retries[Symbol.dispose](),
