@@ -166,7 +166,7 @@ function writeAt(path: string, bytes: Buffer, { flags, at }: { readonly flags: n
 function choose(model: TreeModel, random: Random, base: string): Operation {
   const [path, likely, any] = [somePath(random), likelyPath(model, random), likelyPath(model, random)];
   // Over a directory that it is in nothing can be renamed; which error tells so depends on what the kernel is being told meanwhile.
-  const other = any.length < likely.length && any.every((name, index) => likely[index] === name) ? [...any, "d"] : any;
+  const other = any.length < likely.length && any.every((name, index) => likely[index] === name) ? likely : any;
   const [there, from, to] = [join(base, ...path), join(base, ...likely), join(base, ...other)];
   const bytes = bytesFrom(random);
   const target = `nowhere-${random.int(100)}`;
