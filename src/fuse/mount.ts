@@ -3,7 +3,7 @@
  *
  * Whoever calls `mount` is served by the same thread, so it must not touch the mount by a synchronous call, ever.
  */
-import { realpath, stat } from "node:fs/promises";
+import { realpath, stat, statfs } from "node:fs/promises";
 import { constants } from "node:os";
 import { join, resolve } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
@@ -160,7 +160,8 @@ async function directoryAt(path: string): Promise<string> {
 
 /** One whose process was killed answers ENOTCONN to everything, and would keep the place for ever. */
 async function clearDeadMount(path: string, log: Log): Promise<void> {
-  const failure = await stat(path).then(
+  // Its attributes the kernel may still believe, and then `stat` does not notice.
+  const failure = await statfs(path).then(
     () => undefined,
     (thrown: NodeJS.ErrnoException) => thrown.code,
   );

@@ -3,7 +3,9 @@ import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
+import { outcomeUnknown } from "../net/errors.ts";
 import { withoutSetIds } from "./attributes.ts";
+import type { Beliefs } from "./beliefs.ts";
 import type { FileContent } from "./file-content.ts";
 import type { FileLocks } from "./file-locks.ts";
 import type { AttributesChange, Call, Caller, FileSystem, KernelCaches, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
@@ -41,6 +43,7 @@ export interface FileOperationsOptions {
   readonly files: OpenFiles;
   readonly names: NameOperations;
   readonly locks: FileLocks;
+  readonly beliefs: Beliefs;
   readonly clock: Clock;
   readonly caches: () => KernelCaches | undefined;
 }
@@ -57,7 +60,7 @@ interface Handle {
 }
 
 export function createFileOperations(options: FileOperationsOptions): FileCalls {
-  const { nodes, replies, files, names, locks, clock } = options;
+  const { nodes, replies, files, names, locks, beliefs, clock } = options;
   const handles = createHandles<Handle>();
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
   const handleOf = ({ handle }: OpenFile, needed?: "read" | "write"): Handle => {
@@ -183,7 +186,10 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
         const asked = { inode: node.inode, mode, uid, gid, atimeNs, mtimeNs };
         const askedMs = clock.monotonicMs();
         const isSeen = !isSeenOtherwise(node);
-        node.attr = await node.realm.remote.control.call(routes.setAttr, asked, { signal });
+        node.attr = await node.realm.remote.control.call(routes.setAttr, asked, { signal }).catch((thrown: unknown) => {
+          if (outcomeUnknown(thrown)) beliefs.doubt([node]);
+          throw thrown;
+        });
         node.askedMs = askedMs;
         if (isSeen) noteSeen(node);
       }

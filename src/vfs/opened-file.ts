@@ -50,8 +50,8 @@ export interface OpenFiles {
   /** In turn with its commits. */
   exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
   unsaved(): UnsavedFiles;
-  /** Stores what is left; answers what could not be. */
-  stop(): Promise<readonly Node[]>;
+  /** Stores what is left, within that time; answers what could not be. */
+  stop(withinMs: number): Promise<readonly Node[]>;
 }
 
 export interface CopiedRange {
@@ -371,9 +371,11 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       return { bytes: all.reduce((sum, { content }) => sum + content.unsavedBytes, 0), failed: all.filter((one) => one.hasFailed).length };
     },
     exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
-    stop: async () => {
+    stop: async (withinMs) => {
       later.begin();
-      await Promise.all([...active].map(commitQuietly));
+      const late = Promise.withResolvers<void>();
+      using _ = clock.every(withinMs, late.resolve);
+      await Promise.race([Promise.all([...active].map(commitQuietly)), late.promise]);
       return [...active].filter((node) => node.opened?.content.hasUnsaved && !node.isRemoved);
     },
     [Symbol.dispose]: () => retries[Symbol.dispose](),
