@@ -11,6 +11,8 @@ import { heldInodesPerCallMax, sessionSilentMsMax, watchGraceMs, watchMs } from 
 import { type RouteInput, routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { ChangeCursor, WireLock } from "../../protocol/session-routes.ts";
+import type { CallOptions } from "../net/control-client.ts";
+import { outcomeUnknown } from "../net/errors.ts";
 import type { Remote } from "./remote.ts";
 
 export type OpenAccess = RouteInput<typeof routes.open>["access"];
@@ -65,7 +67,7 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
   const openCounts = new Map<Inode, number>();
   /** What the coordinator knows to be open. */
   const held = new Set<Inode>();
-  /** Made here, and perhaps leased, but not known to be open. */
+  /** Made here, or opened without an answer: perhaps leased, but not known to be open. */
   const made = new Set<Inode>();
   let givingBack: { readonly inodes: ReadonlySet<Inode>; readonly done: Promise<unknown> } | undefined;
   const yielding = new Map<Inode, Promise<unknown>>();
@@ -177,11 +179,11 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
       }
     }
   };
-  const makeDurable = async (): Promise<void> => {
+  const makeDurable = async (options: CallOptions = {}): Promise<void> => {
     if (!hasRelaxed) return;
     hasRelaxed = false;
     try {
-      await control.call(routes.makeDurable, {});
+      await control.call(routes.makeDurable, {}, options);
     } catch (error) {
       hasRelaxed = true;
       throw error;
@@ -202,7 +204,10 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
         held.add(inode);
         return opened;
       } catch (error) {
+        // Or the coordinator would keep it for as long as this client is there.
+        if (outcomeUnknown(error) && !held.has(inode)) made.add(inode);
         count(inode, -1);
+        settleSoon();
         throw error;
       }
     },
@@ -237,9 +242,9 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     noteRelaxed: () => {
       hasRelaxed = true;
     },
-    makeDurable,
+    makeDurable: () => makeDurable(),
     stop: async () => {
-      await makeDurable().catch(() => undefined);
+      await makeDurable({ timeoutMs: partingMs }).catch(() => undefined);
       signOfLife[Symbol.dispose]();
       end.abort();
       await watching;

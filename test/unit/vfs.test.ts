@@ -133,7 +133,7 @@ describe("what cannot be stored", () => {
     member.clock.nowMs += 11_000;
     for (const node of member.nodes()) await node.register();
     member.clock.tick();
-    expect(await mount.fs.stop()).toEqual([]);
+    expect(await mount.fs.stop({ withinMs: 60_000 })).toEqual([]);
     await using other = await open();
     expect(Buffer.compare(await other.readFile("/s/kept"), content(500, 12))).toBe(0);
   });
@@ -144,7 +144,7 @@ describe("what cannot be stored", () => {
     await mount.write(file, content(500, 13), 0);
     nodesRefuse = true;
     await mount.fs.release(call, file);
-    expect(await mount.fs.stop()).toEqual(["/s/lost"]);
+    expect(await mount.fs.stop({ withinMs: 60_000 })).toEqual(["/s/lost"]);
     nodesRefuse = false;
     member.clock.nowMs += 11_000;
     for (const node of member.nodes()) await node.register();
