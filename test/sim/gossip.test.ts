@@ -110,8 +110,8 @@ test.each([
   const figures = [50, 400].map((members) => {
     const world = worldOf(1, members, loss);
     // Long enough to have learnt how much is lost.
-    world.run(30 * secondMs);
-    const quiet = measureQuiet(world, 20 * secondMs);
+    world.run(60 * secondMs);
+    const quiet = measureQuiet(world, 60 * secondMs);
     const deaths = [1, 2, 3].map((back) => measureDeath(world, members - back, 60 * secondMs).dead.all);
     return { quiet, death: deaths.reduce((sum, one) => sum + one) / deaths.length };
   });
