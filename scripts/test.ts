@@ -19,6 +19,9 @@ import { emptyReport, readReport, type TestReport } from "./test-report.ts";
 
 const root = join(import.meta.dir, "..");
 
+/** Most tests wait for processes and disks; more at once would wait for each other. */
+const filesAtOnce = 2;
+
 /** Biome would otherwise colour what goes into a file, too. */
 const colours = process.stdout.isTTY && !process.env.NO_COLOR ? "force" : "off";
 
@@ -64,7 +67,13 @@ async function runTests(folder: string, timeoutMs: number): Promise<TestReport> 
   await chmod(workDirectory, 0o711);
   try {
     const reportPath = join(workDirectory, "report.xml");
-    const flags = ["--no-orphans", `--timeout=${timeoutMs}`, "--reporter=junit", `--reporter-outfile=${reportPath}`];
+    const flags = [
+      "--no-orphans",
+      `--parallel=${filesAtOnce}`,
+      `--timeout=${timeoutMs}`,
+      "--reporter=junit",
+      `--reporter-outfile=${reportPath}`,
+    ];
     // The leading dot makes it a path; without one it would match any file with such a name.
     const exitCode = await exitCodeOf([process.execPath, "test", ...flags, `./${folder}`], { TMPDIR: workDirectory });
     const reportFile = Bun.file(reportPath);

@@ -19,8 +19,10 @@ describe.skipIf(impossible !== undefined)("a mount of the system", () => {
   afterAll(() => collective[Symbol.asyncDispose]());
 
   /** As mount(8) calls its helpers. */
-  async function callHelper(...args: string[]) {
-    const child = Bun.spawn([executable(), ...args], { env: { PATH: process.env.PATH ?? "" }, stdio: ["ignore", "pipe", "pipe"] });
+  const callHelper = (...args: string[]) => call(executable(), ...args);
+
+  async function call(...command: string[]) {
+    const child = Bun.spawn(command, { env: { PATH: process.env.PATH ?? "" }, stdio: ["ignore", "pipe", "pipe"] });
     const [stderr, exitCode] = await Promise.all([child.stderr.text(), child.exited]);
     return { stderr, exitCode };
   }
@@ -33,8 +35,8 @@ describe.skipIf(impossible !== undefined)("a mount of the system", () => {
       expect(await callHelper("/documents", at, "-o", `rw,${options}`)).toMatchObject({ exitCode: 0 });
     } else {
       // As with the type `fuse.collective`, but by the executable's path, for it is not installed here.
-      const mounted = Bun.spawnSync(["mount", "-t", "fuse", `${executable()}#/documents`, at, "-o", options]);
-      expect([mounted.exitCode, mounted.stderr.toString()]).toEqual([0, ""]);
+      const mounted = await call("mount", "-t", "fuse", `${executable()}#/documents`, at, "-o", options);
+      expect(mounted).toEqual({ exitCode: 0, stderr: "" });
     }
     writeFileSync(join(at, "file"), "written");
     expect((await succeed(collective, ["read", "/documents/file"])).stdout).toBe("written");
