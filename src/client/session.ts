@@ -49,7 +49,7 @@ export interface ClientSession {
 }
 
 export interface ClientSessionOptions {
-  readonly remote: Remote;
+  readonly remote: Pick<Remote, "control" | "clock" | "log">;
   /** Called with all changes, some of them twice, and with `everything` whenever some may have been missed. Resolves when they are taken in. */
   readonly onNews: (news: News | "everything") => Promise<void>;
 }
@@ -76,6 +76,8 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
   /** How far the news have come. */
   let known: ChangeCursor | null = null;
   let hasRelaxed = false;
+  /** Under way. */
+  let durable: Promise<void> | undefined;
 
   const count = (inode: Inode, by: 1 | -1): void => {
     const now = (openCounts.get(inode) ?? 0) + by;
@@ -103,12 +105,12 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     }
   };
   const holdOpen = async (): Promise<void> => {
-    const inodes = toHold();
-    if (inodes.length === 0) return;
-    await control.call(routes.hold, { inodes }, { signal: end.signal });
-    for (const inode of inodes) {
-      made.delete(inode);
-      held.add(inode);
+    for (let inodes = toHold(); inodes.length > 0; inodes = toHold()) {
+      await control.call(routes.hold, { inodes }, { signal: end.signal });
+      for (const inode of inodes) {
+        made.delete(inode);
+        held.add(inode);
+      }
     }
   };
   const settle = async (): Promise<void> => {
@@ -177,15 +179,22 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
       }
     }
   };
-  const makeDurable = async (): Promise<void> => {
-    if (!hasRelaxed) return;
+  const askDurable = async (): Promise<void> => {
     hasRelaxed = false;
     try {
       await control.call(routes.makeDurable, {});
     } catch (error) {
       hasRelaxed = true;
       throw error;
+    } finally {
+      durable = undefined;
     }
+  };
+  const makeDurable = async (): Promise<void> => {
+    // What is under way may be what this caller made; what was made since it was asked is not in it.
+    if (durable) await durable;
+    if (!durable && hasRelaxed) durable = askDurable();
+    await durable;
   };
   const watching = watch();
   return {
@@ -203,6 +212,11 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
         return opened;
       } catch (error) {
         count(inode, -1);
+        // Only the answer may have been lost.
+        if (!openCounts.has(inode)) {
+          held.add(inode);
+          settleSoon();
+        }
         throw error;
       }
     },
