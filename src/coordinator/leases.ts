@@ -8,11 +8,12 @@
 import type { Inode } from "../../protocol/ids.ts";
 import { recallMsMax } from "../../protocol/limits.ts";
 import type { Clock } from "../core/clock.ts";
+import type { MetadataStore, Session } from "../meta/store.ts";
 
 export interface Leases {
   /** The client asks for news: `recalled` is its next news. */
   watches(session: string): Disposable;
-  /** False for a client that does not watch. Whoever had it before has lost it. */
+  /** False for a client that does not watch, and while somebody has it: its holder too has to yield first what is recalled. */
   grant(inode: Inode, session: string | undefined): boolean;
   isRecalled(session: string): boolean;
   /** What the client is asked to yield, told once. */
@@ -93,9 +94,8 @@ export function createLeases({ clock, onRecall }: LeasesOptions): Leases {
       const watcher = session === undefined ? undefined : watchers.get(session);
       if (session === undefined || !watcher || !isThere(watcher)) return false;
       const before = leases.get(inode);
-      if (!before && leases.size >= leasesMax) return false;
-      if (before?.session === session && !before.ended) return true;
-      if (before) end(inode, before);
+      if (before) return before.session === session && !before.ended;
+      if (leases.size >= leasesMax) return false;
       leases.set(inode, { session, ended: undefined });
       return true;
     },
@@ -117,6 +117,15 @@ export function createLeases({ clock, onRecall }: LeasesOptions): Leases {
       return foreign.length > 0;
     },
   };
+}
+
+/** The client has the file open alone, and may keep what it writes to it. */
+export async function leaseAlone(
+  { leases, metadata }: { readonly leases: Leases; readonly metadata: Pick<MetadataStore, "isHeldByOthers"> },
+  session: Session,
+  inode: Inode,
+): Promise<boolean> {
+  return !(await metadata.isHeldByOthers(session, inode)) && leases.grant(inode, session.token);
 }
 
 /** Reads names, and again where what they lead to was in another client's hands. */

@@ -10,6 +10,7 @@ import type { CallContext, ControlHandlers } from "../net/control-app.ts";
 import { type Clearance, createAccess } from "./access.ts";
 import type { OwnedChange } from "./change-ring.ts";
 import { needToChangeAndSee } from "./inode-handlers.ts";
+import { leaseAlone } from "./leases.ts";
 import type { CoordinatorService } from "./service.ts";
 
 /** A client that makes many changes is told of in few answers, a little later. */
@@ -27,7 +28,7 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
       await leases.settle([inode], session.token);
       const { gone } = await metadata.hold(session, [inode]);
       if (gone.length > 0) throw new CollectiveError("not_found", "the file no longer exists");
-      const leased = wanted !== "read" && !(await metadata.isHeldByOthers(session, inode)) && leases.grant(inode, session.token);
+      const leased = wanted !== "read" && (await leaseAlone(service, session, inode));
       return { attr: await metadata.getAttr(inode), leased };
     },
     yieldLease: async ({ inode, locks: held }, context) => {
@@ -43,8 +44,10 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
       await needToLock(clearance, inode, lock.type);
       const until = { monotonicMs: clock.monotonicMs() + watchMs, signal: context.signal };
       const granted = await locks.set(inode, token, lockOf(lock), wait ? until : undefined);
-      const { cursor, changes: made } = changes.read(since);
-      return { granted, news: { ...answerOf(cursor, await toldTo(clearance, token, made)), recalled: [] } };
+      const { cursor, changes: made, hasMore } = changes.read(since);
+      // All of it, or whoever has the lock would believe what was before it.
+      const told = since === null || hasMore ? undefined : await toldTo(clearance, token, made);
+      return { granted, news: { ...answerOf(cursor, told), recalled: [] } };
     },
     testLock: async ({ inode, lock }, context) => {
       await needToLock(access.of(context.caller), inode, lock.type);
