@@ -36,8 +36,10 @@ export interface ClientSession {
   holdOpen(): Promise<void>;
   /** For a call that makes a file: it may be open to this client alone. */
   create<T extends { readonly leased: boolean }>(ask: () => Promise<T>): Promise<T>;
-  /** What was closed of it is stored, or cannot be, and these are all the locks on it. False when some of them are lost. */
+  /** What was closed of it is stored, or cannot be, and these are all the locks on it. False when they are lost. */
   yield(inode: Inode, locks: readonly WireLock[]): Promise<boolean>;
+  /** These are all the locks on it, and it stays leased if it is. False when they are lost. */
+  claim(inode: Inode, locks: readonly WireLock[]): Promise<boolean>;
   /** False when it could not be had for some time; what others have changed before it was is news when it resolves. `locked`, `deadlock`. */
   lock(inode: Inode, lock: WireLock, options: { readonly wait: boolean; readonly signal: AbortSignal | undefined }): Promise<boolean>;
   testLock(inode: Inode, lock: WireLock, signal: AbortSignal): Promise<WireLock | undefined>;
@@ -240,6 +242,10 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
         if (yielding.get(inode) === quiet) yielding.delete(inode);
       }
     },
+    claim: async (inode, locks) => {
+      const claimed = { inode, locks: [...locks], isStoring: true };
+      return (await control.call(routes.yieldLease, claimed, { signal: end.signal })).kept;
+    },
     create: (ask) => withLease(undefined, ask),
     lock: async (inode, lock, { wait, signal }) => {
       const options = { signal, ...(wait ? { timeoutMs: watchMs + watchGraceMs, quietMs: watchMs } : {}) };
@@ -255,11 +261,11 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     stop: async () => {
       await makeDurable().catch(() => undefined);
       signOfLife[Symbol.dispose]();
+      const isKnown = isWatching || held.size > 0;
       end.abort();
       await watching;
       await settling;
-      if (held.size > 0)
-        await control.call(routes.release, { inodes: "all" }, { timeoutMs: partingMs, isSingle: true }).catch(() => undefined);
+      if (isKnown) await control.call(routes.release, { inodes: "all" }, { timeoutMs: partingMs, isSingle: true }).catch(() => undefined);
     },
   };
 }

@@ -6,7 +6,7 @@
  * memory alone, and a restart ends them all.
  */
 import type { Inode } from "../../protocol/ids.ts";
-import { recallMsMax } from "../../protocol/limits.ts";
+import { recalledPerAnswerMax, recallMsMax } from "../../protocol/limits.ts";
 import type { Clock } from "../core/clock.ts";
 import type { MetadataStore, Session } from "../meta/store.ts";
 
@@ -15,6 +15,8 @@ export interface Leases {
   watches(session: string): Disposable;
   /** False for a client that does not watch, and while somebody has it: its holder too has to yield first what is recalled. */
   grant(inode: Inode, session: string | undefined): boolean;
+  /** The client has said that it goes. */
+  forget(session: string): void;
   isRecalled(session: string): boolean;
   /** What the client is asked to yield, told once. */
   takeRecalled(session: string): readonly Inode[];
@@ -70,12 +72,12 @@ export function createLeases({ clock, onRecall }: LeasesOptions): Leases {
       timer[Symbol.dispose]();
     }
   };
+  const forget = (session: string): void => {
+    watchers.delete(session);
+    for (const [inode, lease] of leases) if (lease.session === session) end(inode, lease);
+  };
   const forgetSilent = (): void => {
-    for (const [session, watcher] of watchers) {
-      if (isThere(watcher)) continue;
-      watchers.delete(session);
-      for (const [inode, lease] of leases) if (lease.session === session) end(inode, lease);
-    }
+    for (const [session, watcher] of watchers) if (!isThere(watcher)) forget(session);
   };
   return {
     watches: (session) => {
@@ -99,8 +101,9 @@ export function createLeases({ clock, onRecall }: LeasesOptions): Leases {
       leases.set(inode, { session, ended: undefined });
       return true;
     },
+    forget,
     isRecalled: (session) => (watchers.get(session)?.recalled.length ?? 0) > 0,
-    takeRecalled: (session) => watchers.get(session)?.recalled.splice(0) ?? [],
+    takeRecalled: (session) => watchers.get(session)?.recalled.splice(0, recalledPerAnswerMax) ?? [],
     yield: (inodes, session) => {
       for (const inode of inodes) {
         const lease = leases.get(inode);

@@ -31,26 +31,28 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
       const leased = wanted !== "read" && (await leaseAlone(service, session, inode));
       return { attr: await metadata.getAttr(inode), leased };
     },
-    yieldLease: async ({ inode, locks: held }, context) => {
+    yieldLease: async ({ inode, locks: held, isStoring }, context) => {
       const isUsable = await mayUse(access.of(context.caller), inode);
       const { token } = sessionOf(context);
+      if (held.length > 0 && isUsable) await metadata.getAttr(inode);
       const kept = isUsable && locks.claim(inode, token, held.map(lockOf));
-      leases.yield([inode], token);
+      if (!kept) locks.release(token, [inode]);
+      if (isStoring !== true) leases.yield([inode], token);
       return { kept };
     },
     lock: async ({ inode, lock, wait, since }, context) => {
       const clearance = access.of(context.caller);
       const { token } = sessionOf(context);
-      await needToLock(clearance, inode, lock.type);
-      const until = { monotonicMs: clock.monotonicMs() + watchMs, signal: context.signal };
-      const granted = await locks.set(inode, token, lockOf(lock), wait ? until : undefined);
+      await needToLock(service, clearance, inode, lock.type);
+      const untilMs = wait ? clock.monotonicMs() + watchMs : undefined;
+      const granted = await locks.set(inode, token, lockOf(lock), { untilMs, signal: context.signal });
       const { cursor, changes: made, hasMore } = changes.read(since);
       // All of it, or whoever has the lock would believe what was before it.
       const told = since === null || hasMore ? undefined : await toldTo(clearance, token, made);
       return { granted, news: { ...answerOf(cursor, told), recalled: [] } };
     },
     testLock: async ({ inode, lock }, context) => {
-      await needToLock(access.of(context.caller), inode, lock.type);
+      await needToLock(service, access.of(context.caller), inode, lock.type);
       const found = locks.test(inode, sessionOf(context).token, lockOf(lock));
       return { obstacle: found ? { ...found, owner: "", endByte: Number.isFinite(found.endByte) ? found.endByte : null } : null };
     },
@@ -74,18 +76,22 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
       const session = sessionOf(context);
       await metadata.release(session, inodes);
       locks.release(session.token, inodes);
-      if (inodes !== "all") leases.yield(inodes, session.token);
+      if (inodes === "all") leases.forget(session.token);
+      else leases.yield(inodes, session.token);
       return {};
     },
     watch: async ({ since }, context) => {
       const clearance = access.of(context.caller);
-      const { token } = sessionOf(context);
+      const session = sessionOf(context);
+      const { token } = session;
+      // Counted as those that hold files are, and refused as they are when there are too many.
+      if (locks.touch(token)) await metadata.hold(session, []);
       using _watching = leases.watches(token);
-      locks.touch(token);
       const until = { monotonicMs: clock.monotonicMs() + watchMs, signal: context.signal };
       for (let from: ChangeCursor | null = since; ; ) {
         const { cursor, changes: made } = changes.read(from);
         const told = await toldTo(clearance, token, made);
+        if (told === undefined) await dropLocks(service, clearance, token);
         const recalled = leases.takeRecalled(token);
         const isNews = from === null || told === undefined || told.length > 0 || recalled.length > 0;
         if (isNews || !changes.isOpen || context.signal.aborted || clock.monotonicMs() >= until.monotonicMs) {
@@ -114,10 +120,17 @@ async function mayUse(clearance: Clearance, inode: Inode): Promise<boolean> {
   }
 }
 
+/** On what the caller may not use any more. */
+async function dropLocks({ locks }: CoordinatorService, clearance: Clearance, token: string): Promise<void> {
+  for (const inode of locks.lockedBy(token)) if (!(await mayUse(clearance, inode))) locks.release(token, [inode]);
+}
+
 /** Whoever may read it may keep others from changing what it reads. */
-async function needToLock(clearance: Clearance, inode: Inode, type: WireLock["type"]): Promise<void> {
+async function needToLock({ metadata }: CoordinatorService, clearance: Clearance, inode: Inode, type: WireLock["type"]): Promise<void> {
   if (type === "none") return;
   if (!(await mayUse(clearance, inode))) await clearance.need("read", inode);
+  // Of what does not exist nobody would ever give a lock back.
+  await metadata.getAttr(inode);
 }
 
 function lockOf({ endByte, ...lock }: WireLock): LockChange {

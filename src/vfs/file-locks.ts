@@ -6,7 +6,7 @@
  * - Otherwise the coordinator is asked. With a lock comes what others have changed before it, so whoever has it reads what they wrote; what was
  *   written here is committed before a lock is given back.
  */
-import { CollectiveError } from "../../protocol/errors.ts";
+import { CollectiveError, type ErrorCode, toCollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
 import type { WireLock } from "../../protocol/session-routes.ts";
 import { createLimiter, type Limiter } from "../core/limiter.ts";
@@ -28,7 +28,7 @@ export interface FileLocks {
 }
 
 export interface FileLocksOptions {
-  readonly nodes: Nodes;
+  readonly nodes: Pick<Nodes, "known" | "numberOf">;
   readonly files: Pick<OpenFiles, "commit" | "flushKernel" | "recall">;
   readonly log: Log;
 }
@@ -41,6 +41,9 @@ interface Locked {
   /** Until none are left. */
   isAtCoordinator: boolean;
 }
+
+/** Whoever is told so does not know what became of what it asked for. */
+const mayBeLost: ReadonlySet<ErrorCode> = new Set(["cancelled", "timed_out", "unavailable"]);
 
 export function createFileLocks({ nodes, files, log }: FileLocksOptions): FileLocks {
   const locked = new Map<Node, Locked>();
@@ -87,9 +90,28 @@ export function createFileLocks({ nodes, files, log }: FileLocksOptions): FileLo
       if (node.opened?.content.hasUnsaved) await files.commit(node).catch(() => undefined);
     }
     lockedOf(node).isAtCoordinator = true;
-    const granted = await node.realm.session.lock(node.inode, wireLock(lock), { wait, signal });
-    if (granted) apply(node, lock);
-    return granted;
+    try {
+      const granted = await node.realm.session.lock(node.inode, wireLock(lock), { wait, signal });
+      if (granted) apply(node, lock);
+      return granted;
+    } catch (thrown) {
+      const error = toCollectiveError(thrown);
+      if (lock.type !== "none" && mayBeLost.has(error.code)) void forgo(node, lock);
+      throw error;
+    }
+  };
+  /** Perhaps the lock was had and the answer lost. Whatever is asked next waits for this. */
+  const forgo = async (node: Node, lock: LockChange): Promise<void> => {
+    const { table, turns } = lockedOf(node);
+    const { session } = node.realm;
+    try {
+      await turns.run(async () => {
+        await session.lock(node.inode, wireLock({ ...lock, type: "none" }), { wait: false, signal: undefined });
+        if (table.held.length > 0) await tell(node, session.claim);
+      });
+    } catch (error) {
+      log.debug("a lock that was not waited for may not be given back", { error: String(error) });
+    }
   };
   const setAtCoordinator = async (node: Node, lock: LockChange, wait: boolean, signal: AbortSignal | undefined): Promise<boolean> => {
     const { turns } = lockedOf(node);
@@ -111,17 +133,22 @@ export function createFileLocks({ nodes, files, log }: FileLocksOptions): FileLo
   const give = (node: Node, lock: LockChange): void | Promise<void> => {
     if (!setHere(node, lock)) return setAtCoordinator(node, lock, false, undefined).then(() => undefined);
   };
-  const handOver = async (realm: Realm, inode: Inode): Promise<void> => {
+  const tell = async (node: Node, how: Realm["session"]["yield"]): Promise<void> => {
+    const { table } = lockedOf(node);
+    if (await how(node.inode, table.held.map(wireLock))) return;
+    log.warn("locks on a file were lost: another client has them", { inode: node.inode });
+    table.release(() => true);
+    locked.delete(node);
+  };
+  const handOver = async (realm: Realm, inode: Inode, how: "claim" | "yield"): Promise<void> => {
     const node = nodes.known(nodes.numberOf(realm, inode));
     const known = node && locked.get(node);
-    if (!known) return void (await realm.session.yield(inode, []));
-    await known.turns.run(async () => {
-      known.isAtCoordinator = true;
-      if (await realm.session.yield(inode, known.table.held.map(wireLock))) return;
-      log.warn("locks on a file were lost: another client has them", { inode });
-      known.table.release(() => true);
-      locked.delete(node);
-    });
+    if (known) {
+      await known.turns.run(async () => {
+        known.isAtCoordinator = true;
+        await tell(node, realm.session[how]);
+      });
+    } else if (how === "yield") await realm.session.yield(inode, []);
   };
   return {
     test: (node, request, signal) => {
@@ -142,13 +169,15 @@ export function createFileLocks({ nodes, files, log }: FileLocksOptions): FileLo
       if (locked.get(node)?.table.held.some((held) => held.style === style && held.owner === lock.owner)) return give(node, lock);
     },
     recall: async (realm, inode) => {
+      // Before anything is stored, which may take longer than others wait for it.
+      await handOver(realm, inode, "claim");
       const node = nodes.known(nodes.numberOf(realm, inode));
       if (node) await files.recall(node);
-      await handOver(realm, inode);
+      await handOver(realm, inode, "yield");
     },
     reclaim: async (realm) => {
       const ours = [...locked.keys()].filter((node) => node.realm === realm && !node.isRemoved);
-      await Promise.all(ours.map(({ inode }) => handOver(realm, inode)));
+      await Promise.all(ours.map(({ inode }) => handOver(realm, inode, "yield")));
     },
   };
 }

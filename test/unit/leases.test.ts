@@ -95,3 +95,13 @@ test("nobody gets the lease that another has", () => {
   expect(leases.grant(file, ben)).toBe(false);
   expect(leases.grant(file, ann)).toBe(true);
 });
+
+test("nobody waits for a client that has said that it goes", async () => {
+  const { leases } = world();
+  using _ = leases.watches(ann);
+  leases.grant(file, ann);
+  const look = leases.settle([file], ben);
+  leases.forget(ann);
+  expect(await isSettled(look)).toBe(true);
+  expect(leases.grant(file, ann)).toBe(false);
+});
