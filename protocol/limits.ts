@@ -107,6 +107,10 @@ export const requestRememberedMs = 10 * 60_000;
 /** How long a client waits for one answer before it calls the other side unavailable. */
 export const controlTimeoutMs = 30_000;
 export const dataTimeoutMs = 60_000;
+/** The same for what is sent to a node: until it is on the disk, over a line of 100 KB/s. */
+export function storeTimeoutMs(bytes: number): number {
+  return Math.min(dataTimeoutMs, 15_000 + bytes / 100);
+}
 
 function relation(holds: boolean, text: string): void {
   if (!holds) throw new Error(`limits contradict each other: ${text}`);

@@ -115,7 +115,7 @@ export const routes = {
   }),
   remove: route("/v1/fs/remove", {
     input: entryRefSchema.extend({ kind: z.enum(["file", "directory", "tree"]) }),
-    output: empty,
+    output: z.object({ changedNs: timeNsSchema }),
     idempotent: false,
   }),
   rename: route("/v1/fs/rename", {

@@ -149,7 +149,7 @@ export function chunkPartOf({ plainBytes, chunkOffset = 0, chunkBytes = chunkOff
 type PartialExtent = z.output<typeof chunkPartSchema> & { readonly plainBytes: number };
 
 /** What the extents cover, from `offset` on, they replace. */
-export const contentChangeSchema = z.object({ offset: sizeSchema.max(fileBytesMax), extents: extentsSchema });
+const contentChangeSchema = z.object({ offset: sizeSchema.max(fileBytesMax), extents: extentsSchema });
 export type ContentChange = z.output<typeof contentChangeSchema>;
 
 /** One content of one file. A name may stand for another file later, which counts from 1 again; inodes are never used again. */
@@ -166,8 +166,9 @@ export const fileCommitSchema = z
     name: nameSchema,
     /** This very file instead of what has the name: it may have moved, or be open and have no name any more. */
     inode: inodeSchema.optional(),
-    mode: modeSchema,
-    mtimeNs: timeNsSchema,
+    /** A file that is known by its inode keeps its own where they are left out. */
+    mode: modeSchema.optional(),
+    mtimeNs: timeNsSchema.optional(),
     /** When it was written, for a client that stores it later; believed between the last change and now. Left out, now. */
     changedNs: timeNsSchema.optional(),
     sizeBytes: sizeSchema.max(fileBytesMax),
@@ -179,6 +180,10 @@ export const fileCommitSchema = z
     replaces: contentVersionSchema.nullable().optional(),
   })
   .refine(({ extents, changes }) => (extents === undefined) !== (changes === undefined), "a commit has either extents or changes")
+  .refine(
+    ({ inode, mode, mtimeNs }) => inode !== undefined || (mode !== undefined && mtimeNs !== undefined),
+    "a file that may be new has a mode and a time",
+  )
   .refine(({ changes, replaces }) => changes === undefined || replaces, "changes are to a version")
   .refine(
     ({ changes = [] }) => changes.reduce((sum, { extents }) => sum + extents.length, 0) <= extentsPerCommitMax,

@@ -22,7 +22,7 @@ export function parseSessionToken(text: string | undefined): string | undefined 
 
 const inodesSchema = z.array(inodeSchema).max(heldInodesPerCallMax);
 /** How far a client has been told. `epoch`: of the coordinator's memory, which ends with its process. */
-export const changeCursorSchema = z.object({ epoch: z.string().max(64), at: sizeSchema });
+const changeCursorSchema = z.object({ epoch: z.string().max(64), at: sizeSchema });
 export type ChangeCursor = z.output<typeof changeCursorSchema>;
 
 const lockSchema = z

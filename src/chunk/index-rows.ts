@@ -114,7 +114,7 @@ function chunkRows(database: CollectiveDatabase, known: Totals | null, nowMs: ()
   const { sqlite } = database;
   const totals: Totals = { usedBytes: 0, chunkCount: 0, quarantinedCount: 0 };
   const findRow = sqlite.query<StoredRow, [Uint8Array]>("SELECT bytes, state, inline FROM chunk WHERE id = ?");
-  const readData = sqlite.query<{ data: Uint8Array }, [Uint8Array]>("SELECT data FROM chunk JOIN inline_data USING (inline) WHERE id = ?");
+  const readData = sqlite.query<{ data: Uint8Array }, [Uint8Array]>("SELECT data FROM chunk JOIN inline_data USING (inline) WHERE id = +?");
   const insertRow = sqlite.query("INSERT INTO chunk (id, bytes, state, stored_ms, inline) VALUES (?, ?, ?, ?, ?)");
   const insertData = sqlite.query("INSERT INTO inline_data (data) VALUES (?)");
   const deleteRow = sqlite.query("DELETE FROM chunk WHERE id = ?");

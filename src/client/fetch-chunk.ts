@@ -36,11 +36,13 @@ export async function fetchChunk(remote: Remote, chunk: WantedChunk, options: Fe
   let last: CollectiveError | undefined;
   let damaged = 0;
   const nodes = inOrder(remote, chunk.nodes);
-  for (const node of nodes) {
+  // With the last copy there is nothing to lose by waiting; but where it was the connection that led nowhere, a new one helps.
+  const tries = [...nodes.map((node) => ({ node, isPatient: false })), ...nodes.slice(-1).map((node) => ({ node, isPatient: true }))];
+  for (const { node, isPatient } of tries) {
+    if (isPatient && last?.code !== "timed_out") break;
     const askedMs = remote.clock.monotonicMs();
     let hasAnswered = false;
-    // With the last copy there is nothing to lose by waiting.
-    using stall = node === nodes.at(-1) ? undefined : watchStall(remote.clock, { stallMs: stallPatienceMs, signal });
+    using stall = isPatient ? undefined : watchStall(remote.clock, { stallMs: stallPatienceMs, signal });
     try {
       const onBytes = (): void => {
         stall?.moved();

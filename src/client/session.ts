@@ -11,6 +11,8 @@ import { heldInodesPerCallMax, sessionSilentMsMax, watchGraceMs, watchMs } from 
 import { type RouteInput, routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { ChangeCursor, WireLock } from "../../protocol/session-routes.ts";
+import type { CallOptions } from "../net/control-client.ts";
+import { outcomeUnknown } from "../net/errors.ts";
 import type { Remote } from "./remote.ts";
 
 export type OpenAccess = RouteInput<typeof routes.open>["access"];
@@ -67,7 +69,7 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
   const openCounts = new Map<Inode, number>();
   /** What the coordinator knows to be open. */
   const held = new Set<Inode>();
-  /** Made here, and perhaps leased, but not known to be open. */
+  /** Made here, or opened without an answer: perhaps leased, but not known to be open. */
   const made = new Set<Inode>();
   let givingBack: { readonly inodes: ReadonlySet<Inode>; readonly done: Promise<unknown> } | undefined;
   const yielding = new Map<Inode, Promise<unknown>>();
@@ -181,21 +183,23 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
       }
     }
   };
-  const askDurable = async (): Promise<void> => {
+  const askDurable = async (options: CallOptions = {}): Promise<void> => {
     hasRelaxed = false;
     try {
-      await control.call(routes.makeDurable, {});
+      await control.call(routes.makeDurable, {}, options);
     } catch (error) {
       hasRelaxed = true;
       throw error;
-    } finally {
-      durable = undefined;
     }
   };
   const makeDurable = async (): Promise<void> => {
     // What is under way may be what this caller made; what was made since it was asked is not in it.
     if (durable) await durable;
-    if (!durable && hasRelaxed) durable = askDurable();
+    if (!durable && hasRelaxed) {
+      durable = askDurable().finally(() => {
+        durable = undefined;
+      });
+    }
     await durable;
   };
   const watching = watch();
@@ -213,12 +217,10 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
         held.add(inode);
         return opened;
       } catch (error) {
+        // Or the coordinator would keep it for as long as this client is there.
+        if (outcomeUnknown(error) && !held.has(inode)) made.add(inode);
         count(inode, -1);
-        // Only the answer may have been lost.
-        if (!openCounts.has(inode)) {
-          held.add(inode);
-          settleSoon();
-        }
+        settleSoon();
         throw error;
       }
     },
@@ -259,7 +261,7 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     },
     makeDurable,
     stop: async () => {
-      await makeDurable().catch(() => undefined);
+      if (hasRelaxed) await askDurable({ timeoutMs: partingMs }).catch(() => undefined);
       signOfLife[Symbol.dispose]();
       const isKnown = isWatching || held.size > 0;
       end.abort();

@@ -9,9 +9,9 @@
 import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import type { ChunkId, GlobalName, Inode } from "../../protocol/ids.ts";
 import { inlineStoredBytesMax, uploadIdleMsMax } from "../../protocol/limits.ts";
-import { routes } from "../../protocol/routes.ts";
+import { type RouteOutput, routes } from "../../protocol/routes.ts";
 import type { ChunkCodec, TicketedNode } from "../../protocol/schema.ts";
-import { ticketRefused } from "../net/errors.ts";
+import { neverAnswered, ticketRefused } from "../net/errors.ts";
 import type { Remote } from "./remote.ts";
 import { rightsEnded } from "./rights-ended.ts";
 
@@ -91,7 +91,9 @@ export function createUpload(remote: Remote): Upload {
   const store = async (storeInode: Inode, given: readonly PreparedChunk[], signal?: AbortSignal): Promise<{ sentBytes: number }> => {
     lastStore = storeInode;
     const distinct = new Map(given.map((chunk) => [chunk.id, chunk]));
-    const exclude = new Set<GlobalName>(remote.failedLately());
+    const exclude = new Set<GlobalName>();
+    /** That were not tried now: left out for as long as there are others. */
+    const doubtful = new Set<GlobalName>(remote.failedLately());
     const refused = new Set<GlobalName>();
     let reason: CollectiveError | undefined;
     let sentBytes = 0;
@@ -118,17 +120,21 @@ export function createUpload(remote: Remote): Upload {
     if (plan?.stored.some((copies) => copies === 0)) throw reason ?? new CollectiveError("unavailable", "no node took the data");
     return { sentBytes };
 
-    async function allocate(chunks: readonly PreparedChunk[]) {
+    async function allocate(chunks: readonly PreparedChunk[]): Promise<RouteOutput<typeof routes.allocate>> {
       const offered = chunks.map((chunk) => ({ id: chunk.id, storedBytes: chunk.data.length, codec: chunk.codec }));
       try {
         return await showReceipts((shown) =>
           remote.control.call(
             routes.allocate,
-            { upload: token, store: storeInode, chunks: offered, exclude: [...exclude], receipts: [...shown] },
+            { upload: token, store: storeInode, chunks: offered, exclude: [...exclude, ...doubtful], receipts: [...shown] },
             { signal },
           ),
         );
       } catch (error) {
+        if (toCollectiveError(error).code === "unavailable" && !neverAnswered(error) && doubtful.size > 0) {
+          doubtful.clear();
+          return await allocate(chunks);
+        }
         if (reason && ticketRefused(reason)) throw rightsEnded(toCollectiveError(error), reason);
         // "No node took it" is better explained by what the last node said.
         throw reason?.code === "no_space" && toCollectiveError(error).code === "unavailable" ? reason : error;

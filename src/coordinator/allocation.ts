@@ -24,7 +24,7 @@ export function createAllocation(service: CoordinatorService): ControlHandlers["
   const access = createAccess(service);
   return async ({ upload, store, chunks, exclude, receipts }, { caller, signal }) => {
     const permission = await access.of(caller).needSomewhere(["write"], store);
-    const { policy } = await metadata.storeOf(store);
+    const policy = await metadata.policyOf(store);
     const request = { upload, store, policy, excluded: new Set(exclude), holder: caller.name, signal };
     const assertPlaced = async (isPlaced: (id: ChunkId) => boolean): Promise<void> => {
       const homeless = chunks.find(({ id }) => !isPlaced(id));

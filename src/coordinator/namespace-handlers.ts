@@ -31,8 +31,7 @@ export function createNamespaceHandlers(service: CoordinatorService): Pick<Contr
     },
     remove: async ({ parent, name, kind }, { caller, request }) => {
       await access.of(caller).need("delete", parent);
-      await metadata.once(request).remove({ parent, name }, kind, { by: caller.name });
-      return {};
+      return { changedNs: await metadata.once(request).remove({ parent, name }, kind, { by: caller.name }) };
     },
     rename: async ({ from, to, replace }, { caller, request }) => {
       await needToMove(service, access.of(caller), { from, to });

@@ -143,7 +143,7 @@ function spareBytes({ freeBytes, capacityBytes }: ListedNode): number {
 /** Undefined for a store that is gone. */
 async function policyOf({ metadata }: CoordinatorService, store: Inode): Promise<StorePolicy | undefined> {
   try {
-    return (await metadata.storeOf(store)).policy;
+    return await metadata.policyOf(store);
   } catch (error) {
     if (error instanceof CollectiveError && error.code === "not_found") return undefined;
     throw error;

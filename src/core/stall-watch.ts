@@ -17,10 +17,11 @@ const looksPerStall = 4;
 
 export function watchStall(clock: Clock, options: { readonly stallMs: number; readonly signal?: AbortSignal | undefined }): StallWatch {
   const { stallMs, signal } = options;
+  const silence = `nothing came for ${stallMs / 1000} s`;
   const impatience = new AbortController();
   let movedMs = clock.monotonicMs();
   const timer = clock.every(stallMs / looksPerStall, () => {
-    if (clock.monotonicMs() - movedMs >= stallMs) impatience.abort();
+    if (clock.monotonicMs() - movedMs >= stallMs) impatience.abort(new DOMException(silence, "TimeoutError"));
   });
   return {
     signal: signal ? AbortSignal.any([signal, impatience.signal]) : impatience.signal,
@@ -28,9 +29,7 @@ export function watchStall(clock: Clock, options: { readonly stallMs: number; re
       movedMs = clock.monotonicMs();
     },
     reasonFor: (thrown) =>
-      impatience.signal.aborted && signal?.aborted !== true
-        ? new CollectiveError("timed_out", `nothing came for ${stallMs / 1000} s`, { cause: thrown })
-        : thrown,
+      impatience.signal.aborted && signal?.aborted !== true ? new CollectiveError("timed_out", silence, { cause: thrown }) : thrown,
     [Symbol.dispose]: () => timer[Symbol.dispose](),
   };
 }

@@ -171,6 +171,8 @@ function prepareConnection(sqlite: Database, path: string): void {
   sqlite.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
   sqlite.run("PRAGMA journal_mode = WAL");
   sqlite.run("PRAGMA synchronous = NORMAL");
+  // What a savepoint would undo, and what a statement has to remember, otherwise goes to files once it is more than a few pages.
+  sqlite.run("PRAGMA temp_store = MEMORY");
   // Also makes SQLite open the WAL, so that it exists from here on.
   const size = sqlite.query<{ bytes: number }, []>("SELECT page_count * page_size AS bytes FROM pragma_page_count, pragma_page_size").get();
   sqlite.query("SELECT count(*) FROM sqlite_schema").get();

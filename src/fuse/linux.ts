@@ -149,13 +149,23 @@ export interface FileState {
   readonly inode: number;
   readonly sizeBytes: number;
   readonly modifiedNs: bigint;
+  /** The message by which the kernel writes what it has of it, and drops it. */
+  readonly drop: Uint8Array;
+}
+
+/** Of the mount. */
+export interface StateDevice {
+  /** Of /dev/fuse. */
+  readonly descriptor: number;
+  /** As stat(2) names it. */
+  readonly device: number;
 }
 
 /**
  * Has the kernel set a file's size and time of change as if this thread changed them; blocks it for as long as the mount takes to answer. Only
  * of that inode of that mount: whatever else the path leads to meanwhile is left alone, which is ESTALE. 0 or an errno.
  */
-export function stateBlocking({ path, inode, device, sizeBytes, modifiedNs }: FileState & { readonly device: number }): number {
+export function stateBlocking({ path, inode, device, descriptor: fuse, sizeBytes, modifiedNs, drop }: FileState & StateDevice): number {
   const c = libc();
   const descriptor = c.open(ptr(cString(path)), O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
   if (descriptor < 0) return errno();
@@ -166,6 +176,8 @@ export function stateBlocking({ path, inode, device, sizeBytes, modifiedNs }: Fi
     const itself = cString(`/proc/self/fd/${descriptor}`);
     const UTIME_OMIT = (1n << 30n) - 2n;
     const times = new BigInt64Array([0n, UTIME_OMIT, modifiedNs / nsPerSecond, modifiedNs % nsPerSecond]);
+    // Just before: a truncation takes away what a program has written behind that size since.
+    writeBlocking(fuse, drop);
     const isSet = c.truncate(ptr(itself), sizeBytes) === 0 && c.utimensat(AT_FDCWD, ptr(itself), ptr(times), 0) === 0;
     return isSet ? 0 : errno();
   } finally {

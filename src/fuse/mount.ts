@@ -3,7 +3,7 @@
  *
  * Whoever calls `mount` is served by the same thread, so it must not touch the mount by a synchronous call, ever.
  */
-import { realpath, stat } from "node:fs/promises";
+import { realpath, stat, statfs } from "node:fs/promises";
 import { constants } from "node:os";
 import { join, resolve } from "node:path";
 import { CollectiveError } from "../../protocol/errors.ts";
@@ -31,7 +31,7 @@ import {
 import { createKernelCaches } from "./notifications.ts";
 import { createSession } from "./session.ts";
 import type { Statistics } from "./statistics.ts";
-import { startCalling, startWaiting } from "./threads.ts";
+import { type CallingThread, startCalling, startWaiting } from "./threads.ts";
 import { createTransport } from "./transport.ts";
 
 export interface MountOptions extends MountRequest {
@@ -74,20 +74,27 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
   failed.promise.catch(() => undefined);
   const onFailure = (error: CollectiveError): void => failed.reject(error);
   const calls = startCalling({ onFailure });
+  let isOver = false;
   let own: MountEntry | undefined;
-  const setState = async (file: FileState): Promise<number> =>
-    own ? await calls.state(deviceNumber(own.device), { ...file, path: join(mountPoint, file.path) }) : constants.errno.EAGAIN;
+  /** A thread of its own: it waits for whatever holds the file, and notifications must not wait for it. Started when it is first needed. */
+  let setting: CallingThread | undefined;
+  const setState = async (file: FileState): Promise<number> => {
+    if (!own || isOver) return constants.errno.EAGAIN;
+    setting ??= startCalling({ onFailure });
+    await setting.started;
+    const { descriptor } = device;
+    return await setting.state({ ...file, descriptor, device: deviceNumber(own.device), path: join(mountPoint, file.path) });
+  };
   const caches = createKernelCaches({
     send: (message) => calls.write(device.descriptor, message),
     setState: deps.fs.traits.writeBack ? setState : undefined,
   });
-  const isOwn = (thread: number): boolean => thread !== 0 && thread === calls.id;
+  const isOwn = (thread: number): boolean => thread !== 0 && thread === setting?.id;
   const session = createSession({ ...deps, device, caches, isOwn, timeLimitMs: options.timeLimitMs });
   const waiter = startWaiting(device.descriptor, { onFailure, onReadable: () => transport.readable() });
   const transport = createTransport({ device, session, clock, waiter });
   transport.readable();
 
-  let isOver = false;
   const unmount = async (lazy: boolean): Promise<void> => {
     try {
       if (!isOver) await unmountFrom(mountPoint, lazy, () => calls.unmount(mountPoint, lazy));
@@ -102,7 +109,7 @@ export async function mount(options: MountOptions, deps: MountDeps): Promise<Mou
     .finally(async () => {
       isOver = true;
       session.end();
-      await Promise.all([waiter.stop(), calls.stop()]);
+      await Promise.all([waiter.stop(), calls.stop(), setting?.stop()]);
       // Ends the waiting of whoever still asks.
       device.close();
     })
@@ -153,7 +160,8 @@ async function directoryAt(path: string): Promise<string> {
 
 /** One whose process was killed answers ENOTCONN to everything, and would keep the place for ever. */
 async function clearDeadMount(path: string, log: Log): Promise<void> {
-  const failure = await stat(path).then(
+  // Its attributes the kernel may still believe, and then `stat` does not notice.
+  const failure = await statfs(path).then(
     () => undefined,
     (thrown: NodeJS.ErrnoException) => thrown.code,
   );

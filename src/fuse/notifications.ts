@@ -30,8 +30,9 @@ export function createKernelCaches({ send, setState }: KernelCalls): KernelCache
     dropData: (inode, part) => post(inodeMessage(inode, part?.offset ?? 0, part?.lengthBytes ?? 0)),
     dropName: ({ parent, name }) => post(entryMessage(parent, name)),
     dropFile: async ({ inode, path, sizeBytes, modifiedNs }) => {
-      await post(inodeMessage(inode, 0, 0));
-      return setState === undefined || (await setState({ inode, path: path.join("/"), sizeBytes, modifiedNs })) === 0;
+      const drop = inodeMessage(inode, 0, 0);
+      await post(drop);
+      return setState === undefined || (await setState({ inode, path: path.join("/"), sizeBytes, modifiedNs, drop })) === 0;
     },
   };
 }

@@ -8,14 +8,14 @@
 import { constants } from "node:os";
 import { parentPort, Worker, workerData } from "node:worker_threads";
 import { CollectiveError } from "../../protocol/errors.ts";
-import { type FileState, stateBlocking, threadId, unmountBlocking, waitUntilReadable, writeBlocking } from "./linux.ts";
+import { type FileState, type StateDevice, stateBlocking, threadId, unmountBlocking, waitUntilReadable, writeBlocking } from "./linux.ts";
 import type { Waiter } from "./transport.ts";
 
 type Task = { readonly task: "wait"; readonly descriptor: number; readonly state: SharedArrayBuffer } | { readonly task: "calls" };
 
 type BlockingCall =
   | { readonly call: "write"; readonly descriptor: number; readonly bytes: Uint8Array }
-  | ({ readonly call: "state"; readonly device: number } & FileState)
+  | ({ readonly call: "state" } & FileState & StateDevice)
   | { readonly call: "unmount"; readonly mountPoint: string; readonly lazy: boolean };
 
 /** States of the waiting thread. */
@@ -53,12 +53,13 @@ export function startWaiting(descriptor: number, events: ThreadEvents & { readon
 }
 
 export interface CallingThread {
-  /** By which its requests are known; 0 until it has begun. */
+  /** By which its requests are known; 0 until it has started. */
   readonly id: number;
+  readonly started: Promise<void>;
   /** Each answers 0 or an errno. They are made one after the other. */
   write(descriptor: number, bytes: Uint8Array): Promise<number>;
   /** Of a file of this mount, which answers to it with what is true. */
-  state(device: number, file: FileState): Promise<number>;
+  state(file: FileState & StateDevice): Promise<number>;
   unmount(mountPoint: string, lazy: boolean): Promise<number>;
   stop(): Promise<void>;
 }
@@ -68,12 +69,17 @@ export function startCalling(events: ThreadEvents): CallingThread {
   const worker = startThread({ task: "calls" }, events);
   let isGone = false;
   let id = 0;
+  const started = Promise.withResolvers<void>();
   worker.on("message", (said: { readonly id: number } | number) => {
     if (typeof said === "number") waiting.shift()?.(said);
-    else id = said.id;
+    else {
+      id = said.id;
+      started.resolve();
+    }
   });
   worker.on("exit", () => {
     isGone = true;
+    started.resolve();
     for (const resolve of waiting.splice(0)) resolve(constants.errno.EIO);
   });
   const ask = (call: BlockingCall): Promise<number> =>
@@ -86,8 +92,9 @@ export function startCalling(events: ThreadEvents): CallingThread {
     get id() {
       return id;
     },
+    started: started.promise,
     write: (descriptor, bytes) => ask({ call: "write", descriptor, bytes }),
-    state: (device, file) => ask({ call: "state", device, ...file }),
+    state: (file) => ask({ call: "state", ...file }),
     unmount: (mountPoint, lazy) => ask({ call: "unmount", mountPoint, lazy }),
     stop: async () => {
       worker.postMessage(undefined);

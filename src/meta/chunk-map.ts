@@ -89,7 +89,7 @@ function touchUpload(
 }
 
 const deletingThere = `EXISTS (SELECT 1 FROM chunk AS same JOIN copy ON copy.chunk = same.id
-  WHERE same.hash = chunk.hash AND copy.node = ?1 AND copy.state = ${copyStateCodes.deleting})`;
+  WHERE same.hash = chunk.hash AND copy.node = +?1 AND copy.state = ${copyStateCodes.deleting})`;
 
 /**
  * Of what the upload has announced, in whatever store. Where these bytes are being deleted, for whatever store, nothing is
@@ -102,7 +102,7 @@ function confirm(context: MetadataContext, upload: number, confirmed: readonly C
       statement<never, [number, Uint8Array, number]>(
         context,
         `INSERT INTO copy (chunk, node, state) SELECT id, ?1, ${copyStateCodes.stored} FROM chunk
-         WHERE hash = ?2 AND EXISTS (SELECT 1 FROM pin WHERE pin.chunk = chunk.id AND pin.upload = ?3) AND NOT ${deletingThere}
+         WHERE hash = +?2 AND EXISTS (SELECT 1 FROM pin WHERE pin.chunk = chunk.id AND pin.upload = +?3) AND NOT ${deletingThere}
          ON CONFLICT (chunk, node) DO UPDATE SET state = ${copyStateCodes.stored}`,
       ).run(id, chunkIdToBytes(chunk), upload);
     }
@@ -114,7 +114,7 @@ function copiesToChooseBy(context: MetadataContext, chunk: { readonly id: number
   const elsewhere = statement<{ node: GlobalName }, [Uint8Array, number]>(
     context,
     `SELECT DISTINCT node.name AS node FROM chunk JOIN copy ON copy.chunk = chunk.id JOIN node ON node.id = copy.node
-     WHERE chunk.hash = ? AND chunk.id <> ? AND copy.state = ${copyStateCodes.deleting}`,
+     WHERE chunk.hash = +? AND chunk.id <> +? AND copy.state = ${copyStateCodes.deleting}`,
   ).all(chunk.hash, chunk.id);
   return [...copiesOfChunk(context, chunk.id), ...elsewhere.map(({ node }) => ({ node, state: "deleting" as const }))];
 }
@@ -162,7 +162,7 @@ function offerAlso(context: MetadataContext, store: Inode, { node, chunks }: Con
     const row = statement<{ chunk: number }, [number, Uint8Array, number]>(
       context,
       `INSERT INTO copy (chunk, node, state) SELECT id, ?1, ${copyStateCodes.offered} FROM chunk
-       WHERE hash = ?2 AND store = ?3 AND NOT ${deletingThere}
+       WHERE hash = +?2 AND store = +?3 AND NOT ${deletingThere}
        ON CONFLICT (chunk, node) DO UPDATE SET state = iif(state = ${copyStateCodes.damaged}, ${copyStateCodes.offered}, state)
        RETURNING chunk`,
     ).get(id, chunkIdToBytes(chunk), store);
@@ -181,8 +181,9 @@ function commit(
     readonly owner: string;
   },
 ): { attrs: Attr[]; degradedChunks: number } {
-  const upload = touchUpload(context, request);
-  confirm(context, upload, request.confirmed);
+  // An upload that only ends, as that of a file without content does, need not have begun.
+  const isOnlyEnding = request.last && request.confirmed.length === 0;
+  if (!isOnlyEnding) confirm(context, touchUpload(context, request), request.confirmed);
   let degradedChunks = 0;
   const attrs: Attr[] = [];
   for (const file of request.files) {
@@ -191,7 +192,7 @@ function commit(
     degradedChunks += degraded;
     attrs.push(attrOf(inodeRow(context, inode)));
   }
-  if (request.last) statement<never, [number]>(context, "DELETE FROM upload WHERE id = ?").run(upload);
+  if (request.last) statement<never, [string]>(context, "DELETE FROM upload WHERE token = ?").run(request.upload);
   reclaimStep(context, reclaimRowsPerStep);
   return { attrs, degradedChunks };
 }
@@ -237,6 +238,8 @@ function commitFile(
 
 function createFile(context: MetadataContext, { file, store, owner }: { file: FileCommit; store: number; owner: string }): Inode {
   const { mode, mtimeNs, sizeBytes, uid, gid } = file;
+  if (mode === undefined || mtimeNs === undefined)
+    throw new CollectiveError("invalid_argument", `${file.name} is new and has no mode or time`);
   const inode = insertInode(context, { type: "file", store, mode, owner, mtimeNs, sizeBytes, uid, gid });
   linkEntry(context, file.parent, file.name, inode);
   touchDirectory(context, file.parent);
@@ -244,11 +247,12 @@ function createFile(context: MetadataContext, { file, store, owner }: { file: Fi
 }
 
 function replaceInode(context: MetadataContext, existing: InodeRow, file: FileCommit): Inode {
-  const mtime = splitTime(file.mtimeNs);
+  const { mode, mtimeNs } = attrOf(existing);
+  const mtime = splitTime(file.mtimeNs ?? mtimeNs);
   statement<never, SQLQueryBindings[]>(
     context,
     "UPDATE inode SET size = ?, mode = ?, mtime_s = ?, mtime_n = ?, uid = ?, gid = ?, version = version + 1 WHERE id = ?",
-  ).run(file.sizeBytes, file.mode, mtime.seconds, mtime.nanos, file.uid ?? existing.uid, file.gid ?? existing.gid, existing.id);
+  ).run(file.sizeBytes, file.mode ?? mode, mtime.seconds, mtime.nanos, file.uid ?? existing.uid, file.gid ?? existing.gid, existing.id);
   touchInode(context, existing.id, file.changedNs);
   return existing.id as Inode;
 }

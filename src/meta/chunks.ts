@@ -18,7 +18,7 @@ export function chunkRow(context: MetadataContext, store: number, id: ChunkId): 
 export function copiesOfChunk(context: MetadataContext, chunk: number) {
   return statement<{ name: GlobalName; state: number }, [number]>(
     context,
-    "SELECT node.name, copy.state FROM copy JOIN node ON node.id = copy.node WHERE copy.chunk = ? ORDER BY node.id",
+    "SELECT node.name, copy.state FROM copy JOIN node ON node.id = copy.node WHERE copy.chunk = +? ORDER BY copy.node",
   )
     .all(chunk)
     .map((row) => ({ node: row.name, state: copyState(row.state) }));

@@ -17,8 +17,8 @@ interface ExtentRow {
 }
 
 /** Those that overlap: extents are disjoint, so the first may be the last that begins before the span. */
-const overlapping = `extent.inode = ?1 AND extent.offset < ?3 AND extent.offset + extent.length > ?2
-  AND extent.offset >= coalesce((SELECT max(offset) FROM extent WHERE inode = ?1 AND offset <= ?2), 0)`;
+const overlapping = `extent.inode = +?1 AND extent.offset < +?3 AND extent.offset + extent.length > +?2
+  AND extent.offset >= coalesce((SELECT max(offset) FROM extent WHERE inode = +?1 AND offset <= +?2), 0)`;
 const extentColumns = `extent.offset, extent.length AS plainBytes, extent.chunk, extent.chunk_offset AS chunkOffset,
   iif(extent.chunk_bytes = 0, extent.length, extent.chunk_bytes) AS chunkBytes`;
 
@@ -36,7 +36,7 @@ export function extentsOf(
   >(
     context,
     `SELECT ${extentColumns}, lower(hex(chunk.hash)) AS id, chunk.stored_bytes, chunk.codec
-     FROM extent JOIN chunk ON chunk.id = extent.chunk WHERE ${overlapping} ORDER BY extent.offset LIMIT ?4`,
+     FROM extent JOIN chunk ON chunk.id = extent.chunk WHERE ${overlapping} ORDER BY extent.offset LIMIT +?4`,
   ).all(inode, range.offset, range.offset + range.lengthBytes, range.limit);
   return rows.map(({ id, chunk, stored_bytes, codec, ...placed }) => ({
     ...placed,

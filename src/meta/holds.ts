@@ -38,7 +38,7 @@ function hold(context: MetadataContext, session: Session, inodes: readonly Inode
 
 function isHeldByOthers(context: MetadataContext, { caller, token }: Session, inode: number): boolean {
   const sql = `SELECT 1 AS one FROM hold JOIN session ON session.id = hold.session
-    WHERE hold.inode = ? AND NOT (session.caller = ? AND session.token = ?) LIMIT 1`;
+    WHERE hold.inode = +? AND NOT (session.caller = +? AND session.token = +?) LIMIT 1`;
   return statement<{ one: number }, [number, string, string]>(context, sql).get(inode, caller, token) !== null;
 }
 

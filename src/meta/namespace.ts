@@ -48,7 +48,7 @@ export function createNamespace(context: MetadataContext): Namespace {
       directoryRow(context, inode, "it");
       const rows = statement<InodeRow & { name: string }, [number, string, number]>(
         context,
-        "SELECT entry.name, inode.* FROM entry JOIN inode ON inode.id = entry.inode WHERE entry.parent = ? AND entry.name > ? ORDER BY entry.name LIMIT ?",
+        "SELECT entry.name, inode.* FROM entry JOIN inode ON inode.id = entry.inode WHERE entry.parent = +? AND entry.name > +? ORDER BY entry.name LIMIT +?",
       ).all(inode, page.after ?? "", page.limit + 1);
       const entries = rows.slice(0, page.limit).map((row) => ({ name: row.name, attr: attrOf(row) }));
       return { entries, more: rows.length > page.limit };
@@ -139,7 +139,7 @@ function remove(
   context: MetadataContext,
   entry: EntryRef,
   { kind, by }: { readonly kind: "file" | "directory" | "tree"; readonly by: string },
-): void {
+): bigint {
   directoryRow(context, entry.parent);
   const row = childRow(context, entry.parent, entry.name);
   if (!row) throw new CollectiveError("not_found", `${entry.name} does not exist`);
@@ -150,7 +150,9 @@ function remove(
   detach(context, entry, row.id as Inode);
   if (entry.parent === rootInode) appendAudit(context, { actor: by, action: "store.removed", subject: entry.name });
   touchDirectory(context, entry.parent);
+  const { ctimeNs } = attrOf(inodeRow(context, entry.parent));
   reclaimStep(context, inlineReclaimRowsMax);
+  return ctimeNs;
 }
 
 function clone(context: MetadataContext, request: { source: Inode; to: EntryRef; replace: boolean; owner: string }): Attr {

@@ -49,7 +49,7 @@ export function reclaimStep(context: MetadataContext, rowsMax: number): boolean 
 function freePart(context: MetadataContext, { inode, home }: { readonly inode: number; readonly home: number }, rowsMax: number): number {
   const children = statement<{ name: string; inode: number }, [number, number]>(
     context,
-    "SELECT name, inode FROM entry WHERE parent = ? LIMIT ?",
+    "SELECT name, inode FROM entry WHERE parent = +? LIMIT +?",
   ).all(inode, rowsMax);
   for (const child of children) {
     detachFrom(context, { entry: { parent: inode as Inode, name: child.name }, inode: child.inode, home });
@@ -58,7 +58,7 @@ function freePart(context: MetadataContext, { inode, home }: { readonly inode: n
   const room = rowsMax - children.length;
   const { changes } = statement<never, [number, number]>(
     context,
-    "DELETE FROM extent WHERE inode = ?1 AND offset IN (SELECT offset FROM extent WHERE inode = ?1 LIMIT ?2)",
+    "DELETE FROM extent WHERE inode = +?1 AND offset IN (SELECT offset FROM extent WHERE inode = +?1 LIMIT +?2)",
   ).run(inode, room);
   // Rows that triggers change are counted too, so ask instead of comparing `changes` with the limit.
   const rest = statement<{ one: number }, [number]>(context, "SELECT 1 AS one FROM extent WHERE inode = ? LIMIT 1").get(inode);

@@ -46,7 +46,7 @@ function answerOnce<T>(context: MetadataContext, request: ChangeRequest, change:
   ).run(caller, slot, number, encodeMessage({ answer }), nowMs);
   statement<never, [number, number]>(
     context,
-    "DELETE FROM request WHERE rowid IN (SELECT rowid FROM request WHERE answered_ms < ? ORDER BY answered_ms LIMIT ?)",
+    "DELETE FROM request WHERE rowid IN (SELECT rowid FROM request WHERE answered_ms < +? ORDER BY answered_ms LIMIT +?)",
   ).run(nowMs - requestRememberedMs, forgottenPerRequestMax);
   return answer;
 }

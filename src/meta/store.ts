@@ -95,9 +95,9 @@ export interface Namespace {
   link(inode: Inode, to: EntryRef): Promise<Attr>;
   /**
    * `file` is anything but a directory; `directory` wants it empty; `tree` takes all below with it, in constant time for the caller.
-   * What has another name stays, and so does what is held.
+   * What has another name stays, and so does what is held. Answers when the directory has changed, as it shows.
    */
-  remove(entry: EntryRef, kind: "file" | "directory" | "tree", options: { readonly by: string }): Promise<void>;
+  remove(entry: EntryRef, kind: "file" | "directory" | "tree", options: { readonly by: string }): Promise<bigint>;
   /** As rename(2). `cross_store` between datastores; a directory cannot move below itself. */
   rename(from: EntryRef, to: EntryRef, options: { readonly replace: boolean }): Promise<void>;
   /** Each gets the other's name, in one step; both must be there. */
@@ -252,7 +252,7 @@ export interface StoreRegistry {
   /** Copies on `unusable` nodes do not count. */
   listStores(unusable?: readonly GlobalName[]): Promise<Store[]>;
   storeByName(name: string): Promise<Store>;
-  storeOf(inode: Inode): Promise<Store>;
+  policyOf(store: Inode): Promise<StorePolicy>;
   setStore(name: string, policy: Partial<StorePolicy>): Promise<Store>;
   storeKey(inode: Inode): Promise<{ key: Uint8Array; encrypt: boolean }>;
 }

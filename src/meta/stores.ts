@@ -10,15 +10,18 @@ import type { StoreRegistry } from "./store.ts";
 
 const storeKeyBytes = 32;
 
-interface StoreRow {
-  readonly inode: number;
-  readonly name: string;
-  readonly owner: string;
+interface PolicyRow {
   readonly strategy: string;
   readonly replicas: number;
   readonly quota_bytes: number | null;
   readonly min_members: number;
   readonly encrypt: number;
+}
+
+interface StoreRow extends PolicyRow {
+  readonly inode: number;
+  readonly name: string;
+  readonly owner: string;
   readonly created_ms: number;
   readonly files: number;
   readonly logical_bytes: number;
@@ -56,10 +59,15 @@ export function createStoreRegistry(context: MetadataContext): StoreRegistry {
         .map(storeOf);
     },
     storeByName: async (name) => byName(name),
-    storeOf: async (inode) => {
-      const row = statement<StoreRow, [number]>(context, `${selectStores} WHERE datastore.inode = ?`).get(inode);
+    policyOf: async (store) => {
+      // Each upload asks: nothing is counted, as it is for whoever looks at a datastore.
+      const row = statement<PolicyRow, [number]>(
+        context,
+        `SELECT strategy, replicas, quota_bytes, min_members, encrypt FROM datastore
+         WHERE inode = +? AND EXISTS (SELECT 1 FROM entry WHERE entry.inode = datastore.inode)`,
+      ).get(store);
       if (!row) throw new CollectiveError("not_found", "the datastore no longer exists");
-      return storeOf(row);
+      return policyOf(row);
     },
     setStore: (name, change) =>
       context.db.write(() => {
@@ -109,15 +117,19 @@ export function insertStore(
   return inode;
 }
 
-function storeOf(row: StoreRow): Store {
+function policyOf(row: PolicyRow): StorePolicy {
   const strategy = strategies.find((known) => known === row.strategy);
   if (!strategy) throw new CollectiveError("corrupt", `the database holds the unknown strategy ${row.strategy}`);
+  return { strategy, replicas: row.replicas, quotaBytes: row.quota_bytes, minMembers: row.min_members, encrypt: row.encrypt === 1 };
+}
+
+function storeOf(row: StoreRow): Store {
   return {
     inode: row.inode as Inode,
     name: row.name,
     owner: row.owner,
     createdMs: row.created_ms,
-    policy: { strategy, replicas: row.replicas, quotaBytes: row.quota_bytes, minMembers: row.min_members, encrypt: row.encrypt === 1 },
+    policy: policyOf(row),
     files: row.files,
     logicalBytes: row.logical_bytes,
     chunks: row.chunks,

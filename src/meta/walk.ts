@@ -39,7 +39,7 @@ export function wayTo(context: MetadataContext, inode: Inode): DirectoryEntry[] 
   for (let at: number = inode; at !== rootInode; ) {
     const entry = statement<InodeRow & { parent: number; name: string }, [number]>(
       context,
-      "SELECT entry.parent, entry.name, inode.* FROM entry JOIN inode ON inode.id = entry.inode WHERE entry.inode = ? LIMIT 1",
+      "SELECT entry.parent, entry.name, inode.* FROM entry JOIN inode ON inode.id = entry.inode WHERE entry.inode = +? LIMIT 1",
     ).get(at);
     if (!entry) return undefined;
     way.unshift({ name: entry.name, attr: attrOf(entry) });

@@ -3,7 +3,8 @@
  *
  * Bun keeps HTTP/2 connections and takes them again for as long as the TLS options say the same; a time-out ends a
  * request and not its connection, so all requests after it would be sent into the same void. So connections have a number, which is
- * said with the authority's certificate, where PEM lets any text stand: another number is another connection.
+ * said with the authority's certificate, where PEM lets any text stand: another number is another connection. Whoever still waits on the
+ * one that is given up need not wait until its own time is over.
  */
 import type { Clock } from "../core/clock.ts";
 import type { ClientTls } from "./tls.ts";
@@ -16,6 +17,8 @@ export interface ConnectionWatch {
   answered(number: number): void;
   /** What was asked has run out of time. */
   timedOut(number: number): void;
+  /** Calls when the connection of that number is given up, until it is disposed. */
+  onGivenUp(number: number, giveUp: () => void): Disposable;
 }
 
 /** How long somebody may be kept waiting, with no answer to anything, before the next call goes over a new connection. */
@@ -24,6 +27,8 @@ export const connectionSilentMsMax = 3_000;
 export function createConnectionWatch(clock: Pick<Clock, "monotonicMs">): ConnectionWatch {
   let number = 0;
   let waitingSinceMs: number | undefined;
+  /** On the connection to use now. */
+  const underWay = new Set<() => void>();
   return {
     get number() {
       return number;
@@ -39,6 +44,13 @@ export function createConnectionWatch(clock: Pick<Clock, "monotonicMs">): Connec
       if (on !== number || waitingSinceMs === undefined || clock.monotonicMs() - waitingSinceMs < connectionSilentMsMax) return;
       number++;
       waitingSinceMs = undefined;
+      const waiting = [...underWay];
+      underWay.clear();
+      for (const giveUp of waiting) giveUp();
+    },
+    onGivenUp: (on, giveUp) => {
+      if (on === number) underWay.add(giveUp);
+      return { [Symbol.dispose]: () => void underWay.delete(giveUp) };
     },
   };
 }

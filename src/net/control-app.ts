@@ -3,7 +3,7 @@
  * the one middleware that says who is calling. A route without a handler does not compile.
  * In front of it are the two routes by which members under one federation root become peers.
  */
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { z } from "zod";
 import { decodeMessage } from "../../protocol/codec.ts";
@@ -86,7 +86,9 @@ export function createControlApp({ handlers, identify, rootHandlers, strangerOf,
   const tooLarge = () => {
     throw new CollectiveError("too_large", `a request has at most ${controlBodyBytesMax} bytes`);
   };
-  app.use(bodyLimit({ maxSize: controlBodyBytesMax, onError: tooLarge }));
+  const limited = bodyLimit({ maxSize: controlBodyBytesMax, onError: tooLarge });
+  // It makes a stream of the body even where it then only believes what the request says of its length.
+  app.use((c, next) => (saidBytes(c) <= controlBodyBytesMax ? next() : limited(c, next)));
   for (const name of Object.keys(routes) as RouteName[]) {
     const route = routes[name];
     const handler = handlers[name] as (input: unknown, context: CallContext | ChangeContext) => Promise<unknown>;
@@ -100,4 +102,10 @@ export function createControlApp({ handlers, identify, rootHandlers, strangerOf,
     });
   }
   return app;
+}
+
+/** Infinite when the request does not say it. */
+function saidBytes(c: Context): number {
+  if (c.req.header("transfer-encoding") !== undefined) return Number.POSITIVE_INFINITY;
+  return Number(c.req.header("content-length") ?? Number.POSITIVE_INFINITY);
 }

@@ -22,7 +22,7 @@ import { boundedBytes } from "./bounded-bytes.ts";
 import { type CircuitGuard, createCircuitGuard } from "./circuit-guard.ts";
 import { askTime, timeOfAnswer, withClockSkew } from "./clock-skew.ts";
 import { createConnectionWatch, numbered } from "./connection-watch.ts";
-import { neverAnswered, requestError, responseError } from "./errors.ts";
+import { neverAnswered, type RequestFacts, requestError, responseError } from "./errors.ts";
 import { type ClientTls, clientTls } from "./tls.ts";
 
 export interface CallOptions {
@@ -82,15 +82,15 @@ export function createControlClient(options: ControlClientOptions): ControlClien
     return usable.tls;
   };
   let hasAnswered = false;
-  const attempt = async (route: Route, body: Uint8Array<ArrayBuffer>, call: CallOptions & SentId): Promise<unknown> => {
-    const patienceMs = hasAnswered ? controlTimeoutMs : (options.firstAnswerTimeoutMs ?? controlTimeoutMs);
-    const timeout = AbortSignal.timeout(call.timeoutMs ?? patienceMs);
+  const attempt = async (route: Route, body: Uint8Array<ArrayBuffer>, call: CallOptions & SentCall): Promise<unknown> => {
     const connection = connections.number;
+    const lost = new AbortController();
+    using _ = connections.onGivenUp(connection, () => lost.abort(connectionLost(facts)));
     const init = {
       method: "POST",
       body,
       headers: { "content-type": contentTypeMessage, [sessionHeader]: session, ...call.idHeader },
-      signal: call.signal ? AbortSignal.any([call.signal, timeout]) : timeout,
+      signal: AbortSignal.any([...(call.signal ? [call.signal] : []), call.timeout, lost.signal]),
       tls: numbered(currentTls(route), connection),
       protocol: "http2",
     };
@@ -114,7 +114,9 @@ export function createControlClient(options: ControlClientOptions): ControlClien
       throw withClockSkew(error, { nowMs: clock.wallMs(), peerMs });
     }
   };
-  const repeat = (route: Route, body: Uint8Array<ArrayBuffer>, call: CallOptions & SentId): Promise<unknown> => {
+  const repeat = (route: Route, body: Uint8Array<ArrayBuffer>, given: CallOptions & SentId): Promise<unknown> => {
+    const patienceMs = hasAnswered ? controlTimeoutMs : (options.firstAnswerTimeoutMs ?? controlTimeoutMs);
+    const call = { ...given, timeout: AbortSignal.timeout(given.timeoutMs ?? patienceMs) };
     if (call.isSingle) return guard(() => attempt(route, body, call), call);
     const policy = options.retryPolicy ?? defaultRetryPolicy;
     let refusals = 0;
@@ -153,6 +155,16 @@ function isRenewal(route: Route): boolean {
 
 interface SentId {
   readonly idHeader?: Readonly<Record<string, string>>;
+}
+
+interface SentCall extends SentId {
+  /** Of all attempts together. */
+  readonly timeout: AbortSignal;
+}
+
+/** Nothing that was asked before has come over it for some time: what waits there is asked again. */
+function connectionLost({ peer, address }: RequestFacts): CollectiveError {
+  return new CollectiveError("unavailable", `the connection to ${peer} at ${address} leads nowhere`, { details: { answered: false } });
 }
 
 function isTransient(error: unknown): boolean {

@@ -2,7 +2,8 @@
  * Calls nodes. Bodies travel over pooled HTTP/1.1 connections: measured on loopback with mutual TLS
  * and 4 MiB bodies they move about 30 % more than one HTTP/2 connection does (test/bench/README.md).
  *
- * Nothing that was answered is repeated here: the caller knows the other copies and decides.
+ * Nothing that was answered is repeated here: the caller knows the other copies and decides. After a request that ran out of time, the
+ * node's connections are not used again: one that leads nowhere seldom comes alone, as when a router has forgotten them all.
  */
 import type { z } from "zod";
 import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
@@ -19,10 +20,11 @@ import {
 } from "../../protocol/data.ts";
 import { CollectiveError } from "../../protocol/errors.ts";
 import { type ChunkId, chunkIdToBytes, type GlobalName, type Identity } from "../../protocol/ids.ts";
-import { dataTimeoutMs } from "../../protocol/limits.ts";
+import { dataTimeoutMs, storeTimeoutMs } from "../../protocol/limits.ts";
 import type { TicketedNode } from "../../protocol/schema.ts";
 import { releaseMemory } from "../core/buffers.ts";
 import type { Credentials } from "../pki/credentials.ts";
+import { numbered } from "./connection-watch.ts";
 import { neverSent, type RequestFacts, requestError, responseError } from "./errors.ts";
 import { type ClientTls, clientTls } from "./tls.ts";
 
@@ -63,28 +65,33 @@ interface RequestParts {
   readonly path: string;
   readonly body?: Uint8Array;
   readonly signal?: AbortSignal | undefined;
+  /** `dataTimeoutMs` unless told. */
+  readonly timeoutMs?: number;
 }
 
 /** `credentials` is asked at every request, so that renewed certificates are used at once. */
 export function createDataClient(credentials: () => Credentials): DataClient {
-  const tlsOf = createTlsCache(credentials);
+  const pools = createPools(credentials);
   const request = async <T>(target: TicketedNode, parts: RequestParts, read: (response: Response) => Promise<T>): Promise<T> => {
     const server: Identity = { kind: "node", name: target.node };
     const facts: RequestFacts = { peer: target.node, address: target.address };
-    const timeout = AbortSignal.timeout(dataTimeoutMs);
+    const timeout = AbortSignal.timeout(parts.timeoutMs ?? dataTimeoutMs);
+    const tls = pools.tlsOf(server, target.authorityPem);
     const init = {
       method: parts.method,
       ...(parts.body === undefined ? {} : { body: parts.body }),
       headers: { authorization: authorizationOf(target.ticket) },
       signal: parts.signal ? AbortSignal.any([parts.signal, timeout]) : timeout,
-      tls: tlsOf(server, target.authorityPem),
+      tls,
     };
     try {
       const response = await fetchAgainIfLost(`https://${target.address}${parts.path}`, init as RequestInit, facts);
       if (!response.ok) throw nodeError(await responseError(response, facts), facts);
       return await read(response);
-    } catch (error) {
-      throw requestError(error, facts);
+    } catch (thrown) {
+      const error = requestError(thrown, facts);
+      if (error.code === "timed_out") pools.leave(server, tls);
+      throw error;
     }
   };
   const batch = <S extends z.ZodType>(
@@ -95,10 +102,15 @@ export function createDataClient(credentials: () => Credentials): DataClient {
       decodeMessage(call.answer, await bytesOf(response, call.onBytes), `the answer of ${target.node}`, "unavailable"),
     );
   return {
-    put: (target, { id, data }, { signal } = {}) => request(target, { method: "PUT", path: chunkPath(id), body: data, signal }, wholeBody),
+    put: (target, { id, data }, { signal } = {}) =>
+      request(target, { method: "PUT", path: chunkPath(id), body: data, signal, timeoutMs: storeTimeoutMs(data.length) }, wholeBody),
     putMany: (target, chunks, { signal } = {}) => {
       const body = encodeMessage({ chunks: chunks.map(({ id, data }) => ({ id: chunkIdToBytes(id), data })) });
-      return request(target, { method: "POST", path: dataPaths.storeMany, body, signal }, wholeBody);
+      return request(
+        target,
+        { method: "POST", path: dataPaths.storeMany, body, signal, timeoutMs: storeTimeoutMs(body.length) },
+        wholeBody,
+      );
     },
     get: (target, id, into, { signal, onBytes } = {}) =>
       request(target, { method: "GET", path: chunkPath(id), signal }, (response) =>
@@ -141,19 +153,33 @@ function chunkPath(id: ChunkId): string {
   return dataPaths.chunk.replace(":id", id);
 }
 
+interface Pools {
+  tlsOf(server: Identity, authorityPem: string | undefined): ClientTls;
+  /** Requests go over new connections, unless they already do. */
+  leave(server: Identity, tls: ClientTls): void;
+}
+
 /** Options objects must stay the same for connections to be pooled, and change when the certificate does. */
-function createTlsCache(credentials: () => Credentials): (server: Identity, authorityPem: string | undefined) => ClientTls {
+function createPools(credentials: () => Credentials): Pools {
   let from: Credentials | undefined;
   const byName = new Map<GlobalName, { readonly authorityPem: string | undefined; readonly tls: ClientTls }>();
-  return (server, authorityPem) => {
-    const current = credentials();
-    if (current !== from) byName.clear();
-    from = current;
-    const known = byName.get(server.name);
-    if (known && known.authorityPem === authorityPem) return known.tls;
-    const tls = clientTls(current, server, authorityPem);
-    byName.set(server.name, { authorityPem, tls });
-    return tls;
+  const generations = new Map<GlobalName, number>();
+  return {
+    tlsOf: (server, authorityPem) => {
+      const current = credentials();
+      if (current !== from) byName.clear();
+      from = current;
+      const known = byName.get(server.name);
+      if (known && known.authorityPem === authorityPem) return known.tls;
+      const tls = numbered(clientTls(current, server, authorityPem), generations.get(server.name) ?? 0);
+      byName.set(server.name, { authorityPem, tls });
+      return tls;
+    },
+    leave: ({ name }, tls) => {
+      if (byName.get(name)?.tls !== tls) return;
+      byName.delete(name);
+      generations.set(name, (generations.get(name) ?? 0) + 1);
+    },
   };
 }
 

@@ -14,6 +14,11 @@ export function neverAnswered(error: unknown): boolean {
   return error instanceof CollectiveError && error.details.answered === false;
 }
 
+/** A change that was asked for may have been made all the same, or may be made yet. */
+export function outcomeUnknown(error: unknown): boolean {
+  return neverAnswered(error) || (error instanceof CollectiveError && (error.code === "timed_out" || error.code === "cancelled"));
+}
+
 /**
  * A node did not take the ticket: withdrawn, because a right was taken away, or expired on the way. Nothing is wrong with
  * the node or its copy, and whoever still has the right gets a new ticket by asking again.

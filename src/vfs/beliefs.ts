@@ -8,7 +8,7 @@ import type { Inode } from "../../protocol/ids.ts";
 import type { News } from "../client/session.ts";
 import type { Clock } from "../core/clock.ts";
 import type { KernelCaches, Place } from "./file-system.ts";
-import type { Node, Nodes, Realm } from "./nodes.ts";
+import { type Node, type Nodes, outdate, type Realm } from "./nodes.ts";
 import { createWholeDirectories } from "./whole-directories.ts";
 
 export interface Beliefs {
@@ -21,6 +21,8 @@ export interface Beliefs {
   /** This mount has made it. */
   noteName(directory: Node, name: string): void;
   isAbsent(directory: Node, name: string): boolean;
+  /** A change from here may have been made, or may still be: nobody tells of one's own. */
+  doubt(nodes: readonly (Node | undefined)[]): void;
   /** Resolves when neither the kernel nor any open file shows what was before. */
   hear(realm: Realm, news: News | "everything"): Promise<void>;
 }
@@ -39,13 +41,15 @@ export interface BeliefsOptions {
 
 export const toldMs = 30_000;
 export const untoldMs = 1_000;
-/** Names that are not there and of which the kernel knows that; others it may ask for every second. */
+/** Names that are not there and of which the kernel knows that. */
 const absentMax = 16_384;
 const changedMax = 65_536;
 
 export function createBeliefs({ nodes, clock, caches, refresh, recall, lost }: BeliefsOptions): Beliefs {
   /** By number: when it was last heard that it had changed. */
   const changedMs = new Map<number, number>();
+  /** By number: when a change from here was given up. */
+  const doubtedMs = new Map<number, number>();
   /** What was asked before that is not believed. */
   let beginMs = Number.NEGATIVE_INFINITY;
   /** By directory. */
@@ -53,9 +57,14 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall, lost }: B
   let absentCount = 0;
   const whole = createWholeDirectories();
 
+  const isDoubted = (number: number): boolean => {
+    const isFresh = clock.monotonicMs() - (doubtedMs.get(number) ?? Number.NEGATIVE_INFINITY) < toldMs;
+    if (!isFresh) doubtedMs.delete(number);
+    return isFresh;
+  };
   const leftMs: Beliefs["leftMs"] = (realm, number, askedMs) => {
     if (askedMs < Math.max(beginMs, changedMs.get(number) ?? Number.NEGATIVE_INFINITY)) return 0;
-    const wholeMs = realm.session.isWatching ? toldMs : untoldMs;
+    const wholeMs = realm.session.isWatching && !isDoubted(number) ? toldMs : untoldMs;
     return Math.max(0, Math.trunc(wholeMs - (clock.monotonicMs() - askedMs)));
   };
   const dropName = (place: Place): Promise<void> | undefined => caches()?.dropName(place);
@@ -101,7 +110,9 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall, lost }: B
     absentMs: (parent, name, askedMs) => {
       const ms = leftMs(parent.realm, parent.number, askedMs);
       if (ms <= untoldMs) return ms;
-      if (absentCount >= absentMax) return untoldMs;
+      // The directory that was met first makes room.
+      const [oldest] = absent.keys();
+      if (absentCount >= absentMax && oldest !== undefined) void Promise.all(dropAbsent(oldest));
       const names = absent.get(parent.number) ?? new Set();
       absent.set(parent.number, names);
       if (!names.has(name)) absentCount++;
@@ -109,10 +120,20 @@ export function createBeliefs({ nodes, clock, caches, refresh, recall, lost }: B
       return ms;
     },
     knowWhole: (directory, names, askedMs) => {
-      if (directory.realm.session.isWatching && leftMs(directory.realm, directory.number, askedMs) > 0) whole.know(directory.number, names);
+      const isTold = directory.realm.session.isWatching && !isDoubted(directory.number);
+      if (isTold && leftMs(directory.realm, directory.number, askedMs) > 0) whole.know(directory.number, names);
     },
     noteName: (directory, name) => whole.add(directory.number, name),
     isAbsent: (directory, name) => directory.realm.session.isWatching && whole.lacks(directory.number, name),
+    doubt: (doubted) => {
+      for (const node of doubted) {
+        if (!node) continue;
+        doubtedMs.set(node.number, clock.monotonicMs());
+        outdate(node);
+        // Not to be waited for by the call that was given up: the kernel holds the directory until it has its answer.
+        void Promise.all(hearOf(node.realm, node.inode, { name: true }));
+      }
+    },
     hear: async (realm, news) => {
       if (news !== "everything") for (const inode of news.recalled) recall(realm, inode);
       if (changedMs.size > changedMax) forgetOld();

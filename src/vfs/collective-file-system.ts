@@ -50,8 +50,8 @@ export interface CollectiveFileSystemOptions {
 export interface CollectiveFileSystem extends FileSystem {
   /** What this machine has and the collective has not. */
   unsaved(): UnsavedFiles;
-  /** Stores what is left. Answers the names of what could not be, which is lost with this process. */
-  stop(): Promise<readonly string[]>;
+  /** Stores what is left, as far as that goes within the time. Answers the names of what could not be, which is lost with this process. */
+  stop(options: { readonly withinMs: number }): Promise<readonly string[]>;
 }
 
 /** Throws `not_found` and `not_a_directory` for what cannot be shown. */
@@ -60,8 +60,13 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
   const { clock, random, log } = remote;
   const root = await rootOf(options);
   const realms = createRealms({ remote, prefix: components, others, onNews: (realm, news) => beliefs.hear(realm, news) });
-  const nodes = createNodes({ realm: realms.own, root, nowMs: () => clock.monotonicMs() });
   let caches: KernelCaches | undefined;
+  const nodes = createNodes({
+    realm: realms.own,
+    root,
+    nowMs: () => clock.monotonicMs(),
+    onLost: (place) => void caches?.dropName(place),
+  });
   const files = createOpenFiles({
     nodes,
     spools: createSpoolFolder({ folder: options.spoolFolder, random }),
@@ -100,16 +105,16 @@ export async function openCollectiveFileSystem(options: CollectiveFileSystemOpti
     lookup: (call, place) => replies.lookup(place, call.signal),
     forget: nodes.forget,
     ...names,
-    ...createFileOperations({ nodes, replies, files, names, locks, clock, caches: () => caches }),
+    ...createFileOperations({ nodes, replies, files, names, locks, beliefs, clock, caches: () => caches }),
     ...createListing({ nodes, realms, replies, beliefs, clock }),
     usage: (call, inode) => usage(nodes.get(inode), call.signal),
     ...createExtendedAttributes({ nodes, replies, clock }),
     testLock: (call, { inode }, lock) => locks.test(nodes.get(inode), lock, call.signal),
     setLock: (call, { inode }, lock, { wait }) => locks.set(nodes.get(inode), lock, { wait, signal: () => call.signal }),
     unsaved: files.unsaved,
-    stop: async () => {
+    stop: async ({ withinMs }) => {
       using _ = files;
-      const left = await files.stop();
+      const left = await files.stop(withinMs);
       await realms.stop();
       return left.map((node) => `/${nodes.pathOf(node).join("/")}`);
     },

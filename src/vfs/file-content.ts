@@ -65,6 +65,7 @@ export interface FileContent {
   discard(): void;
 }
 
+const movedPieceBytes = 1024 * 1024;
 /** What is asked of the coordinator at a time. */
 const seekStepBytes = 1024 * 1024 * 1024;
 
@@ -85,6 +86,8 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
   let isCommitting = false;
   /** Unsaved bytes from here on were appended, all of them. */
   let appendedFrom: number | undefined;
+  /** Never rejects. Writes wait for it. */
+  let moving: Promise<unknown> | undefined;
 
   /** What lies under the local content. */
   const notLocal = (range: Range): (Range & { readonly hole: boolean })[] =>
@@ -110,11 +113,35 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
     return parts.every((part) => Array.isArray(part)) ? parts.flat() : Promise.all(parts).then((views) => views.flat());
   };
   const noteWritten = (range: Range, appends: boolean): void => {
-    if (appends && range.start === sizeBytes) appendedFrom ??= range.start;
-    else if (range.end > (appendedFrom ?? Number.POSITIVE_INFINITY)) appendedFrom = undefined;
+    // The kernel writes whole pages: what was there before comes along.
+    if (appends && range.start <= sizeBytes && range.end > sizeBytes) appendedFrom ??= sizeBytes;
+    else if (!appends && range.end > (appendedFrom ?? Number.POSITIVE_INFINITY)) appendedFrom = undefined;
     local.add(range);
     unsaved.add(range);
     sizeBytes = Math.max(sizeBytes, range.end);
+  };
+  const write = (data: Uint8Array, at: number, appends = false): Promise<void> | undefined => {
+    const isEnd = appends && at === sizeBytes;
+    if (moving) return moving.then(() => write(data, isEnd ? sizeBytes : at, appends));
+    const range = { start: at, end: at + data.length };
+    if (range.end > fileBytesMax) throw new CollectiveError("too_large", `a file has at most ${fileBytesMax} bytes`);
+    spool ??= spools.openSpool();
+    writesUnderWay++;
+    const pending = spool.write(data, at);
+    if (!pending) {
+      writesUnderWay--;
+      noteWritten(range, appends);
+      return undefined;
+    }
+    return pending
+      .finally(() => {
+        writesUnderWay--;
+      })
+      .then(() => {
+        // Another client's bytes have come there meanwhile.
+        if (isEnd && sizeBytes > at) return write(data, sizeBytes, appends);
+        noteWritten(range, appends);
+      });
   };
   const dropLocal = (): void => {
     if (isCommitting || writesUnderWay > 0 || unsaved.bytes > 0) return;
@@ -149,23 +176,7 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       const range = { start, end: Math.min(end, storedBytes) };
       if (range.end > range.start && !local.overlaps(range)) stored.readAhead(range);
     },
-    write: (data, at, appends = false) => {
-      const range = { start: at, end: at + data.length };
-      if (range.end > fileBytesMax) throw new CollectiveError("too_large", `a file has at most ${fileBytesMax} bytes`);
-      spool ??= spools.openSpool();
-      writesUnderWay++;
-      const pending = spool.write(data, at);
-      if (!pending) {
-        writesUnderWay--;
-        noteWritten(range, appends);
-        return undefined;
-      }
-      return pending
-        .then(() => noteWritten(range, appends))
-        .finally(() => {
-          writesUnderWay--;
-        });
-    },
+    write,
     resize: (toBytes) => {
       if (toBytes > fileBytesMax) throw new CollectiveError("too_large", `a file has at most ${fileBytesMax} bytes`);
       if (toBytes === sizeBytes) return;
@@ -210,12 +221,12 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
     },
     giveBack: (taken) => {
       isCommitting = false;
-      // Where a hole was made meanwhile, that is newer.
+      // What was cut away, written or made a hole meanwhile is newer.
+      for (const ranges of [taken.written, taken.punched]) ranges.cut(Math.min(sizeBytes, lowestBytes));
       for (const range of taken.written.list()) for (const part of punched.split(range)) if (!part.inside) unsaved.add(part);
       for (const range of taken.punched.list()) punched.add(range);
-      for (const ranges of [unsaved, punched]) ranges.cut(Math.min(sizeBytes, lowestBytes));
       resized ||= taken.resized;
-      appendedFrom = taken.appendedFrom;
+      appendedFrom = taken.appendedFrom ?? appendedFrom;
     },
     committed: (version) => {
       isCommitting = false;
@@ -229,25 +240,47 @@ export function createFileContent(initial: StoredContent, spools: SpoolFolder): 
       if (!resized) sizeBytes = Math.max(sizeBytes, range.end);
     },
     moveAppended: async (endBytes) => {
-      while (spool && appendedFrom !== undefined && endBytes > appendedFrom && !resized) {
-        const [start, end] = [appendedFrom, sizeBytes];
-        const bytes = new Uint8Array(end - start);
-        await spool.read(bytes, start);
-        // More was appended meanwhile.
-        if (sizeBytes !== end || appendedFrom !== start) continue;
-        for (const ranges of [local, unsaved]) ranges.cut(start);
-        const moved = { start: endBytes, end: endBytes + bytes.length };
-        for (const ranges of [local, unsaved]) ranges.add(moved);
-        sizeBytes = moved.end;
-        appendedFrom = moved.start;
-        await spool.write(bytes, moved.start);
+      while (writesUnderWay > 0) await new Promise<void>((resolve) => setImmediate(resolve));
+      if (!spool || appendedFrom === undefined || endBytes <= appendedFrom || resized) return;
+      const [from, by, source] = [appendedFrom, endBytes - appendedFrom, spool];
+      const target = spools.openSpool();
+      const moved = createRanges();
+      const move = async (): Promise<void> => {
+        for (const range of unsaved.list()) {
+          for (let at = range.start; at < range.end; ) {
+            const end = Math.min(range.end, at + movedPieceBytes, at < from ? from : Number.POSITIVE_INFINITY);
+            const to = at < from ? at : at + by;
+            const piece = new Uint8Array(end - at);
+            await source.read(piece, at);
+            await target.write(piece, to);
+            moved.add({ start: to, end: to + piece.length });
+            at = end;
+          }
+        }
+      };
+      const done = move();
+      moving = done.catch(() => undefined);
+      try {
+        await done;
+      } catch (error) {
+        target.discard();
+        throw error;
+      } finally {
+        moving = undefined;
       }
+      source.discard();
+      spool = target;
+      unsaved = moved;
+      local = createRanges(moved.list());
+      sizeBytes += by;
+      appendedFrom = endBytes;
     },
     rebase: (version) => {
-      const isOwnSize = resized;
+      const isCut = resized && storedBytes < stored.sizeBytes;
+      const ownBytes = resized ? sizeBytes : unsaved.end;
       stored = version;
-      storedBytes = isOwnSize ? Math.min(storedBytes, version.sizeBytes) : version.sizeBytes;
-      sizeBytes = isOwnSize ? sizeBytes : Math.max(version.sizeBytes, unsaved.end);
+      storedBytes = isCut ? Math.min(storedBytes, version.sizeBytes) : version.sizeBytes;
+      sizeBytes = isCut ? sizeBytes : Math.max(version.sizeBytes, ownBytes);
       local = createRanges(unsaved.list());
       zeroed = createRanges(punched.list());
       fragments.clear();

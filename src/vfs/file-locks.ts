@@ -6,12 +6,13 @@
  * - Otherwise the coordinator is asked. With a lock comes what others have changed before it, so whoever has it reads what they wrote; what was
  *   written here is committed before a lock is given back.
  */
-import { CollectiveError, type ErrorCode, toCollectiveError } from "../../protocol/errors.ts";
+import { CollectiveError } from "../../protocol/errors.ts";
 import type { Inode } from "../../protocol/ids.ts";
 import type { WireLock } from "../../protocol/session-routes.ts";
 import { createLimiter, type Limiter } from "../core/limiter.ts";
 import { createLockTable, createWaitGraph, type HeldLock, type LockChange, type LockTable } from "../core/lock-table.ts";
 import type { Log } from "../core/log.ts";
+import { outcomeUnknown } from "../net/errors.ts";
 import type { LockRange, LockRequest } from "./file-system.ts";
 import type { Node, Nodes, Realm } from "./nodes.ts";
 import type { OpenFiles } from "./opened-file.ts";
@@ -41,9 +42,6 @@ interface Locked {
   /** Until none are left. */
   isAtCoordinator: boolean;
 }
-
-/** Whoever is told so does not know what became of what it asked for. */
-const mayBeLost: ReadonlySet<ErrorCode> = new Set(["cancelled", "timed_out", "unavailable"]);
 
 export function createFileLocks({ nodes, files, log }: FileLocksOptions): FileLocks {
   const locked = new Map<Node, Locked>();
@@ -94,9 +92,8 @@ export function createFileLocks({ nodes, files, log }: FileLocksOptions): FileLo
       const granted = await node.realm.session.lock(node.inode, wireLock(lock), { wait, signal });
       if (granted) apply(node, lock);
       return granted;
-    } catch (thrown) {
-      const error = toCollectiveError(thrown);
-      if (lock.type !== "none" && mayBeLost.has(error.code)) void forgo(node, lock);
+    } catch (error) {
+      if (lock.type !== "none" && outcomeUnknown(error)) void forgo(node, lock);
       throw error;
     }
   };

@@ -3,7 +3,9 @@ import { CollectiveError, toCollectiveError } from "../../protocol/errors.ts";
 import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import type { Clock } from "../core/clock.ts";
+import { outcomeUnknown } from "../net/errors.ts";
 import { withoutSetIds } from "./attributes.ts";
+import type { Beliefs } from "./beliefs.ts";
 import type { FileContent } from "./file-content.ts";
 import type { FileLocks } from "./file-locks.ts";
 import type { AttributesChange, Call, Caller, FileSystem, KernelCaches, OpenFile, OpenOptions, OpenReply } from "./file-system.ts";
@@ -41,6 +43,7 @@ export interface FileOperationsOptions {
   readonly files: OpenFiles;
   readonly names: NameOperations;
   readonly locks: FileLocks;
+  readonly beliefs: Beliefs;
   readonly clock: Clock;
   readonly caches: () => KernelCaches | undefined;
 }
@@ -57,7 +60,7 @@ interface Handle {
 }
 
 export function createFileOperations(options: FileOperationsOptions): FileCalls {
-  const { nodes, replies, files, names, locks, clock } = options;
+  const { nodes, replies, files, names, locks, beliefs, clock } = options;
   const handles = createHandles<Handle>();
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
   const handleOf = ({ handle }: OpenFile, needed?: "read" | "write"): Handle => {
@@ -113,13 +116,18 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     const { node, opened, writes, isAppending } = handles.remove(handle);
     if (writes) opened.writers[writes]--;
     if (isAppending) opened.writers.appending--;
-    if (flockOwner !== undefined) await locks.end(node, "flock", flockOwner);
-    await files.close(node);
+    try {
+      if (flockOwner !== undefined) await locks.end(node, "flock", flockOwner);
+    } finally {
+      await files.close(node);
+    }
   };
   /** The kernel goes on with a size that is no longer true. One that has nothing else open looks the file up anew, and asks again. */
-  const letSee = async (node: Node, { handle }: OpenReply): Promise<void> => {
-    if (!isSeenOtherwise(node) || !node.opened || node.opened.content.hasUnsaved) return;
-    if (node.opened.handles > 1) return await node.opened.dropping;
+  const letSee = async (node: Node, { handle }: OpenReply, generation: number): Promise<void> => {
+    const isSeen = !isSeenOtherwise(node) || !node.opened || node.opened.content.hasUnsaved;
+    // Another generation has come into being meanwhile: this one's inode is dead.
+    if (isSeen && node.generation === generation) return;
+    if (!isSeen && node.opened && node.opened.handles > 1) return await files.letKernelSee(node);
     await close(handle);
     throw new CollectiveError("stale", "the kernel knows an earlier version");
   };
@@ -130,12 +138,13 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
   /** The version that was open was replaced before that was told. */
   const readAgain = async (node: Node, content: FileContent, range: Range, thrown: unknown): Promise<Uint8Array[]> => {
     if (toCollectiveError(thrown).code !== "stale") throw thrown;
-    await files.refresh(node);
+    await (content.hasUnsaved ? files.commit(node) : files.refresh(node));
     return await content.read(range);
   };
 
   const writeChanged = async (node: Node, { content }: OpenedFile, data: Uint8Array, at: number): Promise<void> => {
-    const base = await content.read({ start: at, end: at + data.length });
+    // Where it cannot be read any more, all counts as changed: nothing that was written may be lost.
+    const base = await new Promise<Uint8Array[]>((resolve) => resolve(content.read({ start: at, end: at + data.length }))).catch(() => []);
     for (const { start, end } of changedRuns(Buffer.concat(base), data)) await files.write(node, data.subarray(start, end), at + start);
   };
 
@@ -159,7 +168,7 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
   /** Times that the kernel has kept until now go with the bytes that it has just written. True when there was nothing else to be changed. */
   const noteTimes = ({ opened }: Node, { modified, changed, ...others }: AttributesChange): boolean => {
     const isAlone = [others.mode, others.uid, others.gid, others.accessed].every((value) => value === undefined) && !others.clearSetIds;
-    if (!isAlone || changed === undefined || typeof modified !== "bigint" || !opened?.content.hasUnsaved) return false;
+    if (!isAlone || changed === undefined || typeof modified !== "bigint" || !opened?.content.unsavedPieces) return false;
     opened.modifiedNs = modified;
     opened.changedNs = changed;
     return true;
@@ -177,7 +186,10 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
         const asked = { inode: node.inode, mode, uid, gid, atimeNs, mtimeNs };
         const askedMs = clock.monotonicMs();
         const isSeen = !isSeenOtherwise(node);
-        node.attr = await node.realm.remote.control.call(routes.setAttr, asked, { signal });
+        node.attr = await node.realm.remote.control.call(routes.setAttr, asked, { signal }).catch((thrown: unknown) => {
+          if (outcomeUnknown(thrown)) beliefs.doubt([node]);
+          throw thrown;
+        });
         node.askedMs = askedMs;
         if (isSeen) noteSeen(node);
       }
@@ -204,12 +216,14 @@ export function createFileOperations(options: FileOperationsOptions): FileCalls 
     },
     open: async (call, inode, how) => {
       const node = nodes.get(inode);
+      const { generation } = node;
       const { version } = node.attr;
       const reply = await openNode(node, how, call);
+      // With O_TRUNC the kernel has locked the file, and has the right size by itself.
+      if (how.truncate) return reply;
       // Or reads would end at the length that the kernel still believes. Waiting is safe here: attributes alone are dropped at once.
       if (node.attr.version !== version) await options.caches()?.dropAttributes(node.number);
-      // With O_TRUNC the kernel waits for this answer, and has the right size by itself.
-      if (!how.truncate) await letSee(node, reply);
+      await letSee(node, reply, generation);
       return reply;
     },
     create: async (call, place, options) => {

@@ -12,9 +12,9 @@ export interface KernelView {
   readonly modifiedNs: bigint;
 }
 
-/** Another client has changed it since. */
+/** Another client has changed it since. Of what is no file the kernel takes over whatever it is told. */
 export function isSeenOtherwise({ seen, attr }: Node): boolean {
-  return seen !== undefined && (seen.version !== attr.version || seen.modifiedNs !== attr.mtimeNs);
+  return attr.type === "file" && seen !== undefined && (seen.version !== attr.version || seen.modifiedNs !== attr.mtimeNs);
 }
 
 /** For a reply that tells the kernel how the file is. */

@@ -4,6 +4,7 @@ import { routes } from "../../protocol/routes.ts";
 import type { Attr } from "../../protocol/schema.ts";
 import { createUpload } from "../client/upload.ts";
 import type { Clock } from "../core/clock.ts";
+import { outcomeUnknown } from "../net/errors.ts";
 import { ownedIn } from "./attributes.ts";
 import type { Beliefs } from "./beliefs.ts";
 import type { Call, FileSystem, Place } from "./file-system.ts";
@@ -28,14 +29,20 @@ export interface NameOperationsOptions {
 
 export function createNameOperations({ nodes, replies, files, beliefs, clock }: NameOperationsOptions): NameOperations {
   const nowNs = (): bigint => BigInt(Math.trunc(clock.wallMs())) * 1_000_000n;
-  /** Its times have changed with what is in it. */
-  const noteChanged = (directory: Node): void => {
-    outdate(directory);
+  /** Its times have changed with what is in it; where that is all, and the time is known, nothing of it needs to be asked for. */
+  const noteChanged = (directory: Node, changedNs?: bigint): void => {
     directory.changes++;
+    if (changedNs === undefined) outdate(directory);
+    else if (changedNs > directory.attr.ctimeNs) directory.attr = { ...directory.attr, mtimeNs: changedNs, ctimeNs: changedNs };
   };
-  const made = (parent: Node, attr: Attr | undefined, place: Place, askedMs?: number): Node => {
+  const made = (
+    parent: Node,
+    attr: Attr | undefined,
+    place: Place,
+    { askedMs, changedNs }: { readonly askedMs?: number; readonly changedNs?: bigint | undefined } = {},
+  ): Node => {
     if (!attr) throw new CollectiveError("internal", "the coordinator made nothing");
-    noteChanged(parent);
+    noteChanged(parent, changedNs);
     beliefs.noteName(parent, place.name);
     return nodes.remember(parent.realm, attr, place, askedMs);
   };
@@ -49,22 +56,30 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
   };
   const owned = (parent: Node, { caller }: Call, mode: number, kind: "directory" | "other" = "other") =>
     ownedIn(replies.attributes(parent).attributes, caller, mode, kind);
+  /** `of` are the directories of the names, and what the names lead to. */
+  const changing = async <T>(of: readonly (Node | undefined)[], ask: () => Promise<T>): Promise<T> => {
+    try {
+      return await ask();
+    } catch (thrown) {
+      if (outcomeUnknown(thrown)) beliefs.doubt(of);
+      throw thrown;
+    }
+  };
   const refOf = ({ parent, name }: Place) => ({ parent: nodes.get(parent).inode, name });
   const makeFile: NameOperations["makeFile"] = async (call, place, mode) => {
     const parent = parentOf(place);
     const { remote, session } = parent.realm;
-    const { askedMs: believedMs } = parent;
     const file = { ...refOf(place), ...owned(parent, call, mode), mtimeNs: nowNs(), sizeBytes: 0, extents: [], replaces: null };
     const { token } = createUpload(remote);
     const askedMs = clock.monotonicMs();
     // As POSIX has it, a name is durable when somebody syncs it.
     const commit = { upload: token, files: [file], receipts: [], last: true, isRelaxed: true };
-    const { attrs, leased } = await session.create(() => remote.control.call(routes.commit, commit, { signal: call.signal }));
+    const { attrs, leased } = await changing([parent], () =>
+      session.create(() => remote.control.call(routes.commit, commit, { signal: call.signal })),
+    );
     session.noteRelaxed();
-    const node = made(parent, attrs[0], place, askedMs);
-    // The directory's own times are those of what was made in it.
-    parent.attr = { ...parent.attr, mtimeNs: node.attr.ctimeNs, ctimeNs: node.attr.ctimeNs };
-    parent.askedMs = believedMs;
+    const [attr] = attrs;
+    const node = made(parent, attr, place, { askedMs, changedNs: attr?.ctimeNs });
     return { node, leased };
   };
   /** Before one of its names goes, which may be the last: whoever has it open may still want all of it. */
@@ -82,10 +97,13 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
     const node = nodes.at(place);
     await files.exclusively(node, async () => {
       await keepOpen(node);
-      await parent.realm.remote.control.call(routes.remove, { ...refOf(place), kind }, { signal });
+      const { changedNs } = await changing([parent, node], () =>
+        parent.realm.remote.control.call(routes.remove, { ...refOf(place), kind }, { signal }),
+      );
+      // A directory less is a link less, too.
+      noteChanged(parent, kind === "file" ? changedNs : undefined);
       if (node) await leave(node, place, signal);
     });
-    noteChanged(parent);
   };
   /** In turn with what else is done to both. Always in the same order, or two that cross would wait for each other. */
   const bothInTurn = async (one: Node | undefined, other: Node | undefined, task: () => Promise<void>): Promise<void> => {
@@ -99,10 +117,8 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
       const parent = nodes.get(place.parent);
       const directories = [{ ...refOf(place), ...owned(parent, call, mode, "directory") }];
       const askedMs = clock.monotonicMs();
-      const { attrs } = await parent.realm.remote.control.call(
-        routes.makeDirectories,
-        { directories, existing: "fail" },
-        { signal: call.signal },
+      const { attrs } = await changing([parent], () =>
+        parent.realm.remote.control.call(routes.makeDirectories, { directories, existing: "fail" }, { signal: call.signal }),
       );
       const node = made(parent, attrs[0], place);
       beliefs.knowWhole(node, [], askedMs);
@@ -112,21 +128,25 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
       if (kind === "file") return replies.entry((await makeFile(call, place, mode)).node);
       const parent = parentOf(place);
       const node = { ...refOf(place), ...owned(parent, call, mode), type: kind, device };
-      const attr = await parent.realm.remote.control.call(routes.makeNode, node, { signal: call.signal });
+      const attr = await changing([parent], () => parent.realm.remote.control.call(routes.makeNode, node, { signal: call.signal }));
       return replies.entry(made(parent, attr, place));
     },
     makeSymlink: async (call, place, target) => {
       const parent = parentOf(place);
       const { uid, gid } = owned(parent, call, 0);
       const links = [{ ...refOf(place), uid, gid, target, mtimeNs: nowNs() }];
-      const { attrs } = await parent.realm.remote.control.call(routes.makeSymlinks, { links, existing: "fail" }, { signal: call.signal });
+      const { attrs } = await changing([parent], () =>
+        parent.realm.remote.control.call(routes.makeSymlinks, { links, existing: "fail" }, { signal: call.signal }),
+      );
       return replies.entry(made(parent, attrs[0], place));
     },
     link: async (call, inode, place) => {
       const [node, parent] = [nodes.get(inode), parentOf(place)];
       if (node.realm !== parent.realm) throw betweenMembers();
       return await files.exclusively(node, async () => {
-        const attr = await node.realm.remote.control.call(routes.link, { inode: node.inode, to: refOf(place) }, { signal: call.signal });
+        const attr = await changing([parent, node], () =>
+          node.realm.remote.control.call(routes.link, { inode: node.inode, to: refOf(place) }, { signal: call.signal }),
+        );
         return replies.entry(made(parent, attr, place));
       });
     },
@@ -139,11 +159,11 @@ export function createNameOperations({ nodes, replies, files, beliefs, clock }: 
       const [moved, there] = [nodes.at(from), nodes.at(to)];
       const refs = { from: refOf(from), to: refOf(to) };
       await bothInTurn(moved, there, async () => {
-        if (existing === "exchange") await control.call(routes.exchange, { one: refs.from, other: refs.to }, { signal: call.signal });
-        else {
-          if (existing === "replace" && there !== moved) await keepOpen(there);
-          await control.call(routes.rename, { ...refs, replace: existing === "replace" }, { signal: call.signal });
-        }
+        if (existing === "replace" && there !== moved) await keepOpen(there);
+        await changing([source, target, moved, there], async () => {
+          if (existing === "exchange") await control.call(routes.exchange, { one: refs.from, other: refs.to }, { signal: call.signal });
+          else await control.call(routes.rename, { ...refs, replace: existing === "replace" }, { signal: call.signal });
+        });
         beliefs.noteName(target, to.name);
         // Two names of one file stay as they are.
         if (moved && moved === there) return;

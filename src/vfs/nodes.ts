@@ -88,9 +88,11 @@ export interface NodesOptions {
   readonly realm: Realm;
   readonly root: Attr;
   readonly nowMs: () => number;
+  /** Nothing is known of that place any more, and the kernel may still believe what was. */
+  readonly onLost: (place: Place) => void;
 }
 
-export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nodes {
+export function createNodes({ realm, root: rootAttr, nowMs, onLost }: NodesOptions): Nodes {
   const byNumber = new Map<number, Node>();
   const byPlace = new Map<string, Node>();
   const forgotten = new Set<number>();
@@ -126,6 +128,14 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
   const leaveAll = (node: Node): void => {
     for (const place of node.places.values()) leave(node, place);
   };
+  /** Another client has taken these names from it, which is found here before it is told. */
+  const lose = (node: Node, isLost: (key: string) => boolean): void => {
+    for (const [key, place] of [...node.places]) {
+      if (!isLost(key)) continue;
+      leave(node, place);
+      onLost(place);
+    }
+  };
   const come = (node: Node, place: Place): void => {
     const before = byPlace.get(keyOf(place));
     if (before) leave(before, place);
@@ -134,7 +144,7 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
     byPlace.set(keyOf(place), node);
   };
   const remove = (node: Node): void => {
-    leaveAll(node);
+    lose(node, () => true);
     node.isRemoved = true;
   };
   const evict = (): void => {
@@ -170,7 +180,7 @@ export function createNodes({ realm, root: rootAttr, nowMs }: NodesOptions): Nod
       node.isRemoved = false;
       if (node === root) return node;
       // By any other it was found before another client moved it.
-      if (!hasSeveralNames(node)) leaveAll(node);
+      if (!hasSeveralNames(node)) lose(node, (key) => key !== keyOf(place));
       come(node, place);
       return node;
     },

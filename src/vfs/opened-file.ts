@@ -37,6 +37,8 @@ export interface OpenFiles {
    * first. `unsupported` when somebody else writes there meanwhile.
    */
   copyRange(from: Node, to: Node, range: CopiedRange): Promise<void>;
+  /** Of an open file that another client has changed: resolves when the kernel knows. */
+  letKernelSee(node: Node): Promise<void>;
   /** What the kernel has of it and has not written yet comes here before it resolves. */
   flushKernel(node: Node): Promise<void>;
   /** Another client has changed it, or may have: shows that, where nothing written here lies over it. */
@@ -48,8 +50,8 @@ export interface OpenFiles {
   /** In turn with its commits. */
   exclusively<T>(node: Node | undefined, task: () => Promise<T>): Promise<T>;
   unsaved(): UnsavedFiles;
-  /** Stores what is left; answers what could not be. */
-  stop(): Promise<readonly Node[]>;
+  /** Stores what is left, within that time; answers what could not be. */
+  stop(withinMs: number): Promise<readonly Node[]>;
 }
 
 export interface CopiedRange {
@@ -99,15 +101,16 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
 
   const versionOf = (node: Node, attr: Attr): StoredContent =>
     openStored({ remote: node.realm.remote, inode: attr.inode, version: attr.version, sizeBytes: attr.sizeBytes }, memory);
-  const show = (node: Node, opened: OpenedFile): void => {
+  const show = (node: Node, opened: OpenedFile): Promise<void> | undefined => {
     const caches = options.caches();
     opened.dropping = caches && showOpen(node, nodes, caches);
+    return opened.dropping;
   };
   const rebase = (node: Node, opened: OpenedFile, attr: Attr): void => {
     opened.content.rebase(versionOf(node, attr));
     node.attr = attr;
     node.shownVersion = undefined;
-    show(node, opened);
+    void show(node, opened);
   };
 
   type Store = (request: StoreRequest) => Promise<StoredFile | undefined>;
@@ -130,8 +133,9 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         file: {
           parent: nodes.get(place.parent).inode,
           name: place.name,
-          mode: mode ?? attr.mode,
-          mtimeNs: modifiedNs ?? attr.mtimeNs,
+          // What was not changed here may have been elsewhere.
+          ...(mode === undefined ? {} : { mode }),
+          ...(modifiedNs === undefined ? {} : { mtimeNs: modifiedNs }),
           ...(changedNs === undefined ? {} : { changedNs }),
           // Wherever another client has moved it.
           inode,
@@ -146,7 +150,7 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       if (node.shownVersion === version) node.shownVersion = done.attr.version;
       const isSeen = node.seen?.version === version;
       node.attr = done.attr;
-      if (opened.writers.direct > 0) show(node, opened);
+      if (opened.writers.direct > 0 && opened.writers.cached === 0) void show(node, opened);
       else if (isSeen) noteSeen(node);
       node.askedMs = askedMs;
       if (opened.mode === mode) opened.mode = undefined;
@@ -179,10 +183,11 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         isDoubtful = false;
         return;
       } catch (thrown) {
-        const error = toCollectiveError(thrown);
+        let error = toCollectiveError(thrown);
         if (attempt < rebasesMax && mayBeChanged(error)) {
-          await catchUp(node, opened, error);
-          continue;
+          const failure = await catchUp(node, opened, error).then(() => undefined, toCollectiveError);
+          if (!failure) continue;
+          error = failure;
         }
         if (!opened.hasFailed)
           log.warn("a file could not be stored, and is kept to be tried again", { name: node.place?.name, error: error.message });
@@ -255,7 +260,8 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       const opened: OpenedFile = node.opened ?? newOpened(createFileContent(versionOf(node, attr), spools), leased);
       opened.handles++;
       opened.leased ||= leased;
-      if (node.opened === opened) {
+      // Not while it is committed, where there is nothing to be done.
+      if (node.opened === opened && attr.version > opened.content.stored.version) {
         await turnsOf(node).run(async () => {
           if (!opened.content.hasUnsaved && attr.version > opened.content.stored.version) rebase(node, opened, attr);
         });
@@ -285,9 +291,10 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       };
       const isFull = content.localBytes >= spooledBytesMin && spooledBytes() + data.length > options.spoolBytesMax;
       if (isFull) {
+        const isEnd = onlyAppends(opened) && at === content.sizeBytes;
         return (async () => {
           await makeRoom();
-          await content.write(data, at, onlyAppends(opened));
+          await content.write(data, isEnd ? content.sizeBytes : at, onlyAppends(opened));
           noteWritten();
         })();
       }
@@ -314,6 +321,10 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
         });
         opened.content.noteCopied({ start: at, end: at + bytes });
       });
+    },
+    letKernelSee: async (node) => {
+      await node.opened?.dropping;
+      if (node.opened && isSeenOtherwise(node)) await show(node, node.opened);
     },
     flushKernel: async (node) => {
       if (node.opened && node.opened.writers.cached > 0) await options.caches()?.dropData(node.number);
@@ -360,9 +371,11 @@ export function createOpenFiles(options: OpenFilesOptions): OpenFiles & Disposab
       return { bytes: all.reduce((sum, { content }) => sum + content.unsavedBytes, 0), failed: all.filter((one) => one.hasFailed).length };
     },
     exclusively: async (node, task) => await (node ? turnsOf(node).run(task) : task()),
-    stop: async () => {
+    stop: async (withinMs) => {
       later.begin();
-      await Promise.all([...active].map(commitQuietly));
+      const late = Promise.withResolvers<void>();
+      using _ = clock.every(withinMs, late.resolve);
+      await Promise.race([Promise.all([...active].map(commitQuietly)), late.promise]);
       return [...active].filter((node) => node.opened?.content.hasUnsaved && !node.isRemoved);
     },
     [Symbol.dispose]: () => retries[Symbol.dispose](),

@@ -116,7 +116,7 @@ export function removalSuite(check: Check): void {
     await expectCode("not_empty", metadata.remove({ parent: rootInode, name: "media" }, "directory", { by: "dora" }));
     await metadata.remove({ parent: rootInode, name: "media" }, "tree", { by: "dora" });
     await expectCode("not_found", metadata.storeByName("media"));
-    await expectCode("not_found", metadata.storeOf(store.inode));
+    await expectCode("not_found", metadata.policyOf(store.inode));
     await expectCode("not_found", writeFile(metadata, store.inode, { parent: folder.inode, name: "late" }));
     expect(await namesIn(metadata, rootInode)).toEqual(["other"]);
     await reclaimAll(metadata);

@@ -20,12 +20,12 @@ export function storesSuite(check: Check): void {
       storedBytes: 0,
     });
     expect(await metadata.storeByName("backup")).toEqual(store);
-    expect(await metadata.storeOf(store.inode)).toEqual(store);
+    expect(await metadata.policyOf(store.inode)).toEqual(store.policy);
     await expectCode("already_exists", metadata.createStore({ name: "backup", policy: defaultStorePolicy, owner }));
     await createStore(metadata, "archive");
     expect((await metadata.listStores()).map(({ name }) => name)).toEqual(["archive", "backup"]);
     await expectCode("not_found", metadata.storeByName("nothing"));
-    await expectCode("not_found", metadata.storeOf(parseInode(999_999)));
+    await expectCode("not_found", metadata.policyOf(parseInode(999_999)));
   });
 
   check("records who made and who removed a store, however that was asked for", async ({ metadata }) => {

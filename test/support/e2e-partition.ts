@@ -6,16 +6,14 @@
  * What a member's own people and nodes say does not go through that piece of network.
  */
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { createSeededRandom, type Random } from "../../src/core/random.ts";
 import { startNode, succeed } from "./e2e-commands.ts";
 import { bytesOf, sha256 } from "./e2e-files.ts";
 import { type Guest, guestOf } from "./e2e-guest.ts";
 import { eventually, memberNames, peer, peersOf, startMember, stateAt, told } from "./federation.ts";
-import { loopback } from "./member.ts";
 import type { Collective, RunResult } from "./process.ts";
-import { startTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
+import { startTcpProxy, type TcpProxy, unusedAddresses } from "./tcp-proxy.ts";
 
 export interface PartitionOptions {
   readonly seed: number;
@@ -112,7 +110,9 @@ export async function partition({ seed, cutMs, say = () => undefined }: Partitio
 }
 
 async function startWorld(): Promise<{ world: World; direct: Readonly<Record<Side, string>> } & AsyncDisposable> {
-  const [proxyToAlice, proxyToBob, direct] = await Promise.all([startTcpProxy(), startTcpProxy(), addresses()]);
+  const [proxyToAlice, proxyToBob, unused] = await Promise.all([startTcpProxy(), startTcpProxy(), unusedAddresses(2)]);
+  const [aliceAddress = "", bobAddress = ""] = unused;
+  const direct = { alice: aliceAddress, bob: bobAddress };
   const proxies = { alice: proxyToAlice, bob: proxyToBob };
   const disposables: AsyncDisposable[] = Object.values(proxies);
   const dispose = async (): Promise<void> => {
@@ -142,20 +142,6 @@ async function startWorld(): Promise<{ world: World; direct: Readonly<Record<Sid
     await dispose();
     throw error;
   }
-}
-
-/** Two that nobody listens on yet: a coordinator is told its port when it must not tell it to others. */
-async function addresses(): Promise<Readonly<Record<Side, string>>> {
-  const held = bothSides.map(() => createServer());
-  const found: string[] = [];
-  for (const server of held) {
-    await new Promise<void>((resolve) => server.listen(0, loopback, resolve));
-    const at = server.address();
-    found.push(`${loopback}:${typeof at === "object" && at ? at.port : 0}`);
-  }
-  await Promise.all(held.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
-  const [alice = "", bob = ""] = found;
-  return { alice, bob };
 }
 
 function otherOf(side: Side): Side {

@@ -169,7 +169,7 @@ export const sampleOutputs: Outputs = {
   hold: { gone: [parseInode(8)] },
   release: {},
   watch: news,
-  remove: {},
+  remove: { changedNs: 1_700_000_000_000_000_001n },
   rename: {},
   clone: attr,
   usage,

@@ -64,7 +64,7 @@ export async function remoteMetadata(member: TestMember, nodes: readonly GlobalN
     release: async ({ token }, inodes) =>
       void (await clientOf(token).call(routes.release, { inodes: inodes === "all" ? inodes : [...inodes] })),
     setAttr: (inode, change) => call(routes.setAttr, { inode, ...change }),
-    remove: async (entry, kind) => void (await call(routes.remove, { ...entry, kind })),
+    remove: async (entry, kind) => (await call(routes.remove, { ...entry, kind })).changedNs,
     rename: async (from, to, { replace }) => void (await call(routes.rename, { from, to, replace })),
     clone: (source, to, { replace }) => call(routes.clone, { source, to, replace }),
     usage: (inode) => call(routes.usage, { inode }),

@@ -79,3 +79,16 @@ export async function startTcpProxy(to = ""): Promise<TcpProxy> {
     },
   };
 }
+
+/** That nobody listens on yet: who is told to say another address to others must be told its own, too. */
+export async function unusedAddresses(count: number): Promise<string[]> {
+  const held = Array.from({ length: count }, () => createServer());
+  const found: string[] = [];
+  for (const server of held) {
+    await new Promise<void>((resolve) => server.listen(0, loopback, resolve));
+    const at = server.address();
+    found.push(`${loopback}:${typeof at === "object" && at ? at.port : 0}`);
+  }
+  await Promise.all(held.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))));
+  return found;
+}

@@ -131,7 +131,7 @@ export async function openTestFileSystem(options: TestFileSystemOptions): Promis
       return names.filter((name) => name !== "." && name !== "..").sort();
     },
     [Symbol.asyncDispose]: async () => {
-      await fs.stop();
+      await fs.stop({ withinMs: 60_000 });
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -1,8 +1,11 @@
 /** Connections that swallow what is sent, without a word: over real sockets, with the network cut in the middle. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createServer } from "node:net";
+import { rootInode } from "../../protocol/ids.ts";
 import { routes } from "../../protocol/routes.ts";
+import { fetchChunk } from "../../src/client/fetch-chunk.ts";
 import { hashChunk } from "../../src/codec/sealed-chunk.ts";
+import { systemClock } from "../../src/core/clock.ts";
 import { systemRandom } from "../../src/core/random.ts";
 import { connectionSilentMsMax } from "../../src/net/connection-watch.ts";
 import { type ControlClientOptions, createControlClient } from "../../src/net/control-client.ts";
@@ -48,6 +51,16 @@ describe("a connection to a coordinator", () => {
     clock.nowMs += connectionSilentMsMax;
     expect(await ask(50)).toBe("timed_out");
     expect([await ask(), await ask(), proxy.accepted]).toEqual(["answered", "answered", 2]);
+  });
+
+  test("that is given up is given up by all who wait, and they ask again over the new one", async () => {
+    const ask = await clientAt(proxy.address, { clock: systemClock });
+    expect(await ask()).toBe("answered");
+    proxy.cut();
+    const waiting = ask();
+    const watching = ask(connectionSilentMsMax + 50);
+    proxy.heal();
+    expect([await watching, await waiting, proxy.accepted]).toEqual(["timed_out", "answered", 2]);
   });
 
   test("on which others are answered is kept, however long one call takes", async () => {
@@ -99,20 +112,39 @@ test("a server that takes connections and never answers costs three time-outs, t
   }
 });
 
-test("a connection to a node that swallows what is sent is not used again", async () => {
-  const node = await member.startNode("node-01");
-  proxy.lead(node.address);
+describe("connections to a node that swallow what is sent", () => {
   const data = new TextEncoder().encode("content");
   const id = hashChunk(data);
-  await node.store.put(id, data);
-  const own = await member.credentialsOf({ kind: "user", name: alice });
-  const client = createDataClient(() => own);
-  const target = { ...ticketed(member, node, { operation: "get", chunks: [id] }), address: proxy.address };
-  const get = (signal?: AbortSignal): Promise<unknown> =>
-    client.get(target, id, new Uint8Array(data.length), { signal }).catch((error) => error.code);
-  expect(await get()).toBe(data.length);
-  proxy.cut();
-  expect(await get(AbortSignal.timeout(100))).toBe("timed_out");
-  proxy.heal();
-  expect(await get()).toBe(data.length);
+
+  test("are all left as soon as one is noticed", async () => {
+    const node = await member.startNode("node-01");
+    proxy.lead(node.address);
+    await node.store.put(id, data);
+    const own = await member.credentialsOf({ kind: "user", name: alice });
+    const client = createDataClient(() => own);
+    const target = { ...ticketed(member, node, { operation: "get", chunks: [id] }), address: proxy.address };
+    const get = (signal?: AbortSignal): Promise<unknown> =>
+      client.get(target, id, new Uint8Array(data.length), { signal }).catch((error) => error.code);
+    expect(await Promise.all([get(), get(), get()])).toEqual([data.length, data.length, data.length]);
+    proxy.cut();
+    expect(await get(AbortSignal.timeout(100))).toBe("timed_out");
+    proxy.heal();
+    const again = AbortSignal.timeout(1_000);
+    expect(await Promise.all([get(again), get(again), get(again)])).toEqual([data.length, data.length, data.length]);
+  });
+
+  test("cost a read some seconds, also where there is no other copy", async () => {
+    const node = await member.startNode("node-01");
+    proxy.lead(node.address);
+    await node.store.put(id, data);
+    const remote = member.remote();
+    const target = { ...ticketed(member, node, { operation: "get", chunks: [id] }), address: proxy.address };
+    const wanted = { id, storedBytes: data.length, store: rootInode, nodes: [target] };
+    const into = new Uint8Array(data.length);
+    expect(await fetchChunk(remote, wanted, { into })).toBe(data.length);
+    proxy.cut();
+    const fetching = fetchChunk({ ...remote, clock: systemClock }, wanted, { into });
+    proxy.heal();
+    expect(await fetching).toBe(data.length);
+  });
 });

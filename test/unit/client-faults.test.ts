@@ -161,6 +161,14 @@ describe("a node that fails", () => {
     }
   });
 
+  test("is tried again at once where all others have failed, too: it was the network that was away", async () => {
+    await using cluster = await startCluster({ nodes: [{}, {}] });
+    const remote = cluster.member.remote();
+    for (const node of cluster.nodes) remote.noteFailure(node.name);
+    const { totals } = await ingestFile(remote, cluster.store, { name: "file", source: content(1_000, 7) });
+    expect(totals).toMatchObject({ degradedChunks: 0 });
+  });
+
   test("with nobody to replace it leaves the file with fewer copies, and says so", async () => {
     await using cluster = await startCluster({ nodes: [{}, {}] });
     await cluster.nodes[0]?.kill();

@@ -14,7 +14,7 @@ describe.skipIf(!isSupported)("a file's state", () => {
       writeFileSync(file, "content");
       symlinkSync(file, link);
       const { dev: device, ino: inode } = statSync(file);
-      const state = { sizeBytes: 3, modifiedNs: 5_000_000_000n };
+      const state = { sizeBytes: 3, modifiedNs: 5_000_000_000n, descriptor: -1, drop: new Uint8Array(16) };
       const refused = [
         { ...state, path: file, device: device + 1, inode },
         { ...state, path: file, device, inode: inode + 1 },

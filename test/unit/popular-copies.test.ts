@@ -335,7 +335,7 @@ describe("when something is wrong", () => {
     for (let step = 0; step < 60; step++) {
       await Object.values(steps)[random.int(Object.keys(steps).length)]?.();
       for (const node of member.nodes()) if (!silent.has(node.name.split("@")[0] ?? "")) await node.register();
-      const [before, { policy }] = [await good(), await member.metadata.storeOf(datastore.inode)];
+      const [before, policy] = [await good(), await member.metadata.policyOf(datastore.inode)];
       await surplus.release(never);
       await collectGarbage().catch(() => undefined);
       const after = await good();

@@ -196,6 +196,28 @@ describe("times", () => {
     }
   });
 
+  test("of a directory in which files are made and removed are known, and not asked for", async () => {
+    await using mount = await open();
+    await mount.fs.makeDirectory(call, await mount.place("/s/busy"), 0o755);
+    const { inode } = await attributesAt(mount, "/s/busy");
+    for (const change of ["create", "unlink"] as const) {
+      const place = await mount.place("/s/busy/file");
+      await mount.fs.getAttributes(call, inode);
+      member.clock.nowMs += 10;
+      asked.length = 0;
+      if (change === "create") await mount.close(await mount.create("/s/busy/file"));
+      else await mount.fs.unlink(call, place);
+      const { attributes } = await mount.fs.getAttributes(call, inode);
+      expect(askedTimes("getAttr"), change).toBe(0);
+      await using other = await open();
+      expect(await attributesAt(other, "/s/busy"), change).toMatchObject({
+        modifiedNs: attributes.modifiedNs,
+        changedNs: attributes.changedNs,
+        links: attributes.links,
+      });
+    }
+  });
+
   test("and modes that were just changed are not undone by a listing that began before", async () => {
     await using mount = await open();
     await mount.fs.makeDirectory(call, await mount.place("/s/listed"), 0o755);

@@ -133,7 +133,7 @@ describe("what cannot be stored", () => {
     member.clock.nowMs += 11_000;
     for (const node of member.nodes()) await node.register();
     member.clock.tick();
-    expect(await mount.fs.stop()).toEqual([]);
+    expect(await mount.fs.stop({ withinMs: 60_000 })).toEqual([]);
     await using other = await open();
     expect(Buffer.compare(await other.readFile("/s/kept"), content(500, 12))).toBe(0);
   });
@@ -144,7 +144,7 @@ describe("what cannot be stored", () => {
     await mount.write(file, content(500, 13), 0);
     nodesRefuse = true;
     await mount.fs.release(call, file);
-    expect(await mount.fs.stop()).toEqual(["/s/lost"]);
+    expect(await mount.fs.stop({ withinMs: 60_000 })).toEqual(["/s/lost"]);
     nodesRefuse = false;
     member.clock.nowMs += 11_000;
     for (const node of member.nodes()) await node.register();
@@ -183,6 +183,19 @@ describe("two mounts", () => {
     const text = Buffer.from(await one.readFile("/s/log")).toString();
     expect(text.startsWith("begin\n")).toBe(true);
     expect(text.split("\n").slice(1, -1).sort()).toEqual(lines.map((line) => line.trimEnd()).sort());
+  });
+
+  test("keep the mode that the other has set while the file was written", async () => {
+    await using one = await open();
+    await using two = await open();
+    await one.writeFile("/s/guarded", content(10));
+    const file = await one.open("/s/guarded");
+    await one.write(file, content(20), 0);
+    const { inode } = (await two.find("/s/guarded"))?.attributes ?? { inode: 0 };
+    await two.fs.setAttributes(call, inode, { mode: 0o600, clearSetIds: false });
+    await one.close(file);
+    const { mode, sizeBytes } = (await two.fs.getAttributes(call, (await two.open("/s/guarded")).inode)).attributes;
+    expect([mode, sizeBytes]).toEqual([0o600, 20]);
   });
 
   test("do not bring back what the other has removed", async () => {

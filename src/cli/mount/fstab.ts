@@ -18,6 +18,7 @@ const valued: Readonly<Record<string, string>> = {
   context: "--context",
   log_level: "--log-level",
   metrics_address: "--metrics-address",
+  time_limit: "--time-limit",
 };
 const switches: Readonly<Record<string, string>> = { ro: "--read-only", allow_other: "--allow-other" };
 /** For mount(8), the system's start, or already so: nothing here is a device or keeps times of access by itself. */

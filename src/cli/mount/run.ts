@@ -18,12 +18,12 @@ export interface MountRequest {
   readonly allowOther: boolean;
   /** On this machine's disk: half for what was read, half for what is written and not stored yet. */
   readonly cacheBytes: number;
+  /** Of each call but waiting for a lock. */
+  readonly timeLimitMs: number;
   /** Where metrics and health are served. */
   readonly metricsAddress: HostPort | undefined;
 }
 
-/** A coordinator that restarts is waited for; one that is gone is given up within this. */
-const timeLimitMs = 60_000;
 /** How long programs that still have files open are served after the mount was told to end. */
 const graceMs = 5_000;
 const readAheadKibibytes = 4_096;
@@ -42,7 +42,7 @@ export async function runMount(io: Io, request: MountRequest): Promise<void> {
     chunkFolder: join(io.home, "cache", "chunks"),
     chunkFolderBytesMax: request.cacheBytes / 2,
   });
-  const { mountPoint, readOnly, allowOther } = request;
+  const { mountPoint, readOnly, allowOther, timeLimitMs } = request;
   const shown = formatPath({ member: member ?? session.member, components });
   const { metricsAddress } = request;
   let observed: ObservedMount | undefined;
@@ -71,7 +71,7 @@ export async function runMount(io: Io, request: MountRequest): Promise<void> {
     });
   } finally {
     await observed?.stop();
-    for (const path of await fs.stop()) io.log.error("written and not stored, it is lost", { path });
+    for (const path of await fs.stop({ withinMs: timeLimitMs })) io.log.error("written and not stored, it is lost", { path });
   }
 }
 
