@@ -32,9 +32,8 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
       return { attr: await metadata.getAttr(inode), leased };
     },
     yieldLease: async ({ inode, locks: held, isStoring }, context) => {
-      const isUsable = await mayUse(access.of(context.caller), inode);
+      const isUsable = await mayUse(service, access.of(context.caller), inode);
       const { token } = sessionOf(context);
-      if (held.length > 0 && isUsable) await metadata.getAttr(inode);
       const kept = isUsable && locks.claim(inode, token, held.map(lockOf));
       if (!kept) locks.release(token, [inode]);
       if (isStoring !== true) leases.yield([inode], token);
@@ -63,7 +62,7 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
     },
     hold: async ({ inodes }, context) => {
       const clearance = access.of(context.caller);
-      const usable = await Promise.all(inodes.map((inode) => mayUse(clearance, inode)));
+      const usable = await Promise.all(inodes.map((inode) => mayUse(service, clearance, inode)));
       const held = await metadata.hold(
         sessionOf(context),
         inodes.filter((_, index) => usable[index]),
@@ -110,8 +109,10 @@ function sessionOf({ caller, session }: CallContext): Session {
   throw new CollectiveError("invalid_argument", "a client without a session holds nothing open", { hint: "update the older program" });
 }
 
-async function mayUse(clearance: Clearance, inode: Inode): Promise<boolean> {
+/** False also for what does not exist, which the administrator may do everything with. */
+async function mayUse({ metadata }: CoordinatorService, clearance: Clearance, inode: Inode): Promise<boolean> {
   try {
+    await metadata.getAttr(inode);
     const held = await clearance.rightsOn(inode);
     return held.has("read") || held.has("write");
   } catch (error) {
@@ -121,16 +122,16 @@ async function mayUse(clearance: Clearance, inode: Inode): Promise<boolean> {
 }
 
 /** On what the caller may not use any more. */
-async function dropLocks({ locks }: CoordinatorService, clearance: Clearance, token: string): Promise<void> {
-  for (const inode of locks.lockedBy(token)) if (!(await mayUse(clearance, inode))) locks.release(token, [inode]);
+async function dropLocks(service: CoordinatorService, clearance: Clearance, token: string): Promise<void> {
+  for (const inode of service.locks.lockedBy(token)) if (!(await mayUse(service, clearance, inode))) service.locks.release(token, [inode]);
 }
 
 /** Whoever may read it may keep others from changing what it reads. */
-async function needToLock({ metadata }: CoordinatorService, clearance: Clearance, inode: Inode, type: WireLock["type"]): Promise<void> {
+async function needToLock(service: CoordinatorService, clearance: Clearance, inode: Inode, type: WireLock["type"]): Promise<void> {
   if (type === "none") return;
-  if (!(await mayUse(clearance, inode))) await clearance.need("read", inode);
+  if (!(await mayUse(service, clearance, inode))) await clearance.need("read", inode);
   // Of what does not exist nobody would ever give a lock back.
-  await metadata.getAttr(inode);
+  await service.metadata.getAttr(inode);
 }
 
 function lockOf({ endByte, ...lock }: WireLock): LockChange {
