@@ -7,6 +7,8 @@
  * For each combination: a quiet stretch (`--minutes`) for costs and false deaths, then deaths and joins,
  * one after the other, for the times; with `--heal`, a partition of a tenth (`--cut`) for 60 s and the time
  * until nobody is lost to anybody and all hold the same records. Times are medians over the events of all seeds, in seconds.
+ *
+ * With 5,000 members set BUN_JSC_forceRAMSize=3000000000, or the garbage of the simulation is collected late and takes gigabytes more.
  */
 import { parseArgs } from "node:util";
 import { lanProfile, wanProfile } from "../src/gossip/profile.ts";

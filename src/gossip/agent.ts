@@ -15,9 +15,11 @@ import type { Signer } from "../pki/ticket.ts";
 import { createGate } from "./gate.ts";
 import { type Introduction, readIntroduction } from "./introductions.ts";
 import type { Message } from "./messages.ts";
+import { pendingNews } from "./news.ts";
+import { accusationsOf, opinionOf } from "./opinions.ts";
 import type { GossipProfile } from "./profile.ts";
 import { isNews } from "./relevance.ts";
-import { createSeal, decodeGossip, encodeGossip, type Rejections } from "./seal.ts";
+import { createSeal, type Decoded, decodeGossip, encodeGossip, type Rejections } from "./seal.ts";
 import type { GossipAction, GossipEvent, GossipState, Opinion, StepEnvironment } from "./state.ts";
 import { type GossipRecord, recordKey } from "./statements.ts";
 import { createGossipState, step } from "./swim.ts";
@@ -56,8 +58,6 @@ export interface GossipMember {
   readonly state: Opinion;
   readonly incarnation: number;
   readonly addresses: readonly string[];
-  /** Since when, by the monotonic clock. */
-  readonly sinceMs: number;
   readonly accusers: readonly GlobalName[];
 }
 
@@ -189,31 +189,31 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
   };
   const introductions = (): Introduction[] => {
     const known = knownNames();
-    return [...entriesOf(state.records)].flatMap(({ value }) => {
+    return [...entriesOf(state.records)].flatMap((record) => {
       try {
-        return introductionIn(value, known) ?? [];
+        return introductionIn(record, known) ?? [];
       } catch {
         // It was refused when it came, and the log said why.
         return [];
       }
     });
   };
-  const knownNames = (): GlobalName[] => [...entriesOf(state.members)].map(({ value }) => value.statement.member);
+  const knownNames = (): GlobalName[] => [...entriesOf(state.members)].map(({ member }) => member);
   const encodeCounted = (message: Message): Uint8Array<ArrayBuffer> => {
     const bytes = encodeGossip(message);
     messagesSent[message.kind]++;
     bytesSent += bytes.length;
     return bytes;
   };
-  const open = (from: GlobalName, bytes: Uint8Array): Message => {
+  const open = (from: GlobalName, bytes: Uint8Array): Omit<Decoded, "rejections"> => {
     bytesReceived += bytes.length;
-    const { message, rejections } = decodeGossip(bytes, { keyOf, isNews: (statement) => isNews(state, statement) });
+    const { rejections, ...opened } = decodeGossip(bytes, { keyOf, isNews: (statement) => isNews(state, statement) });
     rejected.unknown += rejections.unknown;
     rejected.malformed += rejections.malformed;
     rejected.forged += rejections.forged;
     if (rejections.forged > 0) log.warn("gossip.forged", { from, statements: rejections.forged });
     gate.punish(from, rejections.forged);
-    return message;
+    return opened;
   };
   const exchange = async (action: Extract<GossipAction, { readonly kind: "send" }>): Promise<void> => {
     const { to, addresses, message } = action;
@@ -228,7 +228,7 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
     try {
       const signal = AbortSignal.any([timeout.signal, stopping.signal]);
       const answer = await answerOrAbort(transport.send({ to, addresses, bytes, signal }), signal);
-      event = { kind: "response", exchange: action.exchange, message: open(to, answer) };
+      event = { kind: "response", exchange: action.exchange, message: open(to, answer).message };
     } catch (error) {
       log.debug("gossip.failed", { to, message: message.kind, reason: toCollectiveError(error).message });
       event = { kind: "failed", exchange: action.exchange };
@@ -262,11 +262,11 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
       if (bytes.length > gossipMessageBytesMax)
         throw new CollectiveError("too_large", `a gossip message of ${bytes.length} bytes is more than ${gossipMessageBytesMax}`);
       gate.admit(from, bytes.length);
-      const message = open(from, bytes);
+      const { message, known } = open(from, bytes);
       const call = nextCall++;
       return new Promise((resolve, reject) => {
         callers.set(call, { resolve, reject });
-        apply({ kind: "request", from, call, message });
+        apply({ kind: "request", from, call, message, known });
       });
     },
     contact: (member) => apply({ kind: "contact", member }),
@@ -285,7 +285,7 @@ export function createGossipAgent(options: GossipAgentOptions): GossipAgent {
     snapshot: () => ({
       members: membersOf(state).filter(({ name }) => name !== self),
       health: state.health,
-      pendingNews: state.news.length,
+      pendingNews: pendingNews(state),
       messagesSent: { ...messagesSent },
       bytesSent,
       bytesReceived,
@@ -316,13 +316,12 @@ function answerOrAbort<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
 }
 
 function membersOf(state: GossipState): GossipMember[] {
-  const members = [...entriesOf(state.members)].map(({ value: { statement, opinion, changedMs, accusations } }) => ({
+  const members = [...entriesOf(state.members)].map((statement) => ({
     name: statement.member,
-    state: opinion,
+    state: opinionOf(state, statement),
     incarnation: statement.incarnation,
     addresses: statement.addresses,
-    sinceMs: changedMs,
-    accusers: accusations.map(({ accuser }) => accuser),
+    accusers: accusationsOf(state, statement.member).map(({ accuser }) => accuser),
   }));
   return members.sort((a, b) => (a.name < b.name ? -1 : 1));
 }

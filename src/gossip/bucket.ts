@@ -1,9 +1,9 @@
-/** A token bucket as a value: how much somebody may still cause, refilled with time up to a burst. */
+/**
+ * A token bucket as a value: how much somebody may still cause, refilled with time up to a burst. The value
+ * is the time at which the bucket is full again, so one that is full needs not be kept.
+ */
 
-export interface Bucket {
-  readonly tokens: number;
-  readonly atMs: number;
-}
+export type Bucket = number;
 
 export interface BucketRate {
   readonly burst: number;
@@ -11,12 +11,14 @@ export interface BucketRate {
   readonly refillMs: number;
 }
 
-export function fullBucket(rate: BucketRate, nowMs: number): Bucket {
-  return { tokens: rate.burst, atMs: nowMs };
+export const fullBucket: Bucket = Number.NEGATIVE_INFINITY;
+
+export function emptyBucket(rate: BucketRate, nowMs: number): Bucket {
+  return nowMs + rate.burst * rate.refillMs;
 }
 
 /** The bucket after `cost` was taken, or undefined when it does not hold that much. */
 export function takeFrom(bucket: Bucket, rate: BucketRate, nowMs: number, cost = 1): Bucket | undefined {
-  const tokens = Math.min(rate.burst, bucket.tokens + Math.max(0, nowMs - bucket.atMs) / rate.refillMs);
-  return tokens < cost ? undefined : { tokens: tokens - cost, atMs: nowMs };
+  const fullAtMs = Math.max(bucket, nowMs) + cost * rate.refillMs;
+  return fullAtMs > emptyBucket(rate, nowMs) ? undefined : fullAtMs;
 }

@@ -2,8 +2,9 @@
 import type { GlobalName } from "../../protocol/ids.ts";
 import type { Message, News } from "./messages.ts";
 import { newsFor } from "./news.ts";
+import { isPresent } from "./opinions.ts";
 import { permuted } from "./permutation.ts";
-import { type Exchange, exchangesMax, type MemberView, type Turn } from "./state.ts";
+import { type Exchange, exchangesMax, type Turn } from "./state.ts";
 import { entryAt, lookUp } from "./trie.ts";
 
 /** Members looked at for each that is wanted: many may be gone. */
@@ -27,7 +28,7 @@ export function send(
   state.nextExchange += 1;
   state.exchanges = new Map(state.exchanges).set(id, exchange);
   const { to } = exchange;
-  const addresses = lookUp(state.members, to)?.statement.addresses ?? [];
+  const addresses = lookUp(state.members, to)?.addresses ?? [];
   const whole = { ...message, news: [...first, ...newsFor(turn, to)] } as Message;
   turn.actions.push({ kind: "send", exchange: id, to, addresses, message: whole, timeoutMs: Math.max(1, Math.ceil(timeoutMs)) });
   return true;
@@ -43,19 +44,14 @@ export function endExchange(turn: Turn, id: number): Exchange | undefined {
   return exchange;
 }
 
-export function isPresent(view: MemberView): boolean {
-  return view.opinion === "alive" || view.opinion === "suspect";
-}
-
 /** Up to `count` random members that are present, without ourselves and `except`; of few members, none is missed. */
 export function somePresent(turn: Turn, count: number, except?: GlobalName): GlobalName[] {
   const { members, self } = turn.state;
   const key = turn.random.int(2 ** 31);
   const chosen: GlobalName[] = [];
   for (let index = 0; index < Math.min(members.count, count * triesPerChoice) && chosen.length < count; index++) {
-    const view = entryAt(members, permuted(index, members.count, key))?.value;
-    if (view && isPresent(view) && view.statement.member !== self.member && view.statement.member !== except)
-      chosen.push(view.statement.member);
+    const one = entryAt(members, permuted(index, members.count, key));
+    if (one && one.member !== self.member && one.member !== except && isPresent(turn.state, one)) chosen.push(one.member);
   }
   return chosen;
 }
@@ -73,8 +69,8 @@ export function nextInRound(turn: Turn): GlobalName | undefined {
       continue;
     }
     turn.state.round = { key, position: position + 1 };
-    const view = entryAt(members, permuted(position, members.count, key))?.value;
-    if (view && isPresent(view) && view.statement.member !== self.member) return view.statement.member;
+    const one = entryAt(members, permuted(position, members.count, key));
+    if (one && one.member !== self.member && isPresent(turn.state, one)) return one.member;
   }
   return undefined;
 }

@@ -5,7 +5,7 @@
 import { CollectiveError } from "../../protocol/errors.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
 import type { Clock } from "../core/clock.ts";
-import { type Bucket, type BucketRate, fullBucket, takeFrom } from "./bucket.ts";
+import { type Bucket, type BucketRate, emptyBucket, fullBucket, takeFrom } from "./bucket.ts";
 
 /** Catching up takes some hundred requests at once; otherwise an honest peer sends a few a second. */
 const requestRate: BucketRate = { burst: 400, refillMs: 10 };
@@ -29,12 +29,11 @@ interface Allowance {
 
 export function createGate(clock: Pick<Clock, "monotonicMs">): Gate {
   const allowances = new Map<GlobalName, Allowance>();
-  const allowanceOf = (peer: GlobalName, nowMs: number): Allowance =>
-    allowances.get(peer) ?? { requests: fullBucket(requestRate, nowMs), bytes: fullBucket(byteRate, nowMs) };
+  const allowanceOf = (peer: GlobalName): Allowance => allowances.get(peer) ?? { requests: fullBucket, bytes: fullBucket };
   return {
     admit: (peer, sizeBytes) => {
       const nowMs = clock.monotonicMs();
-      const before = allowanceOf(peer, nowMs);
+      const before = allowanceOf(peer);
       const requests = takeFrom(before.requests, requestRate, nowMs);
       const bytes = takeFrom(before.bytes, byteRate, nowMs, sizeBytes);
       if (!requests || !bytes) throw new CollectiveError("rate_limited", `${peer} sends more gossip than a member needs to`);
@@ -43,8 +42,8 @@ export function createGate(clock: Pick<Clock, "monotonicMs">): Gate {
     punish: (peer, forged) => {
       if (forged === 0) return;
       const nowMs = clock.monotonicMs();
-      const before = allowanceOf(peer, nowMs);
-      const requests = takeFrom(before.requests, requestRate, nowMs, forged * forgedCost) ?? { tokens: 0, atMs: nowMs };
+      const before = allowanceOf(peer);
+      const requests = takeFrom(before.requests, requestRate, nowMs, forged * forgedCost) ?? emptyBucket(requestRate, nowMs);
       allowances.set(peer, { ...before, requests });
     },
     forget: (peer) => void allowances.delete(peer),

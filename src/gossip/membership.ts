@@ -9,13 +9,14 @@
  * - death is never told, only concluded.
  */
 import type { GlobalName } from "../../protocol/ids.ts";
-import { type Bucket, type BucketRate, fullBucket, takeFrom } from "./bucket.ts";
+import { type BucketRate, fullBucket, takeFrom } from "./bucket.ts";
 import { dropNewsOf, spread } from "./news.ts";
+import { accusationsOf, isPresent, opinionOf } from "./opinions.ts";
 import { suspicionTimeoutMs } from "./profile.ts";
 import { isNews } from "./relevance.ts";
-import type { MemberView, Opinion, Turn } from "./state.ts";
-import type { Alive, Suspect } from "./statements.ts";
-import { lookUp, withEntry, withoutKey } from "./trie.ts";
+import type { Budgets, Opinion, Suspicion, Turn } from "./state.ts";
+import type { Alive, GossipRecord, Suspect } from "./statements.ts";
+import { counterpartOf, entriesOf, kept, lookUp, withEntry, withoutKey, zeroDigest } from "./trie.ts";
 
 /** Bytes of statements about itself that a member may have everybody take: a start's worth, then 2 KB a second. */
 const newsRate: BucketRate = { burst: 256 * 1024, refillMs: 0.5 };
@@ -29,14 +30,6 @@ export function isSelf(turn: Turn, member: GlobalName): boolean {
   return member === turn.state.self.member;
 }
 
-export function viewOf(turn: Turn, member: GlobalName): MemberView | undefined {
-  return lookUp(turn.state.members, member);
-}
-
-export function setView(turn: Turn, view: MemberView): void {
-  turn.state.members = withEntry(turn.state.members, view.statement.member, view, view.statement.digest);
-}
-
 /** A new statement about ourselves, with a higher incarnation than any we have been shown. */
 export function announceSelf(
   turn: Turn,
@@ -48,72 +41,65 @@ export function announceSelf(
   const incarnation = Math.max(self.incarnation, above) + 1;
   const next = turn.seal({ kind: "alive", member, status, addresses, incarnation });
   turn.state.self = next;
+  turn.state.announcedMs = turn.nowMs;
   turn.state.refuteMs = Number.POSITIVE_INFINITY;
-  setView(turn, newView(turn, next));
+  turn.state.members = withEntry(turn.state.members, next);
   spread(turn, next);
 }
 
-export function newView(turn: Pick<Turn, "state" | "nowMs">, statement: Alive): MemberView {
-  return {
-    statement,
-    opinion: statement.status === "left" ? "left" : "alive",
-    changedMs: turn.nowMs,
-    accusations: [],
-    newsBudget: fullBucket(newsRate, turn.nowMs),
-    accusationBudget: fullBucket(accusationRate(turn), turn.nowMs),
-    introductions: 0,
-  };
+/** False when its author has caused too much already. */
+export function chargeNews(turn: Turn, author: Alive, { sealed }: Alive | GossipRecord): boolean {
+  const budgets = charged(turn, turn.state.newsBudgets, author, newsRate, sealed.length);
+  if (budgets) turn.state.newsBudgets = budgets;
+  return budgets !== undefined;
 }
 
-/** The author's budget after a statement of this size, or undefined when it has caused too much already. */
-export function chargeNews(turn: Turn, view: MemberView, sizeBytes: number): Bucket | undefined {
-  return takeFrom(view.newsBudget, newsRate, turn.nowMs, sizeBytes);
+/** Those of whom we take all again need no entry. */
+export function sweepBudgets({ state, nowMs }: Turn): void {
+  state.newsBudgets = kept(state.newsBudgets, ({ bucket }) => bucket > nowMs);
+  state.accusationBudgets = kept(state.accusationBudgets, ({ bucket }) => bucket > nowMs);
+}
+
+function chargeAccusation(turn: Turn, accuser: Alive): boolean {
+  const budgets = charged(turn, turn.state.accusationBudgets, accuser, accusationRate(turn), 1);
+  if (budgets) turn.state.accusationBudgets = budgets;
+  return budgets !== undefined;
 }
 
 /** Whether it was news. */
 export function acceptAlive(turn: Turn, alive: Alive, passOn: boolean): boolean {
-  if (!isNews(turn.state, alive)) return false;
-  if (isSelf(turn, alive.member)) {
+  const { state } = turn;
+  const { member } = alive;
+  if (!isNews(state, alive)) return false;
+  if (isSelf(turn, member)) {
     // Somebody shows us what we said in an earlier life: we go on above it.
     announceSelf(turn, { above: alive.incarnation });
     return true;
   }
-  const view = viewOf(turn, alive.member);
-  const budget = view && chargeNews(turn, view, alive.sealed.length);
-  if (view && !budget) return false;
-  const before = view?.opinion;
-  const fresh = newView(turn, alive);
-  // With the same incarnation said twice, what we think of it stands.
-  const isNewLife = !view || alive.incarnation > view.statement.incarnation;
-  setView(turn, {
-    ...fresh,
-    ...(view && { newsBudget: budget ?? view.newsBudget, accusationBudget: view.accusationBudget, introductions: view.introductions }),
-    ...(view && !isNewLife && { opinion: view.opinion, changedMs: view.changedMs, accusations: view.accusations }),
-    ...(view && isNewLife && before === fresh.opinion && { changedMs: view.changedMs }),
-  });
-  if (before === "dead" && isNewLife) hurryReconnect(turn);
-  if (isNewLife) {
-    clearSuspicion(turn, alive.member);
-    if (fresh.opinion !== before) notifyOpinion(turn, alive.member, fresh.opinion);
-  }
+  const held = counterpartOf(state.members, alive);
+  if (held && !chargeNews(turn, held, alive)) return false;
+  const before = held && opinionOf(state, held);
+  state.members = withEntry(state.members, alive);
+  // With the same incarnation said twice, what is held against it stands.
+  if (!held || alive.incarnation > held.incarnation) clearSuspicion(turn, member);
+  const opinion = opinionOf(state, alive);
+  if (opinion !== before) notifyOpinion(turn, member, opinion);
+  if (before === "dead" && opinion !== "dead") hurryReconnect(turn);
   if (passOn) spread(turn, alive);
   return true;
 }
 
 /** Whether it was news. */
 export function acceptSuspect(turn: Turn, suspect: Suspect): boolean {
-  const { member, accuser } = suspect;
-  const view = viewOf(turn, member);
-  if (!view || !isNews(turn.state, suspect)) return false;
-  if (isSelf(turn, member)) {
-    refute(turn, view);
+  const { state } = turn;
+  if (!isNews(state, suspect)) return false;
+  if (isSelf(turn, suspect.member)) {
+    refute(turn);
     return true;
   }
-  const accuserView = viewOf(turn, accuser);
-  const budget = accuserView && takeFrom(accuserView.accusationBudget, accusationRate(turn), turn.nowMs);
-  if (!accuserView || !budget) return false;
-  setView(turn, { ...accuserView, accusationBudget: budget });
-  addAccusation(turn, view, suspect);
+  const [accused, accuser] = [lookUp(state.members, suspect.member), lookUp(state.members, suspect.accuser)];
+  if (!accused || !accuser || !chargeAccusation(turn, accuser)) return false;
+  addAccusation(turn, accused, suspect);
   return true;
 }
 
@@ -121,30 +107,47 @@ export function acceptSuspect(turn: Turn, suspect: Suspect): boolean {
  * Whoever accuses us, however often, we refute: long before a suspicion can run out, and seldom enough
  * that the others' budget for our statements lasts.
  */
-function refute(turn: Turn, self: MemberView): void {
+function refute(turn: Turn): void {
   const { state, nowMs } = turn;
-  const earliestMs = self.changedMs + state.profile.suspicionMinMs * refutationShare;
+  const earliestMs = state.announcedMs + state.profile.suspicionMinMs * refutationShare;
   if (nowMs >= earliestMs) announceSelf(turn);
   else state.refuteMs = earliestMs;
 }
 
 /** Our own conclusion from failed probes. */
 export function accuse(turn: Turn, member: GlobalName): void {
-  const view = viewOf(turn, member);
-  const self = turn.state.self.member;
-  if (!view || view.opinion === "dead" || view.opinion === "left") return;
-  if (view.accusations.some((one) => one.accuser === self) || view.accusations.length > turn.state.profile.confirmations) return;
-  addAccusation(turn, view, turn.seal({ kind: "suspect", accuser: self, member, incarnation: view.statement.incarnation }));
+  const { state } = turn;
+  const accuser = state.self.member;
+  const statement = lookUp(state.members, member);
+  if (!statement || !isPresent(state, statement)) return;
+  const accusations = accusationsOf(state, member);
+  if (accusations.some((one) => one.accuser === accuser) || accusations.length > state.profile.confirmations) return;
+  addAccusation(turn, statement, turn.seal({ kind: "suspect", accuser, member, incarnation: statement.incarnation }));
 }
 
-/** The suspicion ran out. */
-export function declareDead(turn: Turn, member: GlobalName): void {
-  const view = viewOf(turn, member);
+/** Suspicions that have run out, looked for at most once in a gossip interval: in a partition there are as many as members. */
+export function buryDead(turn: Turn): void {
+  const { state, nowMs } = turn;
+  let earliestMs = Number.POSITIVE_INFINITY;
+  for (const suspicion of entriesOf(state.suspects)) {
+    if (nowMs >= suspicion.deadlineMs) declareDead(turn, suspicion);
+    else earliestMs = Math.min(earliestMs, suspicion.deadlineMs);
+  }
+  state.nextDeathMs = Math.max(earliestMs, nowMs + state.profile.gossipIntervalMs);
+}
+
+function declareDead(turn: Turn, suspicion: Suspicion): void {
+  const member = suspicion.key;
   clearSuspicion(turn, member);
-  if (!view) return;
-  setView(turn, { ...view, opinion: "dead", changedMs: turn.nowMs });
-  turn.state.dead = new Set(turn.state.dead).add(member);
+  turn.state.dead = withEntry(turn.state.dead, suspicion);
   notifyOpinion(turn, member, "dead");
+}
+
+export function postponeDeaths(turn: Turn, byMs: number): void {
+  const { state } = turn;
+  for (const suspicion of entriesOf(state.suspects))
+    state.suspects = withEntry(state.suspects, { ...suspicion, deadlineMs: suspicion.deadlineMs + byMs });
+  state.nextDeathMs += byMs;
 }
 
 export function forgetMember(turn: Turn, member: GlobalName): void {
@@ -156,7 +159,7 @@ export function forgetMember(turn: Turn, member: GlobalName): void {
 
 /** Members that count: not dead, ourselves included. Those that left count until they are forgotten, which only makes us more patient. */
 export function presentCount(turn: Turn): number {
-  return turn.state.members.count - turn.state.dead.size;
+  return turn.state.members.count - turn.state.dead.count;
 }
 
 export function withoutDoubt(turn: Turn, member: GlobalName): void {
@@ -166,18 +169,18 @@ export function withoutDoubt(turn: Turn, member: GlobalName): void {
   turn.state.doubts = doubts;
 }
 
-function addAccusation(turn: Turn, view: MemberView, suspect: Suspect): void {
+function addAccusation(turn: Turn, accused: Alive, suspect: Suspect): void {
   const { state, nowMs } = turn;
-  const { member } = suspect;
-  const isFirst = view.opinion !== "suspect";
-  const startedMs = isFirst ? nowMs : view.changedMs;
-  const accusations = [...view.accusations, suspect];
+  const { member, slot } = accused;
+  const before = counterpartOf(state.suspects, accused);
+  const sinceMs = before?.sinceMs ?? nowMs;
+  const accusations = [...(before?.accusations ?? []), suspect];
   const timeoutMs = suspicionTimeoutMs(state.profile, accusations.length - 1, presentCount(turn));
-  setView(turn, { ...view, opinion: "suspect", changedMs: startedMs, accusations });
-  const deadline = Math.min(state.suspects.get(member) ?? Number.POSITIVE_INFINITY, startedMs + timeoutMs);
-  state.suspects = new Map(state.suspects).set(member, Math.max(nowMs, deadline));
+  const deadlineMs = Math.max(nowMs, Math.min(before?.deadlineMs ?? Number.POSITIVE_INFINITY, sinceMs + timeoutMs));
+  state.suspects = withEntry(state.suspects, { key: member, slot, digest: zeroDigest, sinceMs, deadlineMs, accusations });
+  state.nextDeathMs = Math.min(state.nextDeathMs, deadlineMs);
   withoutDoubt(turn, member);
-  if (isFirst) notifyOpinion(turn, member, "suspect");
+  if (!before) notifyOpinion(turn, member, "suspect");
   spread(turn, suspect);
 }
 
@@ -189,16 +192,8 @@ function hurryReconnect(turn: Turn): void {
 
 function clearSuspicion(turn: Turn, member: GlobalName): void {
   const { state } = turn;
-  if (state.suspects.has(member)) {
-    const suspects = new Map(state.suspects);
-    suspects.delete(member);
-    state.suspects = suspects;
-  }
-  if (state.dead.has(member)) {
-    const dead = new Set(state.dead);
-    dead.delete(member);
-    state.dead = dead;
-  }
+  state.suspects = withoutKey(state.suspects, member);
+  state.dead = withoutKey(state.dead, member);
   withoutDoubt(turn, member);
 }
 
@@ -206,6 +201,13 @@ function notifyOpinion(turn: Turn, member: GlobalName, opinion: Opinion): void {
   turn.actions.push({ kind: opinion === "alive" ? "memberUp" : opinion, member });
 }
 
-function accusationRate(turn: Pick<Turn, "state">): BucketRate {
+/** Undefined when that is more than is left. */
+function charged({ nowMs }: Turn, budgets: Budgets, { key, slot }: Alive, rate: BucketRate, cost: number): Budgets | undefined {
+  const before = counterpartOf(budgets, { key, slot })?.bucket ?? fullBucket;
+  const bucket = takeFrom(before, rate, nowMs, cost);
+  return bucket === undefined ? undefined : withEntry(budgets, { key, slot, digest: zeroDigest, bucket });
+}
+
+function accusationRate(turn: Turn): BucketRate {
   return { burst: accusationsBurst, refillMs: intervalsPerAccusation * turn.state.profile.probeIntervalMs };
 }

@@ -10,6 +10,7 @@ type Opened<K extends GossipWireMessage["kind"]> = Readonly<Omit<WireOf<K>, "ver
 export type PingMessage = Opened<"ping">;
 export type ProbeMessage = Opened<"probe">;
 export type SyncMessage = Omit<Opened<"sync">, "statements"> & { readonly statements: readonly News[] };
+export type SyncContent = Omit<SyncMessage, "kind" | "news">;
 export type AckMessage = Omit<Opened<"ack">, "proof"> & { readonly proof?: Presence | undefined };
 export type Message = PingMessage | ProbeMessage | Opened<"news"> | Opened<"nack"> | AckMessage | SyncMessage;
 

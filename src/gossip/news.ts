@@ -4,33 +4,51 @@
  */
 import type { GlobalName } from "../../protocol/ids.ts";
 import type { News } from "./messages.ts";
+import { accusationsOf, opinionOf } from "./opinions.ts";
 import { retransmissions } from "./profile.ts";
-import { type NewsEntry, newsBytesPerMessageMax, newsEntriesMax, type Turn } from "./state.ts";
-import { recordKey } from "./statements.ts";
-import { lookUp, sameDigest } from "./trie.ts";
+import { type GossipState, newsBytesPerAnswerMax, newsBytesPerMessageMax, newsEntriesMax, type Turn } from "./state.ts";
+import { counterpartOf, lookUp } from "./trie.ts";
 
 /** Statements about the receiver, the accusations it has to know of among them. */
 const statementsPerNewsMax = 64;
+/** None is shorter: where less is left of a message, the rest of the queue need not be tried. */
+const statementBytesMin = 128;
 
-/** Puts a statement on its way; whatever it makes untrue is not sent any more. */
+/** Puts a statement on its way. */
 export function spread(turn: Turn, statement: News): void {
   const { state } = turn;
-  const key = newsKey(statement);
-  const refutes = (entry: NewsEntry): boolean =>
-    statement.kind === "alive" && entry.statement.kind === "suspect" && entry.statement.member === statement.member;
-  const kept = state.news.filter((entry) => entry.key !== key && !refutes(entry));
-  // Sorted by sends, so the end is what has been sent most. What falls out is left to anti-entropy, and that soon.
-  if (kept.length >= newsEntriesMax) state.nextSyncMs = Math.min(state.nextSyncMs, turn.nowMs + state.profile.probeIntervalMs);
-  state.news = [{ key, statement, sends: 0 }, ...kept.slice(0, newsEntriesMax - 1)];
+  turn.fresh.push(statement);
   if (state.nextGossipMs === Number.POSITIVE_INFINITY) {
     state.nextGossipMs = turn.nowMs + state.profile.gossipIntervalMs * turn.random.next();
   }
 }
 
+/** Takes up what this step has spread. */
+export function settleNews(turn: Turn): void {
+  const { state, fresh } = turn;
+  if (fresh.length === 0) return;
+  const [unsent = [], ...older] = state.news;
+  state.news = [[...fresh.toReversed(), ...unsent], ...older];
+  fresh.length = 0;
+  let tooMany = pendingNews(state) - newsEntriesMax;
+  if (tooMany <= 0) return;
+  // What falls out, the most often sent first, is left to anti-entropy, and that soon.
+  state.nextSyncMs = Math.min(state.nextSyncMs, turn.nowMs + state.profile.probeIntervalMs);
+  for (let sends = state.news.length - 1; tooMany > 0; sends--) {
+    const all = state.news[sends] ?? [];
+    state.news = state.news.with(sends, all.slice(0, Math.max(0, all.length - tooMany)));
+    tooMany -= all.length;
+  }
+}
+
+export function pendingNews({ news }: Pick<GossipState, "news">): number {
+  return news.reduce((sum, { length }) => sum + length, 0);
+}
+
 /** What a request to `to` carries. */
 export function newsFor(turn: Turn, to: GlobalName): News[] {
-  const { chosen, sent } = choose(turn, to, []);
-  if (sent.size > 0) countSends(turn, sent);
+  const { chosen, rest } = choose(turn, to, [], newsBytesPerMessageMax);
+  countSends(turn, rest);
   return chosen;
 }
 
@@ -42,47 +60,72 @@ export function newsFor(turn: Turn, to: GlobalName): News[] {
 export function newsInAnswer(turn: Turn, to: GlobalName, theirs: readonly News[]): News[] {
   const { self } = turn.state;
   const isBehind = theirs.some((one) => one.kind !== "record" && one.member === self.member && one.incarnation < self.incarnation);
-  const { chosen } = choose(turn, to, theirs);
+  const { chosen } = choose(turn, to, theirs, newsBytesPerAnswerMax);
   return isBehind && !chosen.includes(self) ? [self, ...chosen] : chosen;
 }
 
 export function dropNewsOf(turn: Turn, member: GlobalName): void {
-  turn.state.news = turn.state.news.filter(({ statement }) => statement.member !== member);
+  settleNews(turn);
+  turn.state.news = turn.state.news.map((all) => all.filter((statement) => statement.member !== member));
+}
+
+interface Choice {
+  readonly chosen: News[];
+  /** Of the parts of the queue that were looked at, what is chosen and what stays. */
+  readonly rest: readonly { readonly sent: readonly News[]; readonly left: readonly News[] }[];
 }
 
 /**
  * A member that is suspect or dead here is told first what is held against it, and the latest it is known
  * to have said: it can refute both (Lifeguard's buddy system).
  */
-function choose(turn: Turn, to: GlobalName, theirs: readonly News[]): { readonly chosen: News[]; readonly sent: ReadonlySet<NewsEntry> } {
-  const view = lookUp(turn.state.members, to);
-  const chosen: News[] = view && view.opinion !== "alive" ? [view.statement, ...view.accusations] : [];
-  let bytes = 0;
-  const sent = new Set<NewsEntry>();
-  for (const entry of turn.state.news) {
-    const { statement } = entry;
-    if (chosen.length >= statementsPerNewsMax || bytes >= newsBytesPerMessageMax) break;
-    if (statement.member === to && statement.kind !== "suspect") continue;
-    if (theirs.some(({ digest }) => sameDigest(digest, statement.digest))) continue;
-    if (sent.size > 0 && bytes + statement.sealed.length > newsBytesPerMessageMax) continue;
-    bytes += statement.sealed.length;
-    sent.add(entry);
-    if (!chosen.includes(statement)) chosen.push(statement);
-  }
-  return { chosen, sent };
-}
-
-function countSends(turn: Turn, sent: ReadonlySet<NewsEntry>): void {
+function choose(turn: Turn, to: GlobalName, theirs: readonly News[], bytesMax: number): Choice {
+  settleNews(turn);
   const { state } = turn;
-  const sendsMax = retransmissions(state.profile, state.members.count);
-  state.news = state.news
-    .map((entry) => (sent.has(entry) ? { ...entry, sends: entry.sends + 1 } : entry))
-    .filter((entry) => entry.sends < sendsMax)
-    .sort((a, b) => a.sends - b.sends);
+  const held = lookUp(state.members, to);
+  const first: readonly News[] = held && opinionOf(state, held) !== "alive" ? [held, ...accusationsOf(state, to)] : [];
+  const chosen = [...first];
+  // Half of a digest is enough: two that are alike keep one piece out of one answer.
+  const told = theirs.map(({ digest }) => digest.low);
+  let bytes = 0;
+  const isFull = () => chosen.length >= statementsPerNewsMax || bytes + statementBytesMin > bytesMax;
+  const fits = ({ sealed }: News) => bytes === 0 || bytes + sealed.length <= bytesMax;
+  const isTheirs = ({ kind, member, digest }: News) => (member === to && kind !== "suspect") || told.includes(digest.low);
+  const rest: { readonly sent: News[]; readonly left: readonly News[] }[] = [];
+  for (const all of state.news) {
+    if (isFull()) break;
+    const [sent, left]: [News[], News[]] = [[], []];
+    let seen = 0;
+    for (const statement of all) {
+      if (isFull()) break;
+      seen++;
+      if (!isCurrent(state, statement)) continue;
+      if (!fits(statement) || isTheirs(statement)) {
+        left.push(statement);
+        continue;
+      }
+      bytes += statement.sealed.length;
+      sent.push(statement);
+      if (!first.includes(statement)) chosen.push(statement);
+    }
+    rest.push({ sent, left: left.concat(all.slice(seen)) });
+  }
+  return { chosen, rest };
 }
 
-function newsKey(statement: News): string {
-  if (statement.kind === "alive") return `alive ${statement.member}`;
-  if (statement.kind === "suspect") return `suspect ${statement.member} ${statement.accuser}`;
-  return `record ${recordKey(statement)}`;
+/** What was sent goes to the front of what has been sent once more. */
+function countSends({ state }: Turn, rest: Choice["rest"]): void {
+  const sendsMax = retransmissions(state.profile, state.members.count);
+  const news: (readonly News[])[] = [...rest.map(({ left }) => left), ...state.news.slice(rest.length)];
+  for (const [sends, { sent }] of rest.entries()) {
+    if (sent.length > 0 && sends + 1 < sendsMax) news[sends + 1] = sent.concat(news[sends + 1] ?? []);
+  }
+  state.news = news;
+}
+
+/** Whether it still is what is known: later words replace it, and refute accusations. */
+function isCurrent(state: GossipState, statement: News): boolean {
+  if (statement.kind === "alive") return counterpartOf(state.members, statement) === statement;
+  if (statement.kind === "suspect") return accusationsOf(state, statement.member).includes(statement);
+  return counterpartOf(state.records, statement) === statement;
 }

@@ -1,20 +1,22 @@
 /**
- * One probe an interval: directly; if there is no answer in time, directly again and through helpers;
- * if there is none until the interval ends, it failed. A member is accused after several failures in a
- * row, one more for two points of our own bad health: where messages get lost, one failed probe says
- * more about the way than about the member, and an accusation costs everybody something.
+ * One probe an interval: directly; while there is no answer, directly again and again, and through helpers;
+ * if there is none until the interval ends, it failed. A member is accused after several failures in a row,
+ * one more for two points of our own bad health, and only when what gets lost on our way no longer explains
+ * them: all hear of an accusation, so it must be rare that one is false, however many members there are.
  *
  * A helper's "it is there" is believed with the member's own signature under our nonce, and not else.
  */
 
 import { nonceBytes } from "../../protocol/gossip.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
-import { isPresent, nextInRound, send, somePresent } from "./exchanges.ts";
-import { accuse, viewOf, withoutDoubt } from "./membership.ts";
+import { nextInRound, send, somePresent } from "./exchanges.ts";
+import { accuse, withoutDoubt } from "./membership.ts";
 import type { AckMessage, Message, PingMessage, ProbeMessage } from "./messages.ts";
 import { newsInAnswer } from "./news.ts";
-import { failuresToAccuse, probeTimes } from "./profile.ts";
+import { isPresent } from "./opinions.ts";
+import { chanceOfSilence, failuresToAccuse, isBeyondChance, lossShareAfter, probeTimes } from "./profile.ts";
 import { type Exchange, type Probe, relaysMax, type Turn } from "./state.ts";
+import { lookUp } from "./trie.ts";
 
 /** A helper gets this share of the time that is left, so that its "no" arrives in time to count. */
 const helperTimeShare = 0.7;
@@ -26,18 +28,41 @@ export function startProbe(turn: Turn): void {
   const target = nextTarget(turn);
   if (target === undefined) return;
   const nonce = turn.random.bytes(nonceBytes);
-  state.probe = { target, nonce, helpersAsked: undefined, helpersAtMs: nowMs + directMs, endsMs: state.nextProbeMs, silentHelpers: 0 };
-  send(turn, { kind: "ping", to: target, nonce }, { kind: "ping" }, intervalMs);
+  ping(turn, {
+    target,
+    nonce,
+    tries: 0,
+    nextTryMs: nowMs,
+    helpersAsked: undefined,
+    helpersAtMs: nowMs + directMs,
+    endsMs: state.nextProbeMs,
+    silentHelpers: 0,
+  });
 }
 
 /** The direct answer is late: try again, and ask others to. */
-export function askHelpers(turn: Turn, probe: Probe): void {
+export function continueProbe(turn: Turn, probe: Probe): void {
+  if (turn.nowMs >= probe.nextTryMs) ping(turn, probe);
+  if (turn.state.probe?.helpersAsked === undefined && turn.nowMs >= probe.helpersAtMs) askHelpers(turn);
+}
+
+/** An answer counts until the interval ends, but also later it clears a doubt. */
+function ping(turn: Turn, probe: Probe): void {
   const { state, nowMs } = turn;
+  const { target, nonce, endsMs } = probe;
+  const nextMs = nowMs + state.profile.directTimeoutMs;
+  state.probe = { ...probe, tries: probe.tries + 1, nextTryMs: nextMs < endsMs ? nextMs : Number.POSITIVE_INFINITY };
+  send(turn, { kind: "ping", to: target, nonce }, { kind: "ping" }, probeTimes(state.profile, state.health).intervalMs);
+}
+
+function askHelpers(turn: Turn): void {
+  const { state, nowMs } = turn;
+  const { probe } = state;
+  if (!probe) return;
   const { target, nonce, endsMs } = probe;
   const helpers = somePresent(turn, state.profile.helpers, target);
   state.probe = { ...probe, helpersAsked: helpers.length, silentHelpers: helpers.length };
   const leftMs = endsMs - nowMs;
-  send(turn, { kind: "ping", to: target, nonce }, { kind: "ping" }, leftMs);
   const timeoutMs = Math.max(1, Math.floor(leftMs * helperTimeShare));
   for (const to of helpers) send(turn, { kind: "helper", to, nonce, target }, { kind: "probe", target, nonce, timeoutMs }, leftMs);
 }
@@ -49,11 +74,12 @@ export function failProbe(turn: Turn, probe: Probe): void {
   state.probe = undefined;
   // Helpers that answer at all say that our own network is well.
   if (probe.silentHelpers * 2 > (probe.helpersAsked ?? 0)) adjustHealth(turn, 1);
-  const view = viewOf(turn, target);
-  if (!view || !isPresent(view)) return;
-  const failures = (state.doubts.get(target) ?? 0) + 1;
-  if (failures < failuresToAccuse(state.profile, state.health)) {
-    state.doubts = new Map(state.doubts).set(target, failures);
+  if (!isPresent(state, lookUp(state.members, target))) return;
+  const before = state.doubts.get(target) ?? { failures: 0, chance: 1 };
+  const failures = before.failures + 1;
+  const chance = before.chance * chanceOfSilence(state.lossShare, probe.tries, probe.helpersAsked ?? 0);
+  if (failures < failuresToAccuse(state.profile, state.health) || !isBeyondChance(chance, state.members.count)) {
+    state.doubts = new Map(state.doubts).set(target, { failures, chance });
     return;
   }
   withoutDoubt(turn, target);
@@ -63,9 +89,9 @@ export function failProbe(turn: Turn, probe: Probe): void {
 /** An answer to a ping or to a helper's request. */
 export function probeAnswered(turn: Turn, exchange: Exchange, message: Message): void {
   if (exchange.kind === "ping") {
-    if (message.kind === "ack") seen(turn, exchange.to, exchange.nonce);
+    if (message.kind === "ack") seen(turn, exchange.to, exchange.nonce, 1);
   } else if (exchange.kind === "helper") {
-    if (message.kind === "ack" && provesPresence(message, exchange.target, exchange.nonce)) seen(turn, exchange.target, exchange.nonce);
+    if (message.kind === "ack" && provesPresence(message, exchange.target, exchange.nonce)) seen(turn, exchange.target, exchange.nonce, 0);
     if (message.kind === "nack") helperAnswered(turn, exchange.nonce);
   } else if (exchange.kind === "relay") {
     const proof = message.kind === "ack" ? message.proof : undefined;
@@ -77,8 +103,7 @@ export function probeAnswered(turn: Turn, exchange: Exchange, message: Message):
 export function probeUnanswered(turn: Turn, exchange: Exchange): void {
   const { probe } = turn.state;
   if (exchange.kind === "relay") respondToRelay(turn, exchange, undefined);
-  if (exchange.kind === "ping" && probe && probe.helpersAsked === undefined && sameNonce(probe.nonce, exchange.nonce))
-    askHelpers(turn, probe);
+  if (exchange.kind === "ping" && probe && probe.helpersAsked === undefined && sameNonce(probe.nonce, exchange.nonce)) askHelpers(turn);
 }
 
 /** We are asked to look for somebody. */
@@ -87,7 +112,7 @@ export function relayProbe(turn: Turn, call: number, from: GlobalName, message: 
   const { target, nonce } = message;
   const relays = [...state.exchanges.values()].filter((exchange) => exchange.kind === "relay").length;
   const timeoutMs = Math.min(message.timeoutMs, state.profile.probeIntervalMs * (1 + state.profile.healthMax));
-  const isPossible = viewOf(turn, target) !== undefined && target !== state.self.member && relays < relaysMax;
+  const isPossible = lookUp(state.members, target) !== undefined && target !== state.self.member && relays < relaysMax;
   if (isPossible && send(turn, { kind: "relay", to: target, call, asker: from }, { kind: "ping", nonce }, timeoutMs)) return;
   turn.actions.push({ kind: "respond", call, message: { kind: "nack", news: newsInAnswer(turn, from, message.news) } });
 }
@@ -107,19 +132,22 @@ export function adjustHealth(turn: Turn, by: number): void {
 /** A doubted member again, before the round goes on. */
 function nextTarget(turn: Turn): GlobalName | undefined {
   for (const member of turn.state.doubts.keys()) {
-    const view = viewOf(turn, member);
-    if (view && isPresent(view)) return member;
+    if (isPresent(turn.state, lookUp(turn.state.members, member))) return member;
     withoutDoubt(turn, member);
   }
   return nextInRound(turn);
 }
 
-function seen(turn: Turn, target: GlobalName, nonce: Uint8Array): void {
+/** `answered` of our pings, which is none when a helper got through to it. */
+function seen(turn: Turn, target: GlobalName, nonce: Uint8Array, answered: 0 | 1): void {
   const { probe } = turn.state;
   withoutDoubt(turn, target);
   if (!probe || !sameNonce(probe.nonce, nonce)) return;
   // It is alive, and we did not get to it at once: that is about us or our way.
   adjustHealth(turn, probe.helpersAsked === undefined ? -1 : 1);
+  for (let number = 1; number <= probe.tries; number++) {
+    turn.state.lossShare = lossShareAfter(turn.state.lossShare, number > probe.tries - answered);
+  }
   turn.state.probe = undefined;
 }
 

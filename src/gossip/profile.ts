@@ -96,6 +96,28 @@ export function probeTimes(profile: GossipProfile, health: number): { readonly d
   return { directMs: profile.directTimeoutMs * (1 + health), intervalMs: profile.probeIntervalMs * (1 + health) };
 }
 
+/** What a member believes of the way to others before it knows: after about as many pings it does. */
+export const lossShareAtFirst = 0.25;
+const pingsRemembered = 64;
+/** Some loss is always possible; and with more, patience has an end. */
+const [lossShareMin, lossShareMax] = [0.05, 0.6];
+/** A member accuses falsely once in so many probes of all members: what all hear of is rare, however many they are. */
+const probesPerFalseAccusation = 1_000;
+
+export function lossShareAfter(lossShare: number, isAnswered: boolean): number {
+  return lossShare + ((isAnswered ? 0 : 1) - lossShare) / pingsRemembered;
+}
+
+/** That nothing comes back from somebody who is there: of so many pings, and through so many helpers, each of which takes two round trips. */
+export function chanceOfSilence(lossShare: number, tries: number, helpers: number): number {
+  const share = Math.min(lossShareMax, Math.max(lossShareMin, lossShare));
+  return share ** tries * (1 - (1 - share) ** 2) ** helpers;
+}
+
+export function isBeyondChance(chance: number, members: number): boolean {
+  return chance * members * probesPerFalseAccusation < 1;
+}
+
 export function failuresToAccuse(profile: GossipProfile, health: number): number {
   return profile.failuresToAccuse + Math.ceil(health / 2);
 }

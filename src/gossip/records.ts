@@ -4,12 +4,12 @@
  */
 import type { Topic } from "../../protocol/gossip.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
-import { chargeNews, isSelf, setView, viewOf } from "./membership.ts";
+import { chargeNews, isSelf } from "./membership.ts";
 import { dropNewsOf, spread } from "./news.ts";
 import { isNews } from "./relevance.ts";
 import { clockJumpMax, introductionsPerMemberMax, type Turn } from "./state.ts";
 import { type GossipRecord, recordKey } from "./statements.ts";
-import { entriesOf, lookUp, withEntry, withoutKey } from "./trie.ts";
+import { entriesOf, lookUp, partAt, pathOf, withEntry, withoutKey } from "./trie.ts";
 
 /** Says something about ourselves; the same again changes nothing. */
 export function publish(turn: Turn, topic: Topic, item: string, body: Uint8Array): void {
@@ -25,16 +25,14 @@ export function publish(turn: Turn, topic: Topic, item: string, body: Uint8Array
 /** Whether it was news. */
 export function acceptRecord(turn: Turn, record: GossipRecord, passOn: boolean): boolean {
   if (!isNews(turn.state, record)) return false;
-  const held = lookUp(turn.state.records, recordKey(record));
+  const held = lookUp(turn.state.records, record.key);
   if (isSelf(turn, record.member)) return acceptOwn(turn, record, held);
-  const view = viewOf(turn, record.member);
-  if (!view) return false;
+  const author = lookUp(turn.state.members, record.member);
+  if (!author) return false;
   const isIntroduction = record.topic === "introduction";
   if (isIntroduction !== (record.item !== "") || record.item === record.member) return false;
-  if (isIntroduction && !held && view.introductions >= introductionsPerMemberMax) return false;
-  const newsBudget = chargeNews(turn, view, record.sealed.length);
-  if (!newsBudget) return false;
-  setView(turn, { ...view, newsBudget, introductions: view.introductions + (isIntroduction && !held ? 1 : 0) });
+  if (isIntroduction && !held && introductionsBy(turn, record.member) >= introductionsPerMemberMax) return false;
+  if (!chargeNews(turn, author, record)) return false;
   turn.state.clock = Math.max(turn.state.clock, Math.min(record.clock, turn.state.clock + clockJumpMax));
   keep(turn, record);
   turn.actions.push({ kind: "recordChanged", record });
@@ -51,12 +49,19 @@ function acceptOwn(turn: Turn, record: GossipRecord, held: GossipRecord | undefi
 }
 
 export function forgetRecordsOf(turn: Turn, member: GlobalName): void {
-  for (const { key, value } of entriesOf(turn.state.records)) {
-    if (value.member === member) turn.state.records = withoutKey(turn.state.records, key);
-  }
+  for (const { key } of recordsOf(turn, member)) turn.state.records = withoutKey(turn.state.records, key);
   dropNewsOf(turn, member);
 }
 
+/** Withdrawn ones, too: they are kept. */
+function introductionsBy(turn: Turn, member: GlobalName): number {
+  return recordsOf(turn, member).filter(({ topic }) => topic === "introduction").length;
+}
+
+function recordsOf(turn: Turn, member: GlobalName): GossipRecord[] {
+  return [...entriesOf(partAt(turn.state.records, pathOf(member)))].filter((record) => record.member === member);
+}
+
 function keep(turn: Turn, record: GossipRecord): void {
-  turn.state.records = withEntry(turn.state.records, recordKey(record), record, record.digest);
+  turn.state.records = withEntry(turn.state.records, record);
 }

@@ -1,9 +1,9 @@
 /**
  * Signing statements, opening signed ones, and messages as bytes.
  *
- * Invariant: nothing unverified reaches the step function. A statement is opened only with the key of
- * the member that it must be signed by, and only if it is news: what is known already costs no
- * signature check, so repeating old statements is the cheapest thing to refuse.
+ * Invariant: nothing unverified changes what is known. A statement is opened only with the key of the
+ * member that it must be signed by, and only if it is news: what is known already costs no signature
+ * check, so repeating old statements is the cheapest thing to refuse. It only spares its sender an answer.
  */
 import { createHash, verify } from "node:crypto";
 import { decodeMessage, encodeMessage } from "../../protocol/codec.ts";
@@ -22,8 +22,8 @@ import { decodeRecordBody } from "../../protocol/gossip-records.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
 import { publicKeyFromRaw } from "../pki/keys.ts";
 import { type Message, type News, toWire } from "./messages.ts";
-import { type Presence, type Seal, type Statement, signerOf, type Unsigned } from "./statements.ts";
-import type { Digest } from "./trie.ts";
+import { keyOf, type Seal, type Statement, signerOf, type Unsigned } from "./statements.ts";
+import { type Digest, slotOf } from "./trie.ts";
 
 const schemas = { alive: aliveSchema, suspect: suspectSchema, record: recordSchema, presence: presenceSchema } as const;
 
@@ -33,7 +33,7 @@ export function createSeal(sign: (input: Uint8Array) => Uint8Array): Seal {
     const { kind, ...fields } = unsigned;
     const body = encodeMessage({ version: 1, ...fields });
     const sealed = sealEnvelope(kind, { body, signature: sign(signedInput(kind, body)) });
-    return { ...unsigned, sealed, digest: digestOf(sealed) };
+    return signed(unsigned, sealed);
   }) as Seal;
 }
 
@@ -58,11 +58,16 @@ export interface Rejections {
 /** After so many forged statements in one message the rest is not looked at. */
 const forgedPerMessageMax = 4;
 
-/**
- * A message with only those of its statements that verify and are news. Throws `too_large` or
- * `invalid_argument` for bytes that are no message.
- */
-export function decodeGossip(bytes: Uint8Array, opener: Opener): { readonly message: Message; readonly rejections: Rejections } {
+export interface Decoded {
+  /** With only those of its statements that verify and are news. */
+  readonly message: Message;
+  /** Statements that are no news here: not verified, and only good for not telling the sender what it knows. */
+  readonly known: readonly News[];
+  readonly rejections: Rejections;
+}
+
+/** Throws `too_large` or `invalid_argument` for bytes that are no message. */
+export function decodeGossip(bytes: Uint8Array, opener: Opener): Decoded {
   if (bytes.length > gossipMessageBytesMax) {
     throw new CollectiveError("too_large", `a gossip message of ${bytes.length} bytes is more than ${gossipMessageBytesMax}`);
   }
@@ -72,24 +77,25 @@ export function decodeGossip(bytes: Uint8Array, opener: Opener): { readonly mess
     throw new CollectiveError("invalid_argument", `a gossip message carries at most ${statementsPerMessageMax} statements`);
   }
   const rejections: Rejections = { unknown: 0, malformed: 0, forged: 0 };
-  const openAll = (sealed: readonly Uint8Array[]): News[] => sealed.flatMap((one) => openNews(one, opener, rejections) ?? []);
+  const known: News[] = [];
+  const openAll = (sealed: readonly Uint8Array[]): News[] =>
+    sealed.flatMap((one) => {
+      const statement = openStatement(one, opener, { rejections, known });
+      return !statement || statement.kind === "presence" ? [] : [statement];
+    });
   const news = openAll(wire.news);
-  if (wire.kind === "sync") return { message: { ...wire, news, statements: openAll(statements) }, rejections };
-  if (wire.kind === "ack") return { message: { kind: "ack", news, proof: openProof(wire.proof, opener, rejections) }, rejections };
-  return { message: { ...wire, news }, rejections };
+  if (wire.kind === "sync") return { message: { ...wire, news, statements: openAll(statements) }, known, rejections };
+  if (wire.kind !== "ack") return { message: { ...wire, news }, known, rejections };
+  const proof = wire.proof && openStatement(wire.proof, opener, { rejections, known });
+  return { message: { kind: "ack", news, proof: proof?.kind === "presence" ? proof : undefined }, known, rejections };
 }
 
-function openNews(sealed: Uint8Array, opener: Opener, rejections: Rejections): News | undefined {
-  const statement = openStatement(sealed, opener, rejections);
-  return statement?.kind === "presence" ? undefined : statement;
+interface LeftOut {
+  readonly rejections: Rejections;
+  readonly known: News[];
 }
 
-function openProof(sealed: Uint8Array | undefined, opener: Opener, rejections: Rejections): Presence | undefined {
-  const statement = sealed && openStatement(sealed, opener, rejections);
-  return statement?.kind === "presence" ? statement : undefined;
-}
-
-function openStatement(sealed: Uint8Array, opener: Opener, rejections: Rejections): Statement | undefined {
+function openStatement(sealed: Uint8Array, opener: Opener, { rejections, known }: LeftOut): Statement | undefined {
   if (rejections.forged >= forgedPerMessageMax) return undefined;
   const read = readStatement(sealed);
   if (!read) {
@@ -102,7 +108,10 @@ function openStatement(sealed: Uint8Array, opener: Opener, rejections: Rejection
     rejections.unknown++;
     return undefined;
   }
-  if (statement.kind !== "presence" && !opener.isNews(statement)) return undefined;
+  if (statement.kind !== "presence" && !opener.isNews(statement)) {
+    known.push(statement);
+    return undefined;
+  }
   if (verify(null, input, publicKeyFromRaw(key), signature)) return statement;
   rejections.forged++;
   return undefined;
@@ -126,13 +135,18 @@ function readStatement(bytes: Uint8Array): Read | undefined {
     const sealed = Uint8Array.from(bytes);
     const { signature, body } = openEnvelope(kind, sealed);
     const { version: _, ...fields } = decodeMessage<(typeof schemas)[typeof kind]>(schemas[kind], body, `the statement ${kind}`);
-    const statement = { kind, ...fields, sealed, digest: digestOf(sealed) } as Statement;
+    const statement = signed({ kind, ...fields } as Unsigned, sealed);
     if (statement.kind === "record" && statement.body.length > 0) decodeRecordBody(statement.topic, statement.body);
     return { statement, signature, input: signedInput(kind, body) };
   } catch (error) {
     if (error instanceof CollectiveError) return undefined;
     throw error;
   }
+}
+
+function signed(unsigned: Unsigned, sealed: Uint8Array): Statement {
+  const key = keyOf(unsigned);
+  return { ...unsigned, sealed, key, slot: slotOf(key), digest: digestOf(sealed) };
 }
 
 function digestOf(sealed: Uint8Array): Digest {

@@ -11,15 +11,16 @@ import type { Topic } from "../../protocol/gossip.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
 import type { Random } from "../core/random.ts";
 import type { Bucket } from "./bucket.ts";
-import type { Message } from "./messages.ts";
+import type { Message, News, SyncContent } from "./messages.ts";
 import type { GossipProfile } from "./profile.ts";
 import type { Alive, GossipRecord, Seal, Suspect } from "./statements.ts";
-import type { Trie } from "./trie.ts";
+import type { Keyed, Trie } from "./trie.ts";
 
 /** Distinct pieces of news on their way; the most often sent is dropped first, anti-entropy brings it anyway. */
-export const newsEntriesMax = 512;
-/** Of statements beside the first, in one message. */
-export const newsBytesPerMessageMax = 4_096;
+export const newsEntriesMax = 64;
+/** Of statements beside the first, in one message; fewer in an answer, which does not count as sending. */
+export const newsBytesPerMessageMax = 2_048;
+export const newsBytesPerAnswerMax = 1_024;
 /** Probes made for others at once. */
 export const relaysMax = 64;
 /** Requests of our own without an answer yet. */
@@ -31,31 +32,25 @@ export const clockJumpMax = 1_000_000;
 export const opinions = ["alive", "suspect", "dead", "left"] as const;
 export type Opinion = (typeof opinions)[number];
 
-/** What we hold of one member. */
-export interface MemberView {
-  readonly statement: Alive;
-  readonly opinion: Opinion;
-  /** When our opinion last changed. */
-  readonly changedMs: number;
-  /** Of the current incarnation, one per accuser; kept while it is suspect or dead, to tell it when we meet. */
+/** Against one member; in `dead` it stays when it has run out. */
+export interface Suspicion extends Keyed {
+  readonly key: GlobalName;
+  readonly sinceMs: number;
+  /** When the member is dead. */
+  readonly deadlineMs: number;
+  /** Of the current incarnation, one per accuser. */
   readonly accusations: readonly Suspect[];
-  /** How many statements about itself and how many accusations we still take from it. */
-  readonly newsBudget: Bucket;
-  readonly accusationBudget: Bucket;
-  readonly introductions: number;
 }
 
-export interface NewsEntry {
-  /** News about the same replace each other. */
-  readonly key: string;
-  readonly statement: Alive | Suspect | GossipRecord;
-  readonly sends: number;
-}
+export type Budgets = Trie<Keyed & { readonly bucket: Bucket }>;
 
 /** The probe of this interval. */
 export interface Probe {
   readonly target: GlobalName;
   readonly nonce: Uint8Array;
+  /** Direct pings so far. */
+  readonly tries: number;
+  readonly nextTryMs: number;
   /** How many, once they are. */
   readonly helpersAsked: number | undefined;
   readonly helpersAtMs: number;
@@ -64,14 +59,32 @@ export interface Probe {
   readonly silentHelpers: number;
 }
 
+/** What speaks against a member that was not accused yet. */
+export interface Doubt {
+  /** Failed probes in a row. */
+  readonly failures: number;
+  /** That all of them failed though the member is there, where as many messages get lost as we have seen. */
+  readonly chance: number;
+}
+
 /** Why we wait for an answer. */
 export type Exchange = { readonly to: GlobalName } & (
   | { readonly kind: "ping"; readonly nonce: Uint8Array }
   | { readonly kind: "helper"; readonly nonce: Uint8Array; readonly target: GlobalName }
   | { readonly kind: "relay"; readonly call: number; readonly asker: GlobalName }
   | { readonly kind: "news" }
-  | { readonly kind: "sync"; readonly turn: number }
+  | Pick<Session, "kind" | "turn" | "content" | "failures">
 );
+
+/** One turn of anti-entropy. */
+export interface Session {
+  readonly kind: "sync";
+  readonly to: GlobalName;
+  readonly turn: number;
+  readonly content: SyncContent;
+  /** How often it got no answer. */
+  readonly failures: number;
+}
 
 /** One pass over all members in an order of its own, without a list of them: see permutation.ts. */
 export interface Round {
@@ -82,19 +95,23 @@ export interface Round {
 export interface GossipState {
   readonly profile: GossipProfile;
   readonly self: Alive;
-  /** Including ourselves. */
-  readonly members: Trie<MemberView>;
+  /** What each says of itself, ourselves included. What we think of them is kept apart, of the few of whom we think ill. */
+  readonly members: Trie<Alive>;
   readonly records: Trie<GossipRecord>;
   readonly clock: number;
   readonly health: number;
-  readonly news: readonly NewsEntry[];
+  /** Of our pings to members that were there, those without an answer: what getting lost is like from here. */
+  readonly lossShare: number;
+  /** By how often each has been sent, the newest first. */
+  readonly news: readonly (readonly News[])[];
   readonly probe: Probe | undefined;
   readonly round: Round;
-  /** Members that failed probes without having been accused yet, and how many in a row. */
-  readonly doubts: ReadonlyMap<GlobalName, number>;
-  /** When each suspect is dead. */
-  readonly suspects: ReadonlyMap<GlobalName, number>;
-  readonly dead: ReadonlySet<GlobalName>;
+  readonly doubts: ReadonlyMap<GlobalName, Doubt>;
+  readonly suspects: Trie<Suspicion>;
+  readonly dead: Trie<Suspicion>;
+  /** How many statements about itself and how many accusations we still take from a member; full buckets are left out. */
+  readonly newsBudgets: Budgets;
+  readonly accusationBudgets: Budgets;
   /** Members that we were told to get in touch with and have not heard from, and how often we tried. */
   readonly contacts: ReadonlyMap<GlobalName, number>;
   readonly exchanges: ReadonlyMap<number, Exchange>;
@@ -103,6 +120,10 @@ export interface GossipState {
   readonly nextGossipMs: number;
   readonly nextSyncMs: number;
   readonly nextReconnectMs: number;
+  /** No suspicion runs out before. */
+  readonly nextDeathMs: number;
+  /** When we last said that we are up. */
+  readonly announcedMs: number;
   /** When we refute what has been said of us; infinite when there is nothing to refute. */
   readonly refuteMs: number;
   /** When `wake` is due next. */
@@ -113,7 +134,14 @@ export interface GossipState {
 export type GossipEvent =
   | { readonly kind: "wake" }
   /** Somebody asks; `call` comes back with the answer. */
-  | { readonly kind: "request"; readonly from: GlobalName; readonly call: number; readonly message: Message }
+  | {
+      readonly kind: "request";
+      readonly from: GlobalName;
+      readonly call: number;
+      readonly message: Message;
+      /** What it carried and we knew, not verified: the answer need not repeat it. */
+      readonly known?: readonly News[];
+    }
   | { readonly kind: "response"; readonly exchange: number; readonly message: Message }
   /** No answer in time, or none to be had. */
   | { readonly kind: "failed"; readonly exchange: number }
@@ -151,4 +179,6 @@ export interface StepEnvironment {
 export interface Turn extends StepEnvironment {
   state: { -readonly [K in keyof GossipState]: GossipState[K] };
   readonly actions: GossipAction[];
+  /** News of this step, the newest last. */
+  readonly fresh: News[];
 }

@@ -1,12 +1,11 @@
 /** Signed statements as the rest of gossip handles them: opened, and with the bytes that are passed on as they are. */
 import type { AliveFields, PresenceFields, RecordFields, SuspectFields, Topic } from "../../protocol/gossip.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
-import type { Digest } from "./trie.ts";
+import type { Digest, Keyed } from "./trie.ts";
 
-interface Signed {
+/** Of two statements with one key the later counts; the digest is the first 8 bytes of the SHA-256 of `sealed`. */
+interface Signed extends Keyed {
   readonly sealed: Uint8Array;
-  /** The first 8 bytes of the SHA-256 of `sealed`. */
-  readonly digest: Digest;
 }
 
 export type Alive = { readonly kind: "alive" } & Readonly<AliveFields> & Signed;
@@ -28,6 +27,11 @@ export type Seal = <U extends Unsigned>(unsigned: U) => Extract<Statement, { rea
 /** Who signs it. */
 export function signerOf(statement: Unsigned): GlobalName {
   return statement.kind === "suspect" ? statement.accuser : statement.member;
+}
+
+export function keyOf(statement: Unsigned): string {
+  if (statement.kind === "record") return recordKey(statement);
+  return statement.kind === "suspect" ? `${statement.member} ${statement.accuser}` : statement.member;
 }
 
 export function recordKey(record: { readonly member: GlobalName; readonly topic: Topic; readonly item: string }): string {

@@ -12,21 +12,23 @@ import {
   acceptAlive,
   acceptSuspect,
   announceSelf,
-  declareDead,
+  buryDead,
   forgetMember,
-  newView,
+  postponeDeaths,
   presentCount,
-  setView,
+  sweepBudgets,
   withoutDoubt,
 } from "./membership.ts";
 import type { Message, News } from "./messages.ts";
-import { newsInAnswer, spread } from "./news.ts";
-import { adjustHealth, answerPing, askHelpers, failProbe, probeAnswered, probeUnanswered, relayProbe, startProbe } from "./probing.ts";
-import type { GossipProfile } from "./profile.ts";
+import { newsInAnswer, pendingNews, settleNews, spread } from "./news.ts";
+import { isPresent } from "./opinions.ts";
+import { adjustHealth, answerPing, continueProbe, failProbe, probeAnswered, probeUnanswered, relayProbe, startProbe } from "./probing.ts";
+import { type GossipProfile, lossShareAtFirst } from "./profile.ts";
 import { acceptRecord, forgetRecordsOf, publish } from "./records.ts";
-import type { GossipAction, GossipEvent, GossipState, StepEnvironment, Turn } from "./state.ts";
-import { compareWith, continueSync, startSync } from "./sync.ts";
-import { emptyTrie } from "./trie.ts";
+import type { GossipAction, GossipEvent, GossipState, Session, StepEnvironment, Turn } from "./state.ts";
+import type { Alive } from "./statements.ts";
+import { compareWith, continueSync, retrySync, startSync } from "./sync.ts";
+import { emptyTrie, entryAt, lookUp, withEntry } from "./trie.ts";
 
 /** So many statements at once are somebody's catching up and nobody's news: they are kept and not passed on. */
 const newsAtOnceMax = 16;
@@ -58,16 +60,19 @@ export function createGossipState(options: NewGossip, environment: StepEnvironme
   const state: GossipState = {
     profile,
     self,
-    members: emptyTrie(),
+    members: withEntry(emptyTrie<Alive>(), self),
     records: emptyTrie(),
     clock: counterStart,
     health: 0,
+    lossShare: lossShareAtFirst,
     news: [],
     probe: undefined,
     round: { key: random.int(2 ** 31), position: 0 },
     doubts: new Map(),
-    suspects: new Map(),
-    dead: new Set(),
+    suspects: emptyTrie(),
+    dead: emptyTrie(),
+    newsBudgets: emptyTrie(),
+    accusationBudgets: emptyTrie(),
     contacts: new Map(),
     exchanges: new Map(),
     nextExchange: 1,
@@ -75,20 +80,29 @@ export function createGossipState(options: NewGossip, environment: StepEnvironme
     nextGossipMs: Number.POSITIVE_INFINITY,
     nextSyncMs: nowMs + profile.syncIntervalMs * random.next(),
     nextReconnectMs: nowMs + profile.reconnectIntervalMs * random.next(),
+    nextDeathMs: Number.POSITIVE_INFINITY,
+    announcedMs: nowMs,
     refuteMs: Number.POSITIVE_INFINITY,
     dueMs: nowMs,
   };
-  const turn: Turn = { ...environment, state: { ...state }, actions: [] };
-  setView(turn, newView(turn, self));
+  const turn = turnOf(state, environment);
   spread(turn, self);
-  turn.state.dueMs = dueOf(turn.state);
-  return turn.state;
+  return finished(turn).state;
 }
 
 export function step(state: GossipState, event: GossipEvent, environment: StepEnvironment): StepResult {
-  const turn: Turn = { ...environment, state: { ...state }, actions: [] };
+  const turn = turnOf(state, environment);
   forgiveStall(turn);
   handle(turn, event);
+  return finished(turn);
+}
+
+function turnOf(state: GossipState, environment: StepEnvironment): Turn {
+  return { ...environment, state: { ...state }, actions: [], fresh: [] };
+}
+
+function finished(turn: Turn): StepResult {
+  settleNews(turn);
   turn.state.dueMs = dueOf(turn.state);
   return { state: turn.state, actions: turn.actions };
 }
@@ -100,7 +114,7 @@ function forgiveStall(turn: Turn): void {
   if (lateMs <= state.profile.probeIntervalMs) return;
   state.probe = undefined;
   state.doubts = new Map();
-  state.suspects = new Map([...state.suspects].map(([member, deadlineMs]) => [member, deadlineMs + lateMs]));
+  postponeDeaths(turn, lateMs);
   adjustHealth(turn, 1);
 }
 
@@ -124,9 +138,12 @@ function wake(turn: Turn): void {
   const { state, nowMs } = turn;
   if (nowMs >= state.refuteMs) announceSelf(turn);
   if (state.probe && nowMs >= state.probe.endsMs) failProbe(turn, state.probe);
-  else if (state.probe && state.probe.helpersAsked === undefined && nowMs >= state.probe.helpersAtMs) askHelpers(turn, state.probe);
-  for (const [member, deadlineMs] of state.suspects) if (nowMs >= deadlineMs) declareDead(turn, member);
-  if (nowMs >= state.nextProbeMs) startProbe(turn);
+  else if (state.probe) continueProbe(turn, state.probe);
+  if (nowMs >= state.nextDeathMs) buryDead(turn);
+  if (nowMs >= state.nextProbeMs) {
+    sweepBudgets(turn);
+    startProbe(turn);
+  }
   if (nowMs >= state.nextGossipMs) gossip(turn);
   if (nowMs >= state.nextSyncMs) {
     state.nextSyncMs = jittered(turn, state.profile.syncIntervalMs);
@@ -141,9 +158,9 @@ function wake(turn: Turn): void {
 function gossip(turn: Turn): void {
   const { state } = turn;
   for (const to of somePresent(turn, state.profile.gossipFanout)) {
-    if (state.news.length > 0) send(turn, { kind: "news", to }, { kind: "news" }, state.profile.exchangeTimeoutMs);
+    if (pendingNews(state) > 0) send(turn, { kind: "news", to }, { kind: "news" }, state.profile.exchangeTimeoutMs);
   }
-  state.nextGossipMs = state.news.length > 0 ? turn.nowMs + state.profile.gossipIntervalMs : Number.POSITIVE_INFINITY;
+  state.nextGossipMs = pendingNews(state) > 0 ? turn.nowMs + state.profile.gossipIntervalMs : Number.POSITIVE_INFINITY;
 }
 
 function contact(turn: Turn, member: GlobalName): void {
@@ -159,9 +176,9 @@ function contact(turn: Turn, member: GlobalName): void {
 function reconnect(turn: Turn): void {
   const { contacts, dead } = turn.state;
   for (const member of [...contacts.keys()].slice(0, contactsAtOnceMax)) startSync(turn, member);
-  if (dead.size === 0 || turn.random.next() * presentCount(turn) > dead.size) return;
-  const target = [...dead][turn.random.int(dead.size)];
-  if (target !== undefined) startSync(turn, target);
+  if (dead.count === 0 || turn.random.next() * presentCount(turn) > dead.count) return;
+  const target = entryAt(dead, turn.random.int(dead.count));
+  if (target) startSync(turn, target.key);
 }
 
 function leave(turn: Turn): void {
@@ -171,20 +188,22 @@ function leave(turn: Turn): void {
   }
 }
 
-function onRequest(turn: Turn, { call, from, message }: Extract<GossipEvent, { readonly kind: "request" }>): void {
+function onRequest(turn: Turn, { call, from, message, known = [] }: Extract<GossipEvent, { readonly kind: "request" }>): void {
   // Whoever speaks to us is there.
   withoutDoubt(turn, from);
   accept(turn, message.news, true);
-  if (message.kind === "ping") answerPing(turn, call, from, message);
-  else if (message.kind === "probe") relayProbe(turn, call, from, message);
+  // What was not verified decides nothing but what the answer says.
+  const told = [...message.news, ...known];
+  if (message.kind === "ping") answerPing(turn, call, from, { ...message, news: told });
+  else if (message.kind === "probe") relayProbe(turn, call, from, { ...message, news: told });
   else if (message.kind === "sync") {
     acceptPage(turn, message.statements);
     turn.actions.push({
       kind: "respond",
       call,
-      message: { kind: "sync", ...compareWith(turn, message), news: newsInAnswer(turn, from, message.news) },
+      message: { kind: "sync", ...compareWith(turn, message), news: newsInAnswer(turn, from, told) },
     });
-  } else turn.actions.push({ kind: "respond", call, message: { kind: "ack", news: newsInAnswer(turn, from, message.news) } });
+  } else turn.actions.push({ kind: "respond", call, message: { kind: "ack", news: newsInAnswer(turn, from, told) } });
 }
 
 function onResponse(turn: Turn, id: number, message: Message): void {
@@ -205,11 +224,13 @@ function onFailed(turn: Turn, id: number): void {
   else probeUnanswered(turn, exchange);
 }
 
-/** Contacts are tried again, ever less often; a session that broke off goes on with somebody else. */
-function syncFailed(turn: Turn, session: { readonly to: GlobalName; readonly turn: number }): void {
+/** Contacts are tried again, ever less often; what broke off goes on where it was, and at last with somebody else. */
+function syncFailed(turn: Turn, session: Session): void {
   const { state, nowMs } = turn;
   const { probeIntervalMs, reconnectIntervalMs } = state.profile;
-  if (session.turn > 0) state.nextSyncMs = Math.min(state.nextSyncMs, nowMs + probeIntervalMs * turn.random.next());
+  if (retrySync(turn, session)) return;
+  const isMissed = session.turn > 0 || isPresent(state, lookUp(state.members, session.to));
+  if (isMissed) state.nextSyncMs = Math.min(state.nextSyncMs, nowMs + probeIntervalMs * turn.random.next());
   const failures = state.contacts.get(session.to);
   if (failures === undefined) return;
   state.contacts = new Map(state.contacts).set(session.to, failures + 1);
@@ -245,8 +266,7 @@ function jittered(turn: Turn, intervalMs: number): number {
 
 function dueOf(state: GossipState): number {
   const { probe } = state;
-  let dueMs = Math.min(state.nextProbeMs, state.nextGossipMs, state.nextSyncMs, state.nextReconnectMs, state.refuteMs);
-  if (probe) dueMs = Math.min(dueMs, probe.helpersAsked === undefined ? probe.helpersAtMs : probe.endsMs);
-  for (const deadlineMs of state.suspects.values()) dueMs = Math.min(dueMs, deadlineMs);
+  let dueMs = Math.min(state.nextProbeMs, state.nextGossipMs, state.nextSyncMs, state.nextReconnectMs, state.nextDeathMs, state.refuteMs);
+  if (probe) dueMs = Math.min(dueMs, probe.nextTryMs, probe.helpersAsked === undefined ? probe.helpersAtMs : probe.endsMs);
   return dueMs;
 }

@@ -9,15 +9,15 @@
 import { headsPerMessageMax, rangesPerMessageMax } from "../../protocol/gossip.ts";
 import type { GlobalName } from "../../protocol/ids.ts";
 import { send } from "./exchanges.ts";
-import type { News, SyncMessage } from "./messages.ts";
-import type { MemberView, Turn } from "./state.ts";
+import type { News, SyncContent, SyncMessage } from "./messages.ts";
+import { accusationsOf } from "./opinions.ts";
+import type { Session, Turn } from "./state.ts";
 import { type Alive, type GossipRecord, headOf, isLater } from "./statements.ts";
-import { type Digest, entriesOf, lookUp, partAt, partEntriesMax, pathDigitsMax, sameDigest, type Trie } from "./trie.ts";
+import { type Digest, entriesOf, entryAt, lookUp, partAt, partEntriesMax, pathDigitsMax, sameDigest, type Trie } from "./trie.ts";
 
 type Space = "members" | "records";
-type Held = MemberView | GossipRecord;
+type Held = Alive | GossipRecord;
 type Head = SyncMessage["listings"][number]["heads"][number];
-type SyncContent = Omit<SyncMessage, "kind" | "news">;
 
 const pageBytesMax = 64 * 1024;
 const listedBytesMax = 64 * 1024;
@@ -25,6 +25,8 @@ const listedBytesMax = 64 * 1024;
 const headBytes = 24;
 const pageStatementsMax = 384;
 export const syncTurnsMax = 64;
+/** A turn that got no answer is tried again, for all that the session has come to would be found anew. */
+const failuresPerTurnMax = 3;
 /** Dead members whose accusations a session begins with. */
 const grievancesMax = 4;
 
@@ -37,21 +39,15 @@ export function startSync(turn: Turn, to: GlobalName): void {
  * suspected and refute, and so nobody stays dead for us alone.
  */
 function grievances(turn: Turn): News[] {
-  const { dead, members } = turn.state;
-  if (dead.size === 0) return [];
-  const all = [...dead];
-  const from = turn.random.int(all.length);
-  const some = [...all.slice(from), ...all.slice(0, from)].slice(0, grievancesMax);
-  return some.flatMap((member) => lookUp(members, member)?.accusations ?? []);
+  const { dead } = turn.state;
+  if (dead.count === 0) return [];
+  const from = turn.random.int(dead.count);
+  const some = Array.from({ length: Math.min(dead.count, grievancesMax) }, (_, index) => entryAt(dead, (from + index) % dead.count));
+  return some.flatMap((suspicion) => suspicion?.accusations ?? []);
 }
 
 /** After an answer: goes on where the two still differ. `learnt` is how many of its statements were news. */
-export function continueSync(
-  turn: Turn,
-  session: { readonly to: GlobalName; readonly turn: number },
-  answer: SyncMessage,
-  learnt: number,
-): void {
+export function continueSync(turn: Turn, session: Session, answer: SyncMessage, learnt: number): void {
   const { to, turn: turnNumber } = session;
   if (turnNumber + 1 >= syncTurnsMax) return;
   const next = compareWith(turn, answer);
@@ -77,8 +73,20 @@ function rootContent(turn: Turn): SyncContent {
   return { ranges: [root("members"), root("records")], listings: [], wants: [], statements: [], more: false };
 }
 
+/** False when this turn failed too often, or was the first: whoever has not answered yet is perhaps not there. */
+export function retrySync(turn: Turn, session: Session): boolean {
+  const failures = session.failures + 1;
+  if (session.turn === 0 || failures >= failuresPerTurnMax) return false;
+  sendTurn(turn, { ...session, failures });
+  return true;
+}
+
 function sendSync(turn: Turn, to: GlobalName, turnNumber: number, content: SyncContent, first: readonly News[] = []): void {
-  send(turn, { kind: "sync", to, turn: turnNumber }, { kind: "sync", ...content }, turn.state.profile.exchangeTimeoutMs, first);
+  sendTurn(turn, { kind: "sync", to, turn: turnNumber, content, failures: 0 }, first);
+}
+
+function sendTurn(turn: Turn, session: Session, first: readonly News[] = []): void {
+  send(turn, session, { kind: "sync", ...session.content }, turn.state.profile.exchangeTimeoutMs, first);
 }
 
 interface Page {
@@ -97,7 +105,7 @@ function newPage(turn: Turn): Page {
   let listedBytes = 0;
   let more = false;
   const add = (space: Space, key: string): void => {
-    const found = space === "members" ? fromMembers(lookUp(turn.state.members, key)) : fromRecords(lookUp(turn.state.records, key));
+    const found = space === "members" ? fromMembers(turn, key) : fromRecords(turn, key);
     const foundBytes = found.reduce((sum, statement) => sum + statement.sealed.length, 0);
     if (bytes + foundBytes > pageBytesMax || statements.length + found.length > pageStatementsMax) {
       more = true;
@@ -144,11 +152,13 @@ function newPage(turn: Turn): Page {
 }
 
 /** With what is held against it: who learns of a dead member here can come to the same conclusion. */
-function fromMembers(view: MemberView | undefined): News[] {
-  return view ? [view.statement, ...view.accusations] : [];
+function fromMembers({ state }: Turn, key: string): News[] {
+  const statement = lookUp(state.members, key);
+  return statement ? [statement, ...accusationsOf(state, statement.member)] : [];
 }
 
-function fromRecords(record: GossipRecord | undefined): News[] {
+function fromRecords({ state }: Turn, key: string): News[] {
+  const record = lookUp(state.records, key);
   return record ? [record] : [];
 }
 
@@ -157,10 +167,9 @@ function partOf(turn: Turn, space: Space, path: string): Trie<Held> {
 }
 
 function* headsOf(part: Trie<Held>): Generator<Head> {
-  for (const { key, value } of entriesOf(part)) {
-    const statement: Alive | GossipRecord = "statement" in value ? value.statement : value;
+  for (const statement of entriesOf(part)) {
     const { counter, digest } = headOf(statement);
-    yield [key, counter, digest.high, digest.low];
+    yield [statement.key, counter, digest.high, digest.low];
   }
 }
 

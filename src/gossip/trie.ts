@@ -15,18 +15,21 @@ export interface Digest {
   readonly low: number;
 }
 
-export interface Entry<V> {
+/** What is kept in a map: it says itself what it is called, and its digest says what it is. */
+export interface Keyed {
   readonly key: string;
+  /** Where it is kept: `slotOf(key)`. */
   readonly slot: Slot;
   readonly digest: Digest;
-  readonly value: V;
 }
 
-export interface Trie<V> {
+export type Place = Pick<Keyed, "key" | "slot">;
+
+export interface Trie<V extends Keyed> {
   readonly count: number;
   readonly digest: Digest;
   /** Either entries or 16 children. */
-  readonly entries: readonly Entry<V>[];
+  readonly entries: readonly V[];
   readonly children: readonly Trie<V>[] | undefined;
 }
 
@@ -35,19 +38,19 @@ export interface Trie<V> {
  * space, then 32 bits of hash of the rest. So nobody can crowd the place where another's records are:
  * keys that are chosen to collide do so among those of the one who chose them.
  */
-interface Slot {
+export interface Slot {
   readonly owner: number;
   readonly rest: number;
 }
 
 /** A part with more entries is divided, unless the path has no digits left. */
-export const partEntriesMax = 16;
+export const partEntriesMax = 32;
 export const pathDigitsMax = 16;
 
 export const zeroDigest: Digest = { high: 0, low: 0 };
 const empty: Trie<never> = { count: 0, digest: zeroDigest, entries: [], children: undefined };
 
-export function emptyTrie<V>(): Trie<V> {
+export function emptyTrie<V extends Keyed>(): Trie<V> {
   return empty;
 }
 
@@ -55,23 +58,27 @@ export function sameDigest(a: Digest, b: Digest): boolean {
   return a.high === b.high && a.low === b.low;
 }
 
-export function lookUp<V>(trie: Trie<V>, key: string): V | undefined {
-  const slot = slotOf(key);
+export function lookUp<V extends Keyed>(trie: Trie<V>, key: string): V | undefined {
+  return trie.count === 0 ? undefined : counterpartOf(trie, { key, slot: slotOf(key) });
+}
+
+/** What is kept under the same key, looked for in its place at once. */
+export function counterpartOf<V extends Keyed>(trie: Trie<V>, place: Place): V | undefined {
   let node = trie;
-  for (let depth = 0; node.children; depth++) node = node.children[digitAt(slot, depth)] ?? empty;
-  return node.entries.find((entry) => entry.key === key)?.value;
+  for (let depth = 0; node.children; depth++) node = node.children[digitAt(place.slot, depth)] ?? empty;
+  return node.entries[indexIn(node, place)];
 }
 
-export function withEntry<V>(trie: Trie<V>, key: string, value: V, digest: Digest): Trie<V> {
-  return insert(trie, { key, slot: slotOf(key), digest, value }, 0);
+export function withEntry<V extends Keyed>(trie: Trie<V>, entry: V): Trie<V> {
+  return insert(trie, entry, 0);
 }
 
-export function withoutKey<V>(trie: Trie<V>, key: string): Trie<V> {
-  return remove(trie, key, slotOf(key), 0);
+export function withoutKey<V extends Keyed>(trie: Trie<V>, key: string): Trie<V> {
+  return trie.count === 0 ? trie : remove(trie, { key, slot: slotOf(key) }, 0);
 }
 
 /** The entry of a number from 0 to `count - 1`. Numbers shift when the map changes. */
-export function entryAt<V>(trie: Trie<V>, index: number): Entry<V> | undefined {
+export function entryAt<V extends Keyed>(trie: Trie<V>, index: number): V | undefined {
   if (!trie.children) return trie.entries[index];
   let before = 0;
   for (const child of trie.children) {
@@ -81,13 +88,24 @@ export function entryAt<V>(trie: Trie<V>, index: number): Entry<V> | undefined {
   return undefined;
 }
 
-export function* entriesOf<V>(trie: Trie<V>): Generator<Entry<V>> {
-  yield* trie.entries;
-  for (const child of trie.children ?? []) yield* entriesOf(child);
+export function* entriesOf<V extends Keyed>(trie: Trie<V>): Generator<V> {
+  const open = [trie];
+  for (let node = open.pop(); node; node = open.pop()) {
+    yield* node.entries;
+    if (node.children) open.push(...node.children.toReversed());
+  }
+}
+
+/** Without the entries that are not to be kept. */
+export function kept<V extends Keyed>(trie: Trie<V>, isKept: (entry: V) => boolean): Trie<V> {
+  if (!trie.children) return bucketOf(trie.entries.filter(isKept));
+  const children = trie.children.map((child) => kept(child, isKept));
+  const count = children.reduce((sum, child) => sum + child.count, 0);
+  return count === 0 ? empty : { count, digest: children.map((child) => child.digest).reduce(combine), entries: empty.entries, children };
 }
 
 /** The part whose keys' hashes start with these hexadecimal digits. */
-export function partAt<V>(trie: Trie<V>, path: string): Trie<V> {
+export function partAt<V extends Keyed>(trie: Trie<V>, path: string): Trie<V> {
   let node = trie;
   for (let depth = 0; depth < path.length; depth++) {
     const digit = Number.parseInt(path.charAt(depth), 16);
@@ -96,10 +114,20 @@ export function partAt<V>(trie: Trie<V>, path: string): Trie<V> {
   return node;
 }
 
+/** Where all is whose keys begin with this owner. */
+export function pathOf(owner: string): string {
+  return slotOf(owner).owner.toString(16).padStart(8, "0");
+}
+
 export function slotOf(key: string): Slot {
   const space = key.indexOf(" ");
   const ownerEnd = space < 0 ? key.length : space;
   return { owner: hashOf(key, 0, ownerEnd), rest: hashOf(key, ownerEnd, key.length) };
+}
+
+/** Of the owner alone, who has a key without a space. */
+export function ownerSlot({ owner }: Slot): Slot {
+  return { owner, rest: noRest };
 }
 
 /** FNV-1a with the finalizer of MurmurHash3. */
@@ -111,49 +139,76 @@ function hashOf(text: string, from: number, to: number): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
+const noRest = hashOf("", 0, 0);
+
 function digitAt({ owner, rest }: Slot, depth: number): number {
   return depth < 8 ? (owner >>> (28 - 4 * depth)) & 0xf : (rest >>> (60 - 4 * depth)) & 0xf;
 }
 
 function combine(a: Digest, b: Digest): Digest {
+  if (b === zeroDigest) return a;
   return { high: (a.high ^ b.high) >>> 0, low: (a.low ^ b.low) >>> 0 };
 }
 
-function bucketOf<V>(entries: readonly Entry<V>[]): Trie<V> {
+function bucketOf<V extends Keyed>(entries: readonly V[]): Trie<V> {
   if (entries.length === 0) return empty;
-  return { count: entries.length, digest: entries.map((entry) => entry.digest).reduce(combine), entries, children: undefined };
+  return { count: entries.length, digest: digestOf(entries), entries, children: undefined };
 }
 
-function insert<V>(node: Trie<V>, entry: Entry<V>, depth: number): Trie<V> {
+function digestOf(entries: readonly Keyed[]): Digest {
+  let [high, low] = [0, 0];
+  for (const { digest } of entries) {
+    high ^= digest.high;
+    low ^= digest.low;
+  }
+  return { high: high >>> 0, low: low >>> 0 };
+}
+
+function insert<V extends Keyed>(node: Trie<V>, entry: V, depth: number): Trie<V> {
   if (node.children) return withChild(node, digitAt(entry.slot, depth), (child) => insert(child, entry, depth + 1));
-  const at = node.entries.findIndex((one) => one.key === entry.key);
-  const entries = at < 0 ? [...node.entries, entry] : node.entries.with(at, entry);
-  return entries.length > partEntriesMax && depth < pathDigitsMax ? split(entries, depth) : bucketOf(entries);
+  const at = indexIn(node, entry);
+  const before = node.entries[at];
+  const entries = before ? node.entries.with(at, entry) : [...node.entries, entry];
+  if (entries.length > partEntriesMax && depth < pathDigitsMax) return split(entries, depth);
+  const others = before ? combine(node.digest, before.digest) : node.digest;
+  return { count: entries.length, digest: combine(others, entry.digest), entries, children: undefined };
 }
 
-function split<V>(entries: readonly Entry<V>[], depth: number): Trie<V> {
+/** Of an entry with this key, or -1. Numbers are compared first, which is much faster than names that begin alike. */
+function indexIn({ entries }: Trie<Keyed>, { key, slot }: Place): number {
+  for (let index = 0; index < entries.length; index++) {
+    const entry = entries[index];
+    if (entry?.slot.owner === slot.owner && entry.slot.rest === slot.rest && entry.key === key) return index;
+  }
+  return -1;
+}
+
+function split<V extends Keyed>(entries: readonly V[], depth: number): Trie<V> {
   const children: Trie<V>[] = Array.from({ length: 16 }, () => empty);
   for (const entry of entries) {
     const digit = digitAt(entry.slot, depth);
     children[digit] = insert(children[digit] ?? empty, entry, depth + 1);
   }
-  return { count: entries.length, digest: entries.map((entry) => entry.digest).reduce(combine), entries: [], children };
+  return { count: entries.length, digest: digestOf(entries), entries: empty.entries, children };
 }
 
-function remove<V>(node: Trie<V>, key: string, slot: Slot, depth: number): Trie<V> {
-  if (node.children) return withChild(node, digitAt(slot, depth), (child) => remove(child, key, slot, depth + 1));
-  const entries = node.entries.filter((entry) => entry.key !== key);
-  return entries.length === node.entries.length ? node : bucketOf(entries);
+function remove<V extends Keyed>(node: Trie<V>, place: Place, depth: number): Trie<V> {
+  if (node.children) return withChild(node, digitAt(place.slot, depth), (child) => remove(child, place, depth + 1));
+  const at = indexIn(node, place);
+  const entry = node.entries[at];
+  if (!entry) return node;
+  if (node.count === 1) return empty;
+  return { count: node.count - 1, digest: combine(node.digest, entry.digest), entries: node.entries.toSpliced(at, 1), children: undefined };
 }
 
-function withChild<V>(node: Trie<V>, digit: number, change: (child: Trie<V>) => Trie<V>): Trie<V> {
+function withChild<V extends Keyed>(node: Trie<V>, digit: number, change: (child: Trie<V>) => Trie<V>): Trie<V> {
   const before = node.children?.[digit] ?? empty;
   const after = change(before);
   if (after === before || !node.children) return node;
   return {
     count: node.count - before.count + after.count,
     digest: combine(combine(node.digest, before.digest), after.digest),
-    entries: [],
+    entries: empty.entries,
     children: node.children.with(digit, after),
   };
 }

@@ -1,6 +1,6 @@
 /** What is measured in the simulated federation, for the tests and for scripts/gossip-sim.ts. */
 import type { GlobalName } from "../../protocol/ids.ts";
-import { sameDigest } from "../../src/gossip/trie.ts";
+import { entriesOf, entryAt, lookUp, sameDigest } from "../../src/gossip/trie.ts";
 import { type GossipWorld, type Noticed, nameOf } from "./gossip-world.ts";
 
 export interface QuietFigures {
@@ -73,14 +73,16 @@ export function measureHealing(world: GossipWorld, withinMs: number): number | u
   const startMs = world.nowMs;
   const alive = running(world);
   const names = new Set(alive.map(({ name }) => name));
-  const lost = new Map(alive.map((member) => [member, new Set([...member.state.dead].filter((name) => names.has(name)))]));
+  let lost = alive.map((member) => ({
+    member,
+    names: [...entriesOf(member.state.dead)].map(({ key }) => key).filter((name) => names.has(name)),
+  }));
   const isHealed = (): boolean => {
-    for (const [member, missing] of lost) {
-      for (const name of missing) if (!member.state.dead.has(name)) missing.delete(name);
-      if (missing.size === 0) lost.delete(member);
-    }
+    lost = lost
+      .map((one) => ({ ...one, names: one.names.filter((name) => lookUp(one.member.state.dead, name)) }))
+      .filter((one) => one.names.length > 0);
     const digests = alive.map(({ state }) => state.records.digest);
-    return lost.size === 0 && digests.every((digest) => sameDigest(digest, digests[0] ?? digest));
+    return lost.length === 0 && digests.every((digest) => sameDigest(digest, digests[0] ?? digest));
   };
   return world.runUntil(isHealed, withinMs, 500) ? world.nowMs - startMs : undefined;
 }
@@ -92,9 +94,9 @@ export function disagreement(world: GossipWorld): string | undefined {
   if (!reference) return undefined;
   for (const member of alive) {
     const { state } = member;
-    if (state.suspects.size > 0) return `${member.name} suspects ${[...state.suspects.keys()][0]}`;
-    const wrong = [...state.dead].find((name) => alive.some((other) => other.name === name));
-    if (wrong !== undefined) return `${member.name} thinks ${wrong} is dead`;
+    if (state.suspects.count > 0) return `${member.name} suspects ${entryAt(state.suspects, 0)?.key}`;
+    const wrong = [...entriesOf(state.dead)].find(({ key }) => alive.some((other) => other.name === key));
+    if (wrong) return `${member.name} thinks ${wrong.key} is dead`;
     if (!sameDigest(state.members.digest, reference.state.members.digest))
       return `${member.name} knows other members than ${reference.name}`;
     if (!sameDigest(state.records.digest, reference.state.records.digest))

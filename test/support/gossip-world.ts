@@ -5,11 +5,12 @@
  */
 import { type GlobalName, parseGlobalName } from "../../protocol/ids.ts";
 import { createSeededRandom, type Random } from "../../src/core/random.ts";
-import { newView } from "../../src/gossip/membership.ts";
 import type { Message } from "../../src/gossip/messages.ts";
+import { opinionOf } from "../../src/gossip/opinions.ts";
 import type { GossipProfile } from "../../src/gossip/profile.ts";
 import { createSeal } from "../../src/gossip/seal.ts";
-import type { GossipAction, GossipEvent, GossipState, MemberView, StepEnvironment } from "../../src/gossip/state.ts";
+import type { GossipAction, GossipEvent, GossipState, StepEnvironment } from "../../src/gossip/state.ts";
+import type { Alive } from "../../src/gossip/statements.ts";
 import { createGossipState, step } from "../../src/gossip/swim.ts";
 import { emptyTrie, lookUp, type Trie, withEntry } from "../../src/gossip/trie.ts";
 import { createEventQueue } from "./event-queue.ts";
@@ -213,8 +214,9 @@ export function createGossipWorld(options: WorldOptions): GossipWorld {
       for (const [index, member] of members.entries()) member.group = groupOf(index);
     },
     opinionOf: (by, about) => {
-      const roster = members[by]?.state.members;
-      return roster && lookUp(roster, nameOf(about))?.opinion;
+      const state = members[by]?.state;
+      const held = state && lookUp(state.members, nameOf(about));
+      return held && opinionOf(state, held);
     },
   };
   for (let index = 0; index < options.members; index++) {
@@ -228,11 +230,8 @@ export function createGossipWorld(options: WorldOptions): GossipWorld {
 
 /** All know all from the start, and share one roster until something changes. */
 function shareRoster(members: readonly SimMember[]): void {
-  let roster: Trie<MemberView> = emptyTrie();
-  for (const { state } of members) {
-    const { self } = state;
-    roster = withEntry(roster, self.member, newView({ state, nowMs: 0 }, self), self.digest);
-  }
+  let roster: Trie<Alive> = emptyTrie();
+  for (const { state } of members) roster = withEntry(roster, state.self);
   for (const member of members) {
     member.state = { ...member.state, members: roster, news: [], nextGossipMs: Number.POSITIVE_INFINITY };
     member.state = { ...member.state, dueMs: Math.min(member.state.nextProbeMs, member.state.nextSyncMs, member.state.nextReconnectMs) };

@@ -1,7 +1,9 @@
 /** The agent between real keys and bytes: what reaches the others, and that every exchange ends. */
 import { describe, expect, test } from "bun:test";
+import type { GlobalName } from "../../protocol/ids.ts";
 import { createMetrics } from "../../src/core/metrics.ts";
 import { registerGossipMetrics } from "../../src/gossip/metrics.ts";
+import { decodeGossip, encodeGossip } from "../../src/gossip/seal.ts";
 import { createFederation, fastProfile, joined, stateOf, until } from "../support/gossip-agents.ts";
 
 const names = ["alice@home.collective.local", "bob@garage.collective.local", "carol@office.collective.local", "dave@shed.collective.local"];
@@ -49,6 +51,20 @@ describe("a federation of agents", () => {
     await bob.agent.stop();
     await until(() => stateOf(alice, bob.name) === "left");
     expect(bob.agent.receive(alice.name, new Uint8Array([1]))).rejects.toMatchObject({ code: "unavailable" });
+  });
+
+  test("tells who speaks of an earlier life of ours what we are now", async () => {
+    await using federation = await joined(createFederation(names));
+    const [alice, bob] = federation.members;
+    if (!alice || !bob) throw new Error("four members");
+    const old = bob.seal({ kind: "alive", member: bob.name, incarnation: 1, status: "up", addresses: [] });
+    const accusation = alice.seal({ kind: "suspect", accuser: alice.name, member: bob.name, incarnation: 1 });
+    await until(() => bob.agent.snapshot().pendingNews === 0);
+    const answer = await bob.agent.receive(alice.name, encodeGossip({ kind: "ping", news: [old, accusation] }));
+    const opener = { keyOf: (member: GlobalName) => federation.keys.get(member), isNews: () => true };
+    const { message } = decodeGossip(answer, opener);
+    const incarnation = alice.agent.snapshot().members.find(({ name }) => name === bob.name)?.incarnation ?? expect.unreachable();
+    expect(message.news).toMatchObject([{ kind: "alive", member: bob.name, incarnation }]);
   });
 
   test("forgets a member when trust is withdrawn, and takes nothing of it any more", async () => {

@@ -1,6 +1,17 @@
 import { describe, expect, test } from "bun:test";
-import { fullBucket, takeFrom } from "../../src/gossip/bucket.ts";
-import { failuresToAccuse, lanProfile, probeTimes, retransmissions, suspicionTimeoutMs, wanProfile } from "../../src/gossip/profile.ts";
+import { emptyBucket, fullBucket, takeFrom } from "../../src/gossip/bucket.ts";
+import {
+  chanceOfSilence,
+  failuresToAccuse,
+  isBeyondChance,
+  lanProfile,
+  lossShareAfter,
+  lossShareAtFirst,
+  probeTimes,
+  retransmissions,
+  suspicionTimeoutMs,
+  wanProfile,
+} from "../../src/gossip/profile.ts";
 
 describe("the time from suspicion to death", () => {
   test.each([
@@ -48,15 +59,45 @@ test("bad health makes probing slower and accusing harder", () => {
   expect([0, 1, 2, 3, 4].map((health) => failuresToAccuse(lanProfile, health))).toEqual([2, 3, 3, 4, 4]);
 });
 
+describe("what silence says", () => {
+  const probesToAccuse = (lossShare: number, members: number) => {
+    let chance = 1;
+    for (let probes = 1; ; probes++) {
+      chance *= chanceOfSilence(lossShare, 3, 3);
+      if (isBeyondChance(chance, members)) return probes;
+    }
+  };
+
+  test.each([
+    // round trips lost, members, probes without any answer
+    [0, 5_000, 1],
+    [0.19, 50, 2],
+    [0.19, 5_000, 2],
+    [0.51, 50, 4],
+    [0.51, 5_000, 6],
+    [1, 5_000, 8],
+  ])("with a share of %d lost, and %d members", (lossShare, members, probes) => {
+    expect(probesToAccuse(lossShare, members)).toBe(probes);
+  });
+
+  test("what is lost shows in what was answered late", () => {
+    let lossShare = lossShareAtFirst;
+    for (let ping = 0; ping < 1_000; ping++) lossShare = lossShareAfter(lossShare, ping % 2 === 0);
+    expect(lossShare).toBeCloseTo(0.5, 1);
+    for (let ping = 0; ping < 1_000; ping++) lossShare = lossShareAfter(lossShare, true);
+    expect(lossShare).toBeCloseTo(0, 1);
+  });
+});
+
 describe("a token bucket", () => {
   const rate = { burst: 3, refillMs: 100 };
 
   test("holds a burst, then refills with time", () => {
-    let bucket = fullBucket(rate, 0);
+    let bucket = fullBucket;
     for (let i = 0; i < 3; i++) bucket = takeFrom(bucket, rate, 0) ?? expect.unreachable();
     expect(takeFrom(bucket, rate, 99)).toBeUndefined();
-    expect(takeFrom(bucket, rate, 100)).toEqual({ tokens: 0, atMs: 100 });
+    expect(takeFrom(bucket, rate, 100)).toBe(emptyBucket(rate, 100));
     expect(takeFrom(bucket, rate, 1_000_000, 4)).toBeUndefined();
-    expect(takeFrom(bucket, rate, 1_000_000, 3)).toEqual({ tokens: 0, atMs: 1_000_000 });
+    expect(takeFrom(bucket, rate, 1_000_000, 3)).toBe(emptyBucket(rate, 1_000_000));
   });
 });

@@ -6,6 +6,8 @@ import {
   emptyTrie,
   entriesOf,
   entryAt,
+  type Keyed,
+  kept,
   lookUp,
   partAt,
   sameDigest,
@@ -18,6 +20,14 @@ import {
 
 const seeds = Array.from({ length: 20 }, (_, index) => index + 1);
 
+interface Numbered extends Keyed {
+  readonly value: number;
+}
+
+function entry(key: string, value: number): Numbered {
+  return { key, slot: slotOf(key), digest: digest(value), value };
+}
+
 function digest(number: number): Digest {
   return { high: Math.imul(number, 0x9e3779b1) >>> 0, low: Math.imul(number, 0x85ebca6b) >>> 0 };
 }
@@ -26,7 +36,7 @@ describe("the trie", () => {
   test.each(seeds)("does what a Map does, seed %d", (seed) => {
     const random = createSeededRandom(seed);
     const model = new Map<string, number>();
-    let trie: Trie<number> = emptyTrie();
+    let trie: Trie<Numbered> = emptyTrie();
     for (let turn = 0; turn < 600; turn++) {
       const key = `m${random.int(30)}@s.local ${random.int(12)}`;
       if (random.int(4) === 0) {
@@ -34,11 +44,11 @@ describe("the trie", () => {
         trie = withoutKey(trie, key);
       } else {
         model.set(key, turn);
-        trie = withEntry(trie, key, turn, digest(turn));
+        trie = withEntry(trie, entry(key, turn));
       }
       expect(trie.count).toBe(model.size);
     }
-    for (const [key, value] of model) expect(lookUp(trie, key)).toBe(value);
+    for (const [key, value] of model) expect(lookUp(trie, key)?.value).toBe(value);
     expect(lookUp(trie, "nobody@s.local 1")).toBeUndefined();
     const found = new Map([...entriesOf(trie)].map(({ key, value }) => [key, value]));
     expect(found).toEqual(model);
@@ -50,8 +60,8 @@ describe("the trie", () => {
   test("has one digest for one content, whatever the way to it", () => {
     const keys = Array.from({ length: 500 }, (_, index) => `m${index}@s.local`);
     const build = (order: readonly string[]) =>
-      order.reduce((trie, key) => withEntry(trie, key, key, digest(slotOf(key).owner)), emptyTrie<string>());
-    const detour = withEntry(build(keys.toReversed()), "visitor@s.local", "", digest(7));
+      order.reduce((trie, key) => withEntry(trie, entry(key, slotOf(key).owner)), emptyTrie<Numbered>());
+    const detour = withEntry(build(keys.toReversed()), entry("visitor@s.local", 7));
     expect(sameDigest(build(keys).digest, withoutKey(detour, "visitor@s.local").digest)).toBe(true);
     expect(sameDigest(build(keys).digest, detour.digest)).toBe(false);
     const emptied = keys.reduce((trie, key) => withoutKey(trie, key), build(keys));
@@ -59,19 +69,28 @@ describe("the trie", () => {
     expect(emptied.count).toBe(0);
   });
 
+  test("leaves out what is not to be kept, as if it had never been there", () => {
+    const keys = Array.from({ length: 300 }, (_, index) => `m${index}@s.local`);
+    const build = (some: readonly string[]) => some.reduce((trie, key, index) => withEntry(trie, entry(key, index)), emptyTrie<Numbered>());
+    const half = kept(build(keys), ({ value }) => value < 150);
+    expect(half.count).toBe(150);
+    expect(half.digest).toEqual(build(keys.slice(0, 150)).digest);
+    expect(kept(half, () => false)).toEqual(emptyTrie());
+  });
+
   test("keeps the earlier version as it was", () => {
-    const before = withEntry(emptyTrie<number>(), "a@s.local", 1, digest(1));
-    withEntry(before, "a@s.local", 2, digest(2));
+    const before = withEntry(emptyTrie<Numbered>(), entry("a@s.local", 1));
+    withEntry(before, entry("a@s.local", 2));
     withoutKey(before, "a@s.local");
-    expect(lookUp(before, "a@s.local")).toBe(1);
+    expect(lookUp(before, "a@s.local")?.value).toBe(1);
   });
 
   test("parts of a divided and of an undivided trie compare alike", () => {
     const keys = Array.from({ length: 10 }, (_, index) => `m${index}@s.local`);
-    const small = keys.reduce((trie, key) => withEntry(trie, key, key, digest(slotOf(key).owner)), emptyTrie<string>());
+    const small = keys.reduce((trie, key) => withEntry(trie, entry(key, slotOf(key).owner)), emptyTrie<Numbered>());
     // Once divided, it stays so.
     const extra = Array.from({ length: 40 }, (_, index) => `x${index}@s.local`);
-    const grown = extra.reduce((trie, key) => withEntry(trie, key, key, digest(1)), small);
+    const grown = extra.reduce((trie, key) => withEntry(trie, entry(key, 1)), small);
     const divided = extra.reduce((trie, key) => withoutKey(trie, key), grown);
     for (const path of ["", ..."0123456789abcdef"]) {
       expect(sameDigest(partAt(small, path).digest, partAt(divided, path).digest)).toBe(true);
