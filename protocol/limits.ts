@@ -35,8 +35,10 @@ export const recallMsMax = 2_000;
 /** After a start of the coordinator nobody gets a new lock for so long: clients that had some claim them again. */
 export const lockGraceMs = 3_000;
 export const locksPerFileMax = 4_096;
+export const lockedFilesPerSessionMax = 4_096;
 /** In one answer. */
 export const changesPerAnswerMax = 4_096;
+export const recalledPerAnswerMax = 4_096;
 
 /** Chunk sizes, in bytes of file content; see `chunkBytesFor` in src/codec/chunker.ts. */
 export const smallChunkBytes = 64 * kibibyte;

@@ -149,7 +149,7 @@ export function chunkPartOf({ plainBytes, chunkOffset = 0, chunkBytes = chunkOff
 type PartialExtent = z.output<typeof chunkPartSchema> & { readonly plainBytes: number };
 
 /** What the extents cover, from `offset` on, they replace. */
-export const contentChangeSchema = z.object({ offset: sizeSchema.max(fileBytesMax), extents: extentsSchema });
+const contentChangeSchema = z.object({ offset: sizeSchema.max(fileBytesMax), extents: extentsSchema });
 export type ContentChange = z.output<typeof contentChangeSchema>;
 
 /** One content of one file. A name may stand for another file later, which counts from 1 again; inodes are never used again. */

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { CollectiveError } from "./errors.ts";
-import { changesPerAnswerMax, heldInodesPerCallMax, locksPerFileMax } from "./limits.ts";
+import { changesPerAnswerMax, heldInodesPerCallMax, locksPerFileMax, recalledPerAnswerMax } from "./limits.ts";
 import { route } from "./route.ts";
 import { attrSchema, inodeSchema, sizeSchema } from "./schema.ts";
 
@@ -22,19 +22,21 @@ export function parseSessionToken(text: string | undefined): string | undefined 
 
 const inodesSchema = z.array(inodeSchema).max(heldInodesPerCallMax);
 /** How far a client has been told. `epoch`: of the coordinator's memory, which ends with its process. */
-export const changeCursorSchema = z.object({ epoch: z.string().max(64), at: sizeSchema });
+const changeCursorSchema = z.object({ epoch: z.string().max(64), at: sizeSchema });
 export type ChangeCursor = z.output<typeof changeCursorSchema>;
 
-const lockSchema = z.object({
-  style: z.enum(["posix", "flock"]),
-  /** Chosen by the client: locks of one owner never exclude each other. */
-  owner: z.string().max(64),
-  type: z.enum(["read", "write", "none"]),
-  startByte: sizeSchema,
-  /** The last one that is locked; null for all to come. */
-  endByte: sizeSchema.nullable(),
-  pid: z.number().int().min(0),
-});
+const lockSchema = z
+  .object({
+    style: z.enum(["posix", "flock"]),
+    /** Chosen by the client: locks of one owner never exclude each other. */
+    owner: z.string().max(64),
+    type: z.enum(["read", "write", "none"]),
+    startByte: sizeSchema,
+    /** The last one that is locked; null for all to come. */
+    endByte: sizeSchema.nullable(),
+    pid: z.number().int().min(0),
+  })
+  .refine(({ startByte, endByte }) => endByte === null || startByte <= endByte, "a lock begins before it ends");
 export type WireLock = z.output<typeof lockSchema>;
 
 const newsSchema = z.object({
@@ -46,7 +48,7 @@ const newsSchema = z.object({
   /** What has gained, lost or changed a name. */
   renamed: z.array(inodeSchema).max(changesPerAnswerMax),
   /** Leases to be yielded at once: somebody waits. */
-  recalled: z.array(inodeSchema),
+  recalled: z.array(inodeSchema).max(recalledPerAnswerMax),
 });
 export type WireNews = z.output<typeof newsSchema>;
 
@@ -62,10 +64,10 @@ export const sessionRoutes = {
   }),
   /**
    * What was closed is stored, and what is closed from now on is stored first. With the locks that the client has on the file; `kept` is
-   * false when another's is in the way of one.
+   * false when another's is in the way of one: then it has none. `isStoring`: only the locks are told, the lease ends with another call.
    */
   yieldLease: route("/v1/fs/yield", {
-    input: z.object({ inode: inodeSchema, locks: z.array(lockSchema).max(locksPerFileMax) }),
+    input: z.object({ inode: inodeSchema, locks: z.array(lockSchema).max(locksPerFileMax), isStoring: z.boolean().optional() }),
     output: z.object({ kept: z.boolean() }),
     idempotent: true,
   }),

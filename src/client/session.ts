@@ -38,8 +38,10 @@ export interface ClientSession {
   holdOpen(): Promise<void>;
   /** For a call that makes a file: it may be open to this client alone. */
   create<T extends { readonly leased: boolean }>(ask: () => Promise<T>): Promise<T>;
-  /** What was closed of it is stored, or cannot be, and these are all the locks on it. False when some of them are lost. */
+  /** What was closed of it is stored, or cannot be, and these are all the locks on it. False when they are lost. */
   yield(inode: Inode, locks: readonly WireLock[]): Promise<boolean>;
+  /** These are all the locks on it, and it stays leased if it is. False when they are lost. */
+  claim(inode: Inode, locks: readonly WireLock[]): Promise<boolean>;
   /** False when it could not be had for some time; what others have changed before it was is news when it resolves. `locked`, `deadlock`. */
   lock(inode: Inode, lock: WireLock, options: { readonly wait: boolean; readonly signal: AbortSignal | undefined }): Promise<boolean>;
   testLock(inode: Inode, lock: WireLock, signal: AbortSignal): Promise<WireLock | undefined>;
@@ -51,7 +53,7 @@ export interface ClientSession {
 }
 
 export interface ClientSessionOptions {
-  readonly remote: Remote;
+  readonly remote: Pick<Remote, "control" | "clock" | "log">;
   /** Called with all changes, some of them twice, and with `everything` whenever some may have been missed. Resolves when they are taken in. */
   readonly onNews: (news: News | "everything") => Promise<void>;
 }
@@ -78,6 +80,8 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
   /** How far the news have come. */
   let known: ChangeCursor | null = null;
   let hasRelaxed = false;
+  /** Under way. */
+  let durable: Promise<void> | undefined;
 
   const count = (inode: Inode, by: 1 | -1): void => {
     const now = (openCounts.get(inode) ?? 0) + by;
@@ -105,12 +109,12 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     }
   };
   const holdOpen = async (): Promise<void> => {
-    const inodes = toHold();
-    if (inodes.length === 0) return;
-    await control.call(routes.hold, { inodes }, { signal: end.signal });
-    for (const inode of inodes) {
-      made.delete(inode);
-      held.add(inode);
+    for (let inodes = toHold(); inodes.length > 0; inodes = toHold()) {
+      await control.call(routes.hold, { inodes }, { signal: end.signal });
+      for (const inode of inodes) {
+        made.delete(inode);
+        held.add(inode);
+      }
     }
   };
   const settle = async (): Promise<void> => {
@@ -179,8 +183,7 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
       }
     }
   };
-  const makeDurable = async (options: CallOptions = {}): Promise<void> => {
-    if (!hasRelaxed) return;
+  const askDurable = async (options: CallOptions = {}): Promise<void> => {
     hasRelaxed = false;
     try {
       await control.call(routes.makeDurable, {}, options);
@@ -188,6 +191,16 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
       hasRelaxed = true;
       throw error;
     }
+  };
+  const makeDurable = async (): Promise<void> => {
+    // What is under way may be what this caller made; what was made since it was asked is not in it.
+    if (durable) await durable;
+    if (!durable && hasRelaxed) {
+      durable = askDurable().finally(() => {
+        durable = undefined;
+      });
+    }
+    await durable;
   };
   const watching = watch();
   return {
@@ -231,6 +244,10 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
         if (yielding.get(inode) === quiet) yielding.delete(inode);
       }
     },
+    claim: async (inode, locks) => {
+      const claimed = { inode, locks: [...locks], isStoring: true };
+      return (await control.call(routes.yieldLease, claimed, { signal: end.signal })).kept;
+    },
     create: (ask) => withLease(undefined, ask),
     lock: async (inode, lock, { wait, signal }) => {
       const options = { signal, ...(wait ? { timeoutMs: watchMs + watchGraceMs, quietMs: watchMs } : {}) };
@@ -242,15 +259,15 @@ export function createClientSession({ remote, onNews }: ClientSessionOptions): C
     noteRelaxed: () => {
       hasRelaxed = true;
     },
-    makeDurable: () => makeDurable(),
+    makeDurable,
     stop: async () => {
-      await makeDurable({ timeoutMs: partingMs }).catch(() => undefined);
+      if (hasRelaxed) await askDurable({ timeoutMs: partingMs }).catch(() => undefined);
       signOfLife[Symbol.dispose]();
+      const isKnown = isWatching || held.size > 0;
       end.abort();
       await watching;
       await settling;
-      if (held.size > 0)
-        await control.call(routes.release, { inodes: "all" }, { timeoutMs: partingMs, isSingle: true }).catch(() => undefined);
+      if (isKnown) await control.call(routes.release, { inodes: "all" }, { timeoutMs: partingMs, isSingle: true }).catch(() => undefined);
     },
   };
 }

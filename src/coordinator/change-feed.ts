@@ -13,6 +13,8 @@ export interface FeedAnswer {
   readonly cursor: ChangeCursor;
   /** Undefined when some are forgotten. */
   readonly changes: readonly OwnedChange[] | undefined;
+  /** There are more, from the cursor on. */
+  readonly hasMore: boolean;
 }
 
 export interface ChangeFeed {
@@ -76,9 +78,10 @@ export function createChangeFeed({ metadata, clock, random }: ChangeFeedOptions)
     read: (since) => {
       askedMs = clock.monotonicMs();
       if (!observing && !stopped) begin();
-      if (since === null) return { cursor: { epoch, at: ring.next }, changes: [] };
+      if (since === null) return { cursor: { epoch, at: ring.next }, changes: [], hasMore: false };
       const changes = since.epoch === epoch ? ring.since(since.at, changesPerAnswerMax) : undefined;
-      return { cursor: { epoch, at: changes ? since.at + changes.length : ring.next }, changes };
+      const at = changes ? since.at + changes.length : ring.next;
+      return { cursor: { epoch, at }, changes, hasMore: at < ring.next };
     },
     wait: async (since, { monotonicMs, signal }) => {
       if (stopped || signal.aborted || since.epoch !== epoch || since.at !== ring.next) return;

@@ -6,14 +6,17 @@
  * memory alone, and a restart ends them all.
  */
 import type { Inode } from "../../protocol/ids.ts";
-import { recallMsMax } from "../../protocol/limits.ts";
+import { recalledPerAnswerMax, recallMsMax } from "../../protocol/limits.ts";
 import type { Clock } from "../core/clock.ts";
+import type { MetadataStore, Session } from "../meta/store.ts";
 
 export interface Leases {
   /** The client asks for news: `recalled` is its next news. */
   watches(session: string): Disposable;
-  /** False for a client that does not watch. Whoever had it before has lost it. */
+  /** False for a client that does not watch, and while somebody has it: its holder too has to yield first what is recalled. */
   grant(inode: Inode, session: string | undefined): boolean;
+  /** The client has said that it goes. */
+  forget(session: string): void;
   isRecalled(session: string): boolean;
   /** What the client is asked to yield, told once. */
   takeRecalled(session: string): readonly Inode[];
@@ -69,12 +72,12 @@ export function createLeases({ clock, onRecall }: LeasesOptions): Leases {
       timer[Symbol.dispose]();
     }
   };
+  const forget = (session: string): void => {
+    watchers.delete(session);
+    for (const [inode, lease] of leases) if (lease.session === session) end(inode, lease);
+  };
   const forgetSilent = (): void => {
-    for (const [session, watcher] of watchers) {
-      if (isThere(watcher)) continue;
-      watchers.delete(session);
-      for (const [inode, lease] of leases) if (lease.session === session) end(inode, lease);
-    }
+    for (const [session, watcher] of watchers) if (!isThere(watcher)) forget(session);
   };
   return {
     watches: (session) => {
@@ -93,14 +96,14 @@ export function createLeases({ clock, onRecall }: LeasesOptions): Leases {
       const watcher = session === undefined ? undefined : watchers.get(session);
       if (session === undefined || !watcher || !isThere(watcher)) return false;
       const before = leases.get(inode);
-      if (!before && leases.size >= leasesMax) return false;
-      if (before?.session === session && !before.ended) return true;
-      if (before) end(inode, before);
+      if (before) return before.session === session && !before.ended;
+      if (leases.size >= leasesMax) return false;
       leases.set(inode, { session, ended: undefined });
       return true;
     },
+    forget,
     isRecalled: (session) => (watchers.get(session)?.recalled.length ?? 0) > 0,
-    takeRecalled: (session) => watchers.get(session)?.recalled.splice(0) ?? [],
+    takeRecalled: (session) => watchers.get(session)?.recalled.splice(0, recalledPerAnswerMax) ?? [],
     yield: (inodes, session) => {
       for (const inode of inodes) {
         const lease = leases.get(inode);
@@ -117,6 +120,15 @@ export function createLeases({ clock, onRecall }: LeasesOptions): Leases {
       return foreign.length > 0;
     },
   };
+}
+
+/** The client has the file open alone, and may keep what it writes to it. */
+export async function leaseAlone(
+  { leases, metadata }: { readonly leases: Leases; readonly metadata: Pick<MetadataStore, "isHeldByOthers"> },
+  session: Session,
+  inode: Inode,
+): Promise<boolean> {
+  return !(await metadata.isHeldByOthers(session, inode)) && leases.grant(inode, session.token);
 }
 
 /** Reads names, and again where what they lead to was in another client's hands. */

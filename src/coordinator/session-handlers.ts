@@ -10,6 +10,7 @@ import type { CallContext, ControlHandlers } from "../net/control-app.ts";
 import { type Clearance, createAccess } from "./access.ts";
 import type { OwnedChange } from "./change-ring.ts";
 import { needToChangeAndSee } from "./inode-handlers.ts";
+import { leaseAlone } from "./leases.ts";
 import type { CoordinatorService } from "./service.ts";
 
 /** A client that makes many changes is told of in few answers, a little later. */
@@ -27,27 +28,30 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
       await leases.settle([inode], session.token);
       const { gone } = await metadata.hold(session, [inode]);
       if (gone.length > 0) throw new CollectiveError("not_found", "the file no longer exists");
-      const leased = wanted !== "read" && !(await metadata.isHeldByOthers(session, inode)) && leases.grant(inode, session.token);
+      const leased = wanted !== "read" && (await leaseAlone(service, session, inode));
       return { attr: await metadata.getAttr(inode), leased };
     },
-    yieldLease: async ({ inode, locks: held }, context) => {
-      const isUsable = await mayUse(access.of(context.caller), inode);
+    yieldLease: async ({ inode, locks: held, isStoring }, context) => {
+      const isUsable = await mayUse(service, access.of(context.caller), inode);
       const { token } = sessionOf(context);
       const kept = isUsable && locks.claim(inode, token, held.map(lockOf));
-      leases.yield([inode], token);
+      if (!kept) locks.release(token, [inode]);
+      if (isStoring !== true) leases.yield([inode], token);
       return { kept };
     },
     lock: async ({ inode, lock, wait, since }, context) => {
       const clearance = access.of(context.caller);
       const { token } = sessionOf(context);
-      await needToLock(clearance, inode, lock.type);
-      const until = { monotonicMs: clock.monotonicMs() + watchMs, signal: context.signal };
-      const granted = await locks.set(inode, token, lockOf(lock), wait ? until : undefined);
-      const { cursor, changes: made } = changes.read(since);
-      return { granted, news: { ...answerOf(cursor, await toldTo(clearance, token, made)), recalled: [] } };
+      await needToLock(service, clearance, inode, lock.type);
+      const untilMs = wait ? clock.monotonicMs() + watchMs : undefined;
+      const granted = await locks.set(inode, token, lockOf(lock), { untilMs, signal: context.signal });
+      const { cursor, changes: made, hasMore } = changes.read(since);
+      // All of it, or whoever has the lock would believe what was before it.
+      const told = since === null || hasMore ? undefined : await toldTo(clearance, token, made);
+      return { granted, news: { ...answerOf(cursor, told), recalled: [] } };
     },
     testLock: async ({ inode, lock }, context) => {
-      await needToLock(access.of(context.caller), inode, lock.type);
+      await needToLock(service, access.of(context.caller), inode, lock.type);
       const found = locks.test(inode, sessionOf(context).token, lockOf(lock));
       return { obstacle: found ? { ...found, owner: "", endByte: Number.isFinite(found.endByte) ? found.endByte : null } : null };
     },
@@ -58,7 +62,7 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
     },
     hold: async ({ inodes }, context) => {
       const clearance = access.of(context.caller);
-      const usable = await Promise.all(inodes.map((inode) => mayUse(clearance, inode)));
+      const usable = await Promise.all(inodes.map((inode) => mayUse(service, clearance, inode)));
       const held = await metadata.hold(
         sessionOf(context),
         inodes.filter((_, index) => usable[index]),
@@ -71,18 +75,22 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
       const session = sessionOf(context);
       await metadata.release(session, inodes);
       locks.release(session.token, inodes);
-      if (inodes !== "all") leases.yield(inodes, session.token);
+      if (inodes === "all") leases.forget(session.token);
+      else leases.yield(inodes, session.token);
       return {};
     },
     watch: async ({ since }, context) => {
       const clearance = access.of(context.caller);
-      const { token } = sessionOf(context);
+      const session = sessionOf(context);
+      const { token } = session;
+      // Counted as those that hold files are, and refused as they are when there are too many.
+      if (locks.touch(token)) await metadata.hold(session, []);
       using _watching = leases.watches(token);
-      locks.touch(token);
       const until = { monotonicMs: clock.monotonicMs() + watchMs, signal: context.signal };
       for (let from: ChangeCursor | null = since; ; ) {
         const { cursor, changes: made } = changes.read(from);
         const told = await toldTo(clearance, token, made);
+        if (told === undefined) await dropLocks(service, clearance, token);
         const recalled = leases.takeRecalled(token);
         const isNews = from === null || told === undefined || told.length > 0 || recalled.length > 0;
         if (isNews || !changes.isOpen || context.signal.aborted || clock.monotonicMs() >= until.monotonicMs) {
@@ -101,8 +109,10 @@ function sessionOf({ caller, session }: CallContext): Session {
   throw new CollectiveError("invalid_argument", "a client without a session holds nothing open", { hint: "update the older program" });
 }
 
-async function mayUse(clearance: Clearance, inode: Inode): Promise<boolean> {
+/** False also for what does not exist, which the administrator may do everything with. */
+async function mayUse({ metadata }: CoordinatorService, clearance: Clearance, inode: Inode): Promise<boolean> {
   try {
+    await metadata.getAttr(inode);
     const held = await clearance.rightsOn(inode);
     return held.has("read") || held.has("write");
   } catch (error) {
@@ -111,10 +121,17 @@ async function mayUse(clearance: Clearance, inode: Inode): Promise<boolean> {
   }
 }
 
+/** On what the caller may not use any more. */
+async function dropLocks(service: CoordinatorService, clearance: Clearance, token: string): Promise<void> {
+  for (const inode of service.locks.lockedBy(token)) if (!(await mayUse(service, clearance, inode))) service.locks.release(token, [inode]);
+}
+
 /** Whoever may read it may keep others from changing what it reads. */
-async function needToLock(clearance: Clearance, inode: Inode, type: WireLock["type"]): Promise<void> {
+async function needToLock(service: CoordinatorService, clearance: Clearance, inode: Inode, type: WireLock["type"]): Promise<void> {
   if (type === "none") return;
-  if (!(await mayUse(clearance, inode))) await clearance.need("read", inode);
+  if (!(await mayUse(service, clearance, inode))) await clearance.need("read", inode);
+  // Of what does not exist nobody would ever give a lock back.
+  await service.metadata.getAttr(inode);
 }
 
 function lockOf({ endByte, ...lock }: WireLock): LockChange {

@@ -12,6 +12,7 @@ import type { ControlHandlers } from "../net/control-app.ts";
 import { createAccess, earliest, type Permission } from "./access.ts";
 import { createAllocation } from "./allocation.ts";
 import { withLatency } from "./directory.ts";
+import { leaseAlone } from "./leases.ts";
 import { needWriteIn } from "./namespace-handlers.ts";
 import { confirmedBy } from "./receipts.ts";
 import type { CoordinatorService } from "./service.ts";
@@ -41,23 +42,29 @@ export function createTransferHandlers(service: CoordinatorService): Pick<Contro
       const because =
         committed.degradedChunks > 0 && siteOf(caller.name) === siteOf(member) ? await hosting.reasons(largestChunk(files)) : [];
       const made = committed.attrs.filter((_, index) => files[index]?.replaces === null);
-      const leased = made.map(({ inode }) => leases.grant(inode, session));
+      // Asked again, it may be in others' hands by now.
+      const leased = await Promise.all(
+        made.map(async ({ inode }) => session !== undefined && leaseAlone(service, { caller: caller.name, token: session }, inode)),
+      );
       return { ...committed, leased: leased.length > 0 && !leased.includes(false), because: because.map(({ limit }) => limit) };
     },
     locate: async ({ files }, { caller, session }) => {
-      const clearance = access.of(caller);
-      await leases.settle(
-        files.map(({ inode }) => inode),
-        session,
-      );
-      const permissions: Permission[] = [];
+      const inodes = files.map(({ inode }) => inode);
+      // Before anybody is disturbed, and again after time has passed.
+      const mayRead = async (): Promise<Permission[]> => {
+        const clearance = access.of(caller);
+        const permissions: Permission[] = [];
+        for (const inode of inodes) permissions.push(await clearance.need("read", inode));
+        return permissions;
+      };
+      const before = await mayRead();
+      const permissions = (await leases.settle(inodes, session)) ? await mayRead() : before;
       const nodes = new Map(holdingNodes(service).map((node) => [node.name, node]));
       const nowMs = service.clock.monotonicMs();
       let chunksLeft = chunksPerTicketMax;
       const wanted: { id: ChunkId; nodes: GlobalName[] }[] = [];
       const located = [];
       for (const file of files) {
-        permissions.push(await clearance.need("read", file.inode));
         // Asked for in one go: of one version.
         const [attr, extents] = await Promise.all([
           metadata.getAttr(file.inode),

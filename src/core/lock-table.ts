@@ -1,4 +1,6 @@
 /** The `fcntl` and `flock` locks on one file, as POSIX and Linux have them: ranges of owners, who never exclude themselves. Pure. */
+import { CollectiveError } from "../../protocol/errors.ts";
+import { locksPerFileMax } from "../../protocol/limits.ts";
 
 export interface HeldLock {
   /** The two kinds have nothing to do with each other. */
@@ -18,7 +20,7 @@ export interface LockTable {
   readonly held: readonly HeldLock[];
   /** The first that is in the way. */
   obstacle(lock: LockChange): HeldLock | undefined;
-  /** What the owner had in that range is replaced. */
+  /** What the owner had in that range is replaced. Throws `too_large` instead when there would be too many, for what is given back may split one. */
   apply(lock: LockChange): void;
   /** Gives back all of those owners. */
   release(isOver: (lock: HeldLock) => boolean): void;
@@ -35,9 +37,11 @@ export function createLockTable(): LockTable {
         ? undefined
         : held.find((other) => !isSameOwner(other, lock) && overlaps(other, lock) && (other.type === "write" || lock.type === "write")),
     apply: (lock) => {
-      held = held.flatMap((other) => (isSameOwner(other, lock) && overlaps(other, lock) ? without(other, lock) : [other]));
+      const next = held.flatMap((other) => (isSameOwner(other, lock) && overlaps(other, lock) ? without(other, lock) : [other]));
       const { type } = lock;
-      if (type !== "none") held.push({ ...lock, type });
+      if (type !== "none") next.push({ ...lock, type });
+      if (next.length > locksPerFileMax) throw new CollectiveError("too_large", `a file has at most ${locksPerFileMax} locks`);
+      held = next;
     },
     release: (isOver) => {
       held = held.filter((lock) => !isOver(lock));

@@ -12,6 +12,7 @@ import type { WireLock } from "../../protocol/session-routes.ts";
 import { createLimiter, type Limiter } from "../core/limiter.ts";
 import { createLockTable, createWaitGraph, type HeldLock, type LockChange, type LockTable } from "../core/lock-table.ts";
 import type { Log } from "../core/log.ts";
+import { outcomeUnknown } from "../net/errors.ts";
 import type { LockRange, LockRequest } from "./file-system.ts";
 import type { Node, Nodes, Realm } from "./nodes.ts";
 import type { OpenFiles } from "./opened-file.ts";
@@ -28,7 +29,7 @@ export interface FileLocks {
 }
 
 export interface FileLocksOptions {
-  readonly nodes: Nodes;
+  readonly nodes: Pick<Nodes, "known" | "numberOf">;
   readonly files: Pick<OpenFiles, "commit" | "flushKernel" | "recall">;
   readonly log: Log;
 }
@@ -87,9 +88,27 @@ export function createFileLocks({ nodes, files, log }: FileLocksOptions): FileLo
       if (node.opened?.content.hasUnsaved) await files.commit(node).catch(() => undefined);
     }
     lockedOf(node).isAtCoordinator = true;
-    const granted = await node.realm.session.lock(node.inode, wireLock(lock), { wait, signal });
-    if (granted) apply(node, lock);
-    return granted;
+    try {
+      const granted = await node.realm.session.lock(node.inode, wireLock(lock), { wait, signal });
+      if (granted) apply(node, lock);
+      return granted;
+    } catch (error) {
+      if (lock.type !== "none" && outcomeUnknown(error)) void forgo(node, lock);
+      throw error;
+    }
+  };
+  /** Perhaps the lock was had and the answer lost. Whatever is asked next waits for this. */
+  const forgo = async (node: Node, lock: LockChange): Promise<void> => {
+    const { table, turns } = lockedOf(node);
+    const { session } = node.realm;
+    try {
+      await turns.run(async () => {
+        await session.lock(node.inode, wireLock({ ...lock, type: "none" }), { wait: false, signal: undefined });
+        if (table.held.length > 0) await tell(node, session.claim);
+      });
+    } catch (error) {
+      log.debug("a lock that was not waited for may not be given back", { error: String(error) });
+    }
   };
   const setAtCoordinator = async (node: Node, lock: LockChange, wait: boolean, signal: AbortSignal | undefined): Promise<boolean> => {
     const { turns } = lockedOf(node);
@@ -111,17 +130,22 @@ export function createFileLocks({ nodes, files, log }: FileLocksOptions): FileLo
   const give = (node: Node, lock: LockChange): void | Promise<void> => {
     if (!setHere(node, lock)) return setAtCoordinator(node, lock, false, undefined).then(() => undefined);
   };
-  const handOver = async (realm: Realm, inode: Inode): Promise<void> => {
+  const tell = async (node: Node, how: Realm["session"]["yield"]): Promise<void> => {
+    const { table } = lockedOf(node);
+    if (await how(node.inode, table.held.map(wireLock))) return;
+    log.warn("locks on a file were lost: another client has them", { inode: node.inode });
+    table.release(() => true);
+    locked.delete(node);
+  };
+  const handOver = async (realm: Realm, inode: Inode, how: "claim" | "yield"): Promise<void> => {
     const node = nodes.known(nodes.numberOf(realm, inode));
     const known = node && locked.get(node);
-    if (!known) return void (await realm.session.yield(inode, []));
-    await known.turns.run(async () => {
-      known.isAtCoordinator = true;
-      if (await realm.session.yield(inode, known.table.held.map(wireLock))) return;
-      log.warn("locks on a file were lost: another client has them", { inode });
-      known.table.release(() => true);
-      locked.delete(node);
-    });
+    if (known) {
+      await known.turns.run(async () => {
+        known.isAtCoordinator = true;
+        await tell(node, realm.session[how]);
+      });
+    } else if (how === "yield") await realm.session.yield(inode, []);
   };
   return {
     test: (node, request, signal) => {
@@ -142,13 +166,15 @@ export function createFileLocks({ nodes, files, log }: FileLocksOptions): FileLo
       if (locked.get(node)?.table.held.some((held) => held.style === style && held.owner === lock.owner)) return give(node, lock);
     },
     recall: async (realm, inode) => {
+      // Before anything is stored, which may take longer than others wait for it.
+      await handOver(realm, inode, "claim");
       const node = nodes.known(nodes.numberOf(realm, inode));
       if (node) await files.recall(node);
-      await handOver(realm, inode);
+      await handOver(realm, inode, "yield");
     },
     reclaim: async (realm) => {
       const ours = [...locked.keys()].filter((node) => node.realm === realm && !node.isRemoved);
-      await Promise.all(ours.map(({ inode }) => handOver(realm, inode)));
+      await Promise.all(ours.map(({ inode }) => handOver(realm, inode, "yield")));
     },
   };
 }

@@ -103,7 +103,7 @@ const shown = (value: number): string => (value < 10 ? value.toFixed(2) : Math.r
 function verdict(what: string, value: number | undefined): string {
   const bound = promised[what];
   if (bound === undefined || value === undefined) return "";
-  const isUpper = / s$|, MB$/.test(what.replace("per s", "")) || what.endsWith(", s");
+  const isUpper = /, (s|MB)$/.test(what);
   return `${isUpper ? "≤" : "≥"} ${shown(bound)}: ${(isUpper ? value <= bound : value >= bound) ? "yes" : "NO"}`;
 }
 

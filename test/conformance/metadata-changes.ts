@@ -1,7 +1,7 @@
 /** Commits that change parts of a file: what is covered afterwards, what is a hole, and what the books say of it. */
 import { expect } from "bun:test";
 import type { Inode } from "../../protocol/ids.ts";
-import { extentsPerWindowMax } from "../../protocol/limits.ts";
+import { extentsPerWindowMax, fileBytesMax } from "../../protocol/limits.ts";
 import type { Attr, ContentChange, Extent, FileCommit } from "../../protocol/schema.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
 import type { MetadataStore } from "../../src/meta/store.ts";
@@ -113,6 +113,14 @@ export function changesSuite(check: Check): void {
     const copy = await metadata.clone(sparse.inode, { parent: store.inode, name: "copy" }, { replace: false, owner });
     expect([filled.holeBytes, copy.holeBytes]).toEqual([999_995, 999_995]);
     expect(await shown(metadata, copy.inode)).toEqual(["500: a 2+5 of 10"]);
+  });
+
+  check("takes many changes that are long holes in no time", async ({ metadata }) => {
+    const store = await createStore(metadata);
+    const empty = await writeFile(metadata, store.inode, { parent: store.inode, name: "file" });
+    const changes = Array.from({ length: 256 }, () => ({ offset: 0, extents: [hole(fileBytesMax)] }));
+    const { holeBytes } = await change(metadata, empty, { sizeBytes: fileBytesMax, changes });
+    expect(holeBytes).toBe(fileBytesMax);
   });
 
   check("refuses changes to another version, behind the end, of chunks without a copy, and too many pieces", async ({ metadata }) => {

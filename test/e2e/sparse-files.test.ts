@@ -83,8 +83,11 @@ describe.skipIf(impossible !== undefined)(`sparse files${impossible ? ` (${impos
     closeSync(check);
     expect(at(path, 0, bytes.length).equals(bytes)).toBe(true);
     // The other face.
-    const { stdout } = await succeed(collective, ["read", "/s/punched", "--length", `${bytes.length}`]);
-    expect(stdout.length).toBeGreaterThan(0);
+    const got = join(collective.home.path, "got-punched");
+    await succeed(collective, ["get", "/s/punched", got]);
+    expect(statSync(got).size).toBe(gibibyte);
+    expect(at(got, 0, bytes.length).equals(bytes)).toBe(true);
+    expect(at(got, gibibyte - mebibyte, mebibyte).equals(Buffer.alloc(mebibyte))).toBe(true);
     await using second = await mountCollective(collective, "second");
     expect(statSync(join(second.path, "s/punched")).blocks * 512).toBeLessThan(4 * mebibyte);
     expect(at(join(second.path, "s/punched"), 0, bytes.length).equals(bytes)).toBe(true);

@@ -2,8 +2,10 @@
  * Programs that people have, each put to work in a directory. Whoever adds one says what it needs; what is not installed is skipped, and says so.
  * `large` is for a run that takes its time.
  */
+
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { kibibyte } from "../../protocol/limits.ts";
 import { bytesOf } from "./e2e-files.ts";
 import { program } from "./mounted-collective.ts";
 
@@ -22,7 +24,6 @@ export interface ProgramCheck {
   run(place: Workplace): Promise<void>;
 }
 
-const kibibyte = 1024;
 const shell = (script: string, cwd: string) => program(["sh", "-euc", script], cwd);
 
 function makeTree(folder: string, files: number): void {

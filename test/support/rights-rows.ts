@@ -47,7 +47,7 @@ const directory = (parent: number, name: string) => ({ directories: [{ parent, n
 const symlink = (parent: number, name: string) => ({ links: [{ parent, name, target: "x", mtimeNs: 1n }] });
 const fifo = (parent: number, name: string) => ({ parent, name, type: "fifo" as const, mode: 0o600, device: 0 });
 const setAttribute = (inode: number) => ({ inode, attribute: { name: "user.a", value: new Uint8Array(1) }, existing: "either" as const });
-const lockOn = (inode: number, type: "read" | "none") => ({ inode, lock: { ...lock, type } });
+export const lockOn = (inode: number, type: "read" | "none") => ({ inode, lock: { ...lock, type } });
 const atOnce = { wait: false, since: null };
 const commit = (...files: { parent: number; name: string }[]) => ({
   upload: newUpload(),

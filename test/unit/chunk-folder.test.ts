@@ -1,15 +1,16 @@
 /** Chunks kept on the disk of whoever reads them: never a wrong byte, never more than was allowed, and never needed. */
+
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtemp, readdir, rm, stat, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ChunkId } from "../../protocol/ids.ts";
+import { kibibyte } from "../../protocol/limits.ts";
 import { hashChunk } from "../../src/codec/sealed-chunk.ts";
 import { createSeededRandom } from "../../src/core/random.ts";
 import { createChunkFolder } from "../../src/vfs/chunk-folder.ts";
 import { handClock } from "../support/pki.ts";
 
-const kibibyte = 1024;
 const hourMs = 3_600_000;
 const random = createSeededRandom(7);
 let folder = "";

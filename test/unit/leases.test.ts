@@ -74,3 +74,34 @@ test("a holder that is gone loses it at once", async () => {
   expect(await isSettled(leases.settle([file], ben))).toBe(true);
   expect(leases.grant(file, ann)).toBe(false);
 });
+
+test("a holder that opens the file again while it is recalled has to store what it closed, and gets no lease meanwhile", async () => {
+  const { leases } = world();
+  using _ = leases.watches(ann);
+  leases.grant(file, ann);
+  const look = leases.settle([file], ben);
+  expect(leases.grant(file, ann)).toBe(false);
+  expect(await isSettled(look)).toBe(false);
+  leases.yield([file], ann);
+  expect(await look).toBe(true);
+  expect(leases.grant(file, ann)).toBe(true);
+});
+
+test("nobody gets the lease that another has", () => {
+  const { leases } = world();
+  using _ann = leases.watches(ann);
+  using _ben = leases.watches(ben);
+  expect(leases.grant(file, ann)).toBe(true);
+  expect(leases.grant(file, ben)).toBe(false);
+  expect(leases.grant(file, ann)).toBe(true);
+});
+
+test("nobody waits for a client that has said that it goes", async () => {
+  const { leases } = world();
+  using _ = leases.watches(ann);
+  leases.grant(file, ann);
+  const look = leases.settle([file], ben);
+  leases.forget(ann);
+  expect(await isSettled(look)).toBe(true);
+  expect(leases.grant(file, ann)).toBe(false);
+});
