@@ -356,7 +356,7 @@ ALTER TABLE inode ADD COLUMN hole_bytes INTEGER NOT NULL DEFAULT 0;
 `,
   },
   {
-    name: "0010-attribute-counts",
+    name: "0009-attribute-counts",
     sql: `
 -- How many extended attributes it has: most have none, and nobody need ask for those.
 ALTER TABLE inode ADD COLUMN attributes INTEGER NOT NULL DEFAULT 0;
