@@ -105,13 +105,15 @@ async function editor({ at }: Workplace): Promise<void> {
   if (!/ 0 1 2 3 4\n$/.test(text)) throw new Error(`the editor has left ${JSON.stringify(text)}`);
 }
 
-async function sqliteWriters({ at, large }: Workplace, journal: "WAL" | "DELETE"): Promise<void> {
+async function sqliteWriters({ at, beside, large }: Workplace, journal: "WAL" | "DELETE"): Promise<void> {
   const [writers, rows] = [3, large ? 500 : 25];
   const sql = (text: string) => program(["sqlite3", "-bail", "-cmd", ".timeout 30000", "db", text], at);
   await sql(`PRAGMA journal_mode = ${journal}; CREATE TABLE t (id INTEGER PRIMARY KEY, writer INT, text TEXT)`);
   const insert = (writer: number) =>
     Array.from({ length: rows }, (_, row) => `INSERT INTO t (writer, text) VALUES (${writer}, '${"x".repeat(row)}');`).join("\n");
-  await Promise.all(Array.from({ length: writers }, (_, writer) => sql(insert(writer))));
+  const script = (writer: number) => join(beside, `${writer}.sql`);
+  for (let writer = 0; writer < writers; writer++) writeFileSync(script(writer), insert(writer));
+  await Promise.all(Array.from({ length: writers }, (_, writer) => sql(`.read ${script(writer)}`)));
   const said = await sql("SELECT count(*), count(DISTINCT writer) FROM t; PRAGMA integrity_check");
   if (said !== `${writers * rows}|${writers}\nok\n`) throw new Error(`the database says ${said}`);
 }
