@@ -24,8 +24,9 @@ export interface Locks {
   release(session: string, inodes: readonly Inode[] | "all"): void;
   /** On which the client has some. */
   lockedBy(session: string): readonly Inode[];
-  /** It shows that it is there. True at first, and again from time to time: to be counted among the sessions of its caller. */
+  /** It shows that it is there. True until it is counted among the sessions of its caller, and again from time to time. */
   touch(session: string): boolean;
+  noteCounted(session: string): void;
 }
 
 export interface LocksOptions {
@@ -90,7 +91,7 @@ export function createLocks({ clock, hasSessions }: LocksOptions): Locks {
     const countedMs = sessions.get(session)?.countedMs ?? Number.NEGATIVE_INFINITY;
     const isDue = nowMs - countedMs > sessionSilentMsMax / 3;
     sessions.delete(session);
-    sessions.set(session, { touchedMs: nowMs, countedMs: isDue ? nowMs : countedMs });
+    sessions.set(session, { touchedMs: nowMs, countedMs });
     for (const [other, { touchedMs }] of sessions) {
       if (nowMs - touchedMs <= sessionSilentMsMax) break;
       sessions.delete(other);
@@ -144,5 +145,9 @@ export function createLocks({ clock, hasSessions }: LocksOptions): Locks {
     release,
     lockedBy: (session) => [...(filesOf.get(session) ?? [])],
     touch,
+    noteCounted: (session) => {
+      const nowMs = clock.monotonicMs();
+      if (sessions.has(session)) sessions.set(session, { touchedMs: nowMs, countedMs: nowMs });
+    },
   };
 }

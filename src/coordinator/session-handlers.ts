@@ -84,7 +84,10 @@ export function createSessionHandlers(service: CoordinatorService): Pick<Control
       const session = sessionOf(context);
       const { token } = session;
       // Counted as those that hold files are, and refused as they are when there are too many.
-      if (locks.touch(token)) await metadata.hold(session, []);
+      if (locks.touch(token)) {
+        await metadata.hold(session, []);
+        locks.noteCounted(token);
+      }
       using _watching = leases.watches(token);
       const until = { monotonicMs: clock.monotonicMs() + watchMs, signal: context.signal };
       for (let from: ChangeCursor | null = since; ; ) {

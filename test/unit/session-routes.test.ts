@@ -145,4 +145,6 @@ test("a person watches from a limited number of clients", async () => {
     member.client(credentials.dropper, undefined, `session-number-${index}`).call(routes.watch, { since: null });
   for (let index = 0; index < sessionsPerCallerMax; index++) await watch(1_000 + index);
   await expectCode("too_large", watch(1));
+  // Nor by asking once more.
+  await expectCode("too_large", watch(1));
 });
