@@ -166,10 +166,13 @@ export function createFileLocks({ nodes, files, log }: FileLocksOptions): FileLo
       if (locked.get(node)?.table.held.some((held) => held.style === style && held.owner === lock.owner)) return give(node, lock);
     },
     recall: async (realm, inode) => {
-      // Before anything is stored, which may take longer than others wait for it.
-      await handOver(realm, inode, "claim");
       const node = nodes.known(nodes.numberOf(realm, inode));
-      if (node) await files.recall(node);
+      try {
+        // Before anything is stored, which may take longer than others wait for it.
+        await handOver(realm, inode, "claim");
+      } finally {
+        if (node) await files.recall(node);
+      }
       await handOver(realm, inode, "yield");
     },
     reclaim: async (realm) => {

@@ -36,6 +36,14 @@ test("the coordinator knows the locks on a recalled file before it is stored, ho
   expect(done).toEqual(["claim 1", "store", "yield 1"]);
 });
 
+test("a file is stored and no longer leased also when the coordinator could not be told of its locks", async () => {
+  const { locks, node, realm, inode, done } = world({ leased: true });
+  await locks.set(node, write, atOnce);
+  const unreachable = () => Promise.reject(new CollectiveError("unavailable", "away"));
+  await expectCode("unavailable", locks.recall({ ...realm, session: { ...realm.session, claim: unreachable } }, inode));
+  expect(done).toEqual(["store"]);
+});
+
 test("a lock whose answer was lost is given back before the next is asked for", async () => {
   const { locks, node, done } = world({ leased: false });
   await expectCode("timed_out", async () => locks.set(node, write, atOnce));
